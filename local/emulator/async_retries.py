@@ -1,7 +1,7 @@
-"""A function that an EventBridge rule started is started again where it failed, as Lambda does with asynchronous calls.
+"""Retries a function that an EventBridge rule started and that failed, as Lambda does for asynchronous invocations.
 
-ministack has those retries, and the queue for what failed for good, but not for calls that come from a rule. The pauses
-between them are its own: a second and two, where Lambda waits for a minute and two.
+ministack has these retries, and the dead-letter queue after the last one, but not for invocations by a rule. Its delays
+are shorter: one and two seconds, where Lambda waits for one and two minutes.
 """
 
 import json

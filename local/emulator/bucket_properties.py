@@ -1,4 +1,4 @@
-"""CloudFormation gives a bucket its encryption, lifecycle rules, tags and object lock, which ministack drops."""
+"""Applies the encryption, lifecycle rules, tags and object lock of a bucket in CloudFormation, which ministack ignores."""
 
 from xml.sax.saxutils import escape
 

@@ -1,6 +1,6 @@
-"""A function that fails while it hands on a task token fails its task, as with Step Functions.
+"""Fails a waiting task if the function that receives its task token fails, as Step Functions does.
 
-ministack ignores the error and waits for an answer that nobody was asked for. Nothing else in the function is changed.
+ministack ignores the error and waits for an answer that will never arrive. Nothing else in the function is changed.
 """
 
 import inspect

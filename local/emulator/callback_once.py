@@ -1,6 +1,6 @@
-"""A task that waits takes one answer, and a second one is told that the task is over, as with Step Functions.
+"""A waiting task accepts one answer; a second one fails because the task has ended, as with Step Functions.
 
-ministack takes any number of answers until the workflow's thread has woken up, and lets the last one count.
+ministack accepts any number of answers until the workflow's thread has woken up, and uses the last one.
 """
 
 import threading

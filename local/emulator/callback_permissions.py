@@ -1,6 +1,6 @@
-"""Whoever answers a task that waits needs a permission for its state machine, as with Step Functions.
+"""Answering a waiting task requires a permission for its state machine, as with Step Functions.
 
-ministack does not know which state machine a task token belongs to, and asks for a permission for everything ("*").
+ministack does not know which state machine a task token belongs to, and requires a permission for all resources ("*").
 """
 
 import inspect
@@ -8,8 +8,8 @@ import inspect
 from ministack.core import iam_actions
 from ministack.services import stepfunctions
 
-# Of tokens that were answered, too: those of Step Functions say themselves where they belong to, and a second answer is
-# told that the task is over, not that a permission is missing.
+# Includes tokens that were answered: those of Step Functions identify their state machine, so a second answer fails
+# because the task has ended, not because a permission is missing.
 _machines = {}
 
 
@@ -18,7 +18,7 @@ def apply():
     extract = iam_actions.extract_resource_arn
 
     def invoke_known(resource, input_data, token, state_def):
-        # The caller has the execution, and does not hand it on.
+        # The caller has the execution, but does not pass it on.
         execution = inspect.currentframe().f_back.f_locals["execution"]
         _machines[token] = execution["stateMachineArn"]
         return invoke(resource, input_data, token, state_def)

@@ -1,9 +1,9 @@
-"""Functions fail as Lambda lets them fail, when a test asks for it, and a new account's limits apply.
+"""Injects Lambda's failures into functions on request of a test, and enforces the limits of a new account.
 
-A function whose environment has `EMULATOR_FAULTS`, such as `Lambda.ResourceNotReadyException*2,Runtime.OutOfMemory*1`, fails
-that many times with these errors where a state machine invokes it, and works from then on. An invocation that finds no
-concurrent execution left has the name that Step Functions gives it. A function with more memory than a new AWS account
-allows can't be created: `EMULATOR_MEMORY_MAX` says how much that is. Nor can a secret whose name is taken.
+A function whose environment has `EMULATOR_FAULTS`, such as `Lambda.ResourceNotReadyException*2,Runtime.OutOfMemory*1`,
+fails this many times with these errors when a state machine invokes it, and works from then on. The error of an
+invocation beyond the concurrency limit has the name that Step Functions uses. A function with more memory than a new
+AWS account allows (`EMULATOR_MEMORY_MAX`) can't be created, and neither can a secret whose name is in use.
 """
 
 import os

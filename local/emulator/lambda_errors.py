@@ -1,12 +1,12 @@
 """Errors that a Node function throws keep their name, message and stack.
 
-ministack reports every one as "Runtime.HandlerError", so that Retry and Catch of a state machine never match a name, and
-it ends the warm process of the function. Here the worker answers with the error as a value, as Lambda's own runtime
-does, and the executor turns that value into a failed invocation.
+ministack reports all of them as "Runtime.HandlerError", so that Retry and Catch of a state machine never match a name,
+and it ends the warm process of the function. With this correction, the worker returns the error as a value, as Lambda's
+runtime does, and the executor turns that value into a failed invocation.
 
-A worker that ends in the middle of an invocation, or before its first one, is told as Lambda tells it: Runtime.ExitError.
-ministack calls that Runtime.HandlerError, RuntimeError or, if it ended before its first invocation, BrokenPipeError. No
-Retry could know these.
+A worker that ends during an invocation, or before its first one, is reported as in Lambda: Runtime.ExitError.
+ministack calls this Runtime.HandlerError, RuntimeError or, before the first invocation, BrokenPipeError, which no Retry
+matches.
 """
 
 from ministack.core import lambda_runtime
@@ -15,14 +15,14 @@ from ministack.services import lambda_svc
 MARK = "__thrown"
 
 EXIT_ERROR = "Runtime.ExitError"
-# A handler's own error comes as a value, so the first is left for workers that gave no answer; the second is ministack's
-# own, for those that ended while they started.
+# A handler's error is returned as a value, so only workers without an answer report the first one; the second is
+# ministack's name for workers that ended during their start.
 GAVE_NO_ANSWER = "Runtime.HandlerError"
 ENDED_AT_START = "Worker process exited"
-# Python's own name, of a write to a process that is gone.
+# Python's error for a write to a process that has ended.
 ENDED_BEFORE_START = "BrokenPipeError"
 
-# The two places of the worker where a handler has failed: by a rejected promise, and by an error thrown at once.
+# The two places in the worker that handle a failed handler: a rejected promise, and an error thrown synchronously.
 FAILURES = {
     "err": '''status: "error", error: String(err.message || err), trace: err.stack || ""
           })''',

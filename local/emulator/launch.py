@@ -1,7 +1,7 @@
-"""Starts the AWS emulator ministack with the corrections that this project needs to be tested truthfully.
+"""Starts the AWS emulator ministack with corrections, so that tests behave as on AWS.
 
-Each module beside this one mends one thing by replacing functions of ministack in memory. That ties them to one
-version, so another one is refused: look at each correction again before the version changes.
+Each other module in this folder corrects one behaviour by replacing functions of ministack in memory. This ties them to
+one version, so other versions are rejected: review each correction before changing the version.
 """
 
 import sys

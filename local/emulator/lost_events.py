@@ -1,6 +1,6 @@
-"""Loses the events of some executions, as EventBridge may: it delivers those of Step Functions by best effort only.
+"""Loses the events of some executions, as EventBridge may: it delivers events of Step Functions on a best-effort basis.
 
-The end of an execution whose name contains `lost_event` is told to nobody.
+No event is sent for the end of an execution whose name contains `lost_event`.
 """
 
 import json

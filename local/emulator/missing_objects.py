@@ -1,7 +1,7 @@
-"""Who may not list a bucket learns nothing of what is not in it: S3 answers 403 for an object that does not exist.
+"""Answers 403 for an object that does not exist if the caller may not list the bucket, as S3 does.
 
-Source: "GetObject" and "HeadObject" in the Amazon S3 API reference, "Permissions". The permission is that to list the bucket
-as a whole: the request for an object has no prefix that a condition could compare.
+Source: "GetObject" and "HeadObject" in the Amazon S3 API reference, "Permissions". The permission must cover the whole
+bucket: a request for an object has no prefix that a condition could match.
 """
 
 from ministack.core import iam_evaluator
@@ -11,7 +11,7 @@ from ministack.services import s3
 
 
 def apply():
-    # Before its calls are recorded: this is no call that anybody makes.
+    # Taken before calls are recorded: this check is not a call of a client.
     enforce = iam_evaluator.enforce
 
     def concealing(handler):

@@ -1,5 +1,5 @@
-"""Multipart uploads keep S3's rules: parts in ascending order, all but the last of 5 MiB at least, and a CRC-32 of the
-whole object where that was asked for.
+"""Enforces S3's rules for multipart uploads: parts in ascending order, at least 5 MiB except for the last one, and a
+CRC-32 of the whole object if it was requested.
 
 Sources: "Amazon S3 multipart upload limits" and "Checking object integrity" in the S3 user guide.
 """
@@ -23,7 +23,7 @@ def apply():
             return response
         upload = s3._multipart_uploads[re.search(rb"<UploadId>(.*?)</UploadId>", body).group(1).decode()]
         kind = (headers.get("x-amz-checksum-type") or "").upper()
-        # S3 knows this algorithm for whole objects alone.
+        # S3 supports this algorithm for whole objects only.
         if upload.get("checksum_algorithm") == "CRC64NVME":
             kind = "FULL_OBJECT"
         upload["_checksum_type"] = kind
@@ -57,7 +57,7 @@ def apply():
             checksum = base64.b64encode(struct.pack(">I", crc)).decode()
             if (headers or {}).get("x-amz-checksum-crc32", checksum) != checksum:
                 return refuse("BadDigest", "The CRC32 you specified did not match the calculated checksum.")
-            # ministack would compare it with the checksum of the parts' checksums.
+            # ministack would compare this header with the checksum of the parts' checksums.
             headers = {name: value for name, value in (headers or {}).items() if name != "x-amz-checksum-crc32"}
 
         status, answer_headers, answer = response = complete(bucket, key, body, query, headers)
@@ -68,7 +68,7 @@ def apply():
         element = b"<ChecksumCRC32>" + checksum.encode() + b"</ChecksumCRC32>"
         answer = re.sub(rb"<ChecksumCRC32>.*?</ChecksumCRC32>", element, answer).replace(b"COMPOSITE", b"FULL_OBJECT")
         response = (status, answer_headers, answer)
-        # What a repeated completion of the same upload is answered with.
+        # The response to a repeated completion of the same upload.
         s3._completed_multipart_uploads[upload_id] = {"key": key, "response": response}
         return response
 

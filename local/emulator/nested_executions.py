@@ -1,7 +1,7 @@
-"""Nested executions of Standard state machines tell EventBridge how they ended, as every Standard execution does.
+"""Sends EventBridge events when nested executions of Standard state machines end, as for every Standard execution.
 
-ministack runs the child of `startExecution.sync` like an Express workflow, which tells nobody: the janitor would never
-clean up after a safety backup.
+ministack runs the child of `startExecution.sync` like an Express workflow, which sends no events: the janitor would
+never clean up after a safety backup.
 """
 
 from ministack.services import stepfunctions

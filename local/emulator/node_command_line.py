@@ -1,7 +1,7 @@
-"""Starts Node as Lambda's managed runtime does, where that is asked for: with sizes of the heap that win over NODE_OPTIONS.
+"""Starts Node with the options of Lambda's managed runtime on request: heap sizes that override NODE_OPTIONS.
 
-`EMULATOR_NODE_COMMAND_LINE=lambda` asks for it, in the environment of the emulator or of one function. The tests of
-the stack do.
+`EMULATOR_NODE_COMMAND_LINE=lambda` in the environment of the emulator or of one function requests it. The tests of
+the stack set it.
 """
 
 import subprocess
@@ -10,13 +10,13 @@ from ministack.core import lambda_runtime
 
 
 def flags(environment):
-    """As `/var/runtime/bootstrap` of the base image public.ecr.aws/lambda/nodejs sets them."""
+    """The options set by `/var/runtime/bootstrap` of the base image public.ecr.aws/lambda/nodejs."""
     memory = int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"))
     return ["--expose-gc", f"--max-semi-space-size={round(memory * 0.05)}", f"--max-old-space-size={round(memory * 0.9)}"]
 
 
 class Subprocess:
-    """The module `subprocess`, but for how Node is started."""
+    """The module `subprocess`, with another way to start Node."""
 
     def __getattr__(self, name):
         return getattr(subprocess, name)

@@ -1,4 +1,4 @@
-"""Events of new objects carry the version of the object, as those of a versioned bucket do on AWS."""
+"""Adds the version of the object to events of new objects, as for a versioned bucket on AWS."""
 
 import json
 

@@ -1,6 +1,6 @@
-"""State machines end when a state's input or output is over 256 KiB, and no States.ALL saves them, as on AWS.
+"""Ends executions if a state's input or output exceeds 256 KiB, an error that States.ALL does not catch, as on AWS.
 
-Without this, a workflow whose state grows with the data passes every test here and fails in production.
+Without this, a workflow whose state grows with the data would pass all tests and fail in production.
 Source: "Service quotas" and "Handling errors" in the Step Functions developer guide.
 """
 
@@ -10,12 +10,12 @@ from ministack.services import stepfunctions
 
 PAYLOAD_BYTES_MAX = 256 * 1024
 DATA_LIMIT = "States.DataLimitExceeded"
-# Names that only a matcher with that very name catches.
+# Errors that are only caught by their exact name.
 NOT_IN_ALL = (DATA_LIMIT, "States.Runtime")
 
 
 def check(what, payload):
-    # Compact, as Step Functions keeps it.
+    # Compact, as Step Functions stores it.
     size = len(json.dumps(payload, separators=(",", ":"), ensure_ascii=False, default=str).encode())
     if size > PAYLOAD_BYTES_MAX:
         raise stepfunctions._ExecutionError(DATA_LIMIT, f"{what} has {size} bytes; {PAYLOAD_BYTES_MAX} are allowed.")

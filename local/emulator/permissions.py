@@ -1,8 +1,8 @@
-"""Functions may do what their roles allow, and nothing else, as on AWS: ministack evaluates policies where it is told to.
+"""Restricts functions to the permissions of their roles, as on AWS: ministack evaluates policies only if enabled.
 
-Whoever calls with the dummy keys of the local stack is the account's root user and may do everything. Connections within
-this machine count as encrypted, since the bucket's policy refuses others and the emulator has no certificate. Tests may
-name roles that do not exist.
+Callers with the dummy keys of the local stack are the account's root user, who has all permissions. Connections within
+this machine are treated as encrypted, because the bucket's policy denies others and the emulator has no certificate.
+Tests may use names of roles that do not exist.
 """
 
 from ministack import app

@@ -1,7 +1,7 @@
-"""Records the calls of functions and users: who called, the action, the resource, and what conditions of policies could depend on.
+"""Records the calls of functions and users: principal, action, resource, and the values for conditions of policies.
 
-One JSON object a line, in the file that `RECORDED_CALLS` names. Calls that differ only in ids are recorded once. The tests
-of the deployed stack evaluate them against the synthesized policies (test/runner/recorded-calls.ts).
+One JSON object per line, in the file `RECORDED_CALLS`. Calls that differ only in ids are recorded once. The tests of
+the deployed stack evaluate them against the synthesized policies (test/runner/recorded-calls.ts).
 """
 
 import json
@@ -16,7 +16,7 @@ _lock = threading.Lock()
 
 
 def shape(resource):
-    """A resource without ids: the first folder of a key and how it ends, since policies distinguish no more than that."""
+    """A resource without ids: the first folder of a key and its extension, because policies distinguish only these."""
     found = re.fullmatch(r"(arn:aws:s3:::[^/]+/)([^/]+/)?(.*?)(\.[a-z]+)?", resource)
     if found:
         bucket, folder, _, ending = found.groups()

@@ -1,4 +1,4 @@
-"""CloudFormation takes saved queries of CloudWatch Logs, which ministack does not know. It only remembers that they are there."""
+"""Accepts saved queries of CloudWatch Logs in CloudFormation, which ministack does not support. Only records them."""
 
 from ministack.services.cloudformation import provisioners
 

@@ -1,8 +1,8 @@
-"""Schedules as EventBridge Scheduler has them: their permissions, their time zone, and what their targets receive.
+"""Corrects schedules to match EventBridge Scheduler: their permissions, their time zone, and the input of their targets.
 
-ministack checks permissions as if every schedule were in the group `default`, loses the time zone of a schedule that
-CloudFormation makes, and hands the placeholders of an input to the target as they are. It still takes the times of
-`cron` and `at` as UTC.
+ministack checks permissions as if every schedule were in the group `default`, loses the time zone of a schedule
+created by CloudFormation, and passes the placeholders of an input to the target unchanged. It still interprets the
+times of `cron` and `at` as UTC.
 """
 
 import json
@@ -26,7 +26,7 @@ def apply():
     def resource_in_group(service, method, path, headers, body, query_params, region, account_id, *args, **kwargs):
         if service == "scheduler" and path.startswith("/schedules"):
             name = path.removeprefix("/schedules").strip("/")
-            # Listing has no narrower resource, whatever it is filtered by.
+            # Listing has no narrower resource, whatever the filter.
             where = f"{group_of(method, query_params, body)}/{name}" if name else "*/*"
             return f"arn:aws:scheduler:{region}:{account_id}:schedule/{where}"
         return resource_of(service, method, path, headers, body, query_params, region, account_id, *args, **kwargs)

@@ -1,6 +1,6 @@
-"""A secret that CloudFormation made is referred to by its ARN (`Ref`), as on AWS, also where it has a name.
+"""`Ref` of a secret in CloudFormation returns its ARN, as on AWS, even if the secret has a name.
 
-ministack answers a reference with the name: no policy that allows a function to read the secret would ever match.
+ministack returns the name, so that no policy that allows a function to read the secret would ever match.
 """
 
 from ministack.services import secretsmanager

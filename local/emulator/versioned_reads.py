@@ -1,6 +1,6 @@
-"""Reading one version of an object honours `Range` and `response-content-disposition`, as reading the newest one does.
+"""Supports `Range` and `response-content-disposition` for reads of one version of an object, as for the newest one.
 
-ministack answers a GetObject with `versionId` with the whole version, whatever range was asked for.
+ministack answers a GetObject with `versionId` with the whole version, whatever range was requested.
 """
 
 from ministack.services import s3
@@ -16,7 +16,7 @@ def apply():
             return answer
         s3._apply_response_overrides(answered, query_params)
         asked = headers.get("range", "")
-        # The newest version was cut already where the emulator took it for the object itself.
+        # For the newest version, the emulator may already have applied the range.
         if not asked or "Content-Range" in answered:
             return answer
         size = len(body)
@@ -25,7 +25,7 @@ def apply():
             document = s3._xml_body(s3._range_error_xml(bucket_name, key))
             return 416, {"Content-Type": "application/xml", "Content-Range": f"bytes */{size}"}, document
         start, end = found
-        # S3 gives checksums of whole objects only.
+        # S3 returns checksums of whole objects only.
         kept = {name: value for name, value in answered.items() if not name.lower().startswith("x-amz-checksum-")}
         part = body[start : end + 1]
         kept["Content-Length"] = str(len(part))
