@@ -211,12 +211,12 @@ async function benchSizes(): Promise<void> {
     ];
     const open = await step('open', file, 'kv/small.json');
     first ??= { write, verify };
-    const beside = (one: Step, other: Step) =>
+    const comparison = (one: Step, other: Step) =>
       `${prettyBytes(one.peak_bytes)} (×${(one.peak_bytes / other.peak_bytes).toFixed(2)})`;
     rows.push([
       `${size} MiB`,
-      beside(write, first.write),
-      beside(verify, first.verify),
+      comparison(write, first.write),
+      comparison(verify, first.verify),
       `${prettyBytes(open.bytes_read)} of ${prettyBytes(open.bytes)} (${((open.bytes_read / open.bytes) * 100).toFixed(4)} %)`,
     ]);
     rmSync(file);

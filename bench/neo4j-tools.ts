@@ -124,7 +124,7 @@ try {
     const to = join(folder, 'dump', String(round));
     await mkdir(to);
     let dump = 0;
-    const away = await timed(async () => {
+    const downtime = await timed(async () => {
       await server.down();
       dump = await timed(() =>
         runNeo4jAdmin(server.context, ['database', 'dump', 'neo4j', `--to-path=${to}`]),
@@ -134,7 +134,7 @@ try {
     const [name = ''] = await readdir(to);
     const { size } = await stat(join(to, name));
     note('neo4j-admin database dump', dump, size);
-    note('… with stop and start: nobody can use the database', away, size);
+    note('… with stop and start: nobody can use the database', downtime, size);
   }
   const table = new Table({ head: ['', 'seconds', 'bytes', 'ngbak is'], style: { head: [], border: [] } });
   const own = best.get('ngbak')?.seconds ?? Number.NaN;

@@ -138,8 +138,8 @@ async function readerOf(work: string, shard: string): Promise<() => Promise<void
   }
   const open = opened(NEO4J_URI, NEO4J_PASSWORD);
   const [index = 0, count = 1] = shard.split('/').map(Number);
-  const mine = (await shardsOf(open, count)).slice(index, index + 1);
-  return () => drain(open, mine);
+  const ownShards = (await shardsOf(open, count)).slice(index, index + 1);
+  return () => drain(open, ownShards);
 }
 
 if (values.work !== undefined) await beWorker(values.work, values.shard);

@@ -108,8 +108,8 @@ async function rdbDump(): Promise<number | undefined> {
 }
 
 /** Values like those of text_chunks: JSON of about `bytes` bytes. */
-async function plant(redis: Redis, count: number, bytes: number): Promise<void> {
-  await wipe(redis);
+async function writeSample(redis: Redis, count: number, bytes: number): Promise<void> {
+  await clearSample(redis);
   const content = 'A knowledge graph keeps what documents say, and where they say it. '
     .repeat(Math.ceil(bytes / 67))
     .slice(0, bytes);
@@ -129,7 +129,7 @@ async function plant(redis: Redis, count: number, bytes: number): Promise<void> 
   }
 }
 
-async function wipe(redis: Redis): Promise<void> {
+async function clearSample(redis: Redis): Promise<void> {
   for await (const keys of redis.scanStream({ match: `${PREFIX}*`, count: 5000 }))
     if (keys.length > 0) await redis.unlink(...keys);
 }
@@ -147,7 +147,7 @@ async function firstOfProcess(): Promise<{ seconds: number; peakBytes: number }>
 }
 
 async function compare(redis: Redis, keys: number, bytes: number): Promise<Record<string, number>> {
-  await plant(redis, keys, bytes);
+  await writeSample(redis, keys, bytes);
   const ngbakSeconds: number[] = [];
   const plain: number[] = [];
   const rdb: number[] = [];
@@ -197,7 +197,7 @@ if (process.argv[2] === 'first') {
       console.log(JSON.stringify({ value_bytes: bytes, ...(await compare(redis, keys, bytes)) }));
     }
   } finally {
-    await wipe(redis);
+    await clearSample(redis);
     await redis.quit();
   }
 }

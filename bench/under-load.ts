@@ -75,7 +75,7 @@ async function main(signal: AbortSignal): Promise<void> {
     for (const [store, traffic] of Object.entries(await trafficOf(connections))) {
       console.error(`${store}: warming up`);
       await drive(traffic, WARM_UP_SECONDS, signal);
-      const alone = await drive(traffic, seconds, signal);
+      const baseline = await drive(traffic, seconds, signal);
       const child = startExports(store, connections[store as BenchStore]);
       let exports = 0;
       child.stdout?.on('data', (text) => {
@@ -88,11 +88,11 @@ async function main(signal: AbortSignal): Promise<void> {
       await traffic.close();
       for (const kind of ['reads', 'writes'] as const) {
         const formatted = ({ p50, p99 }: Latencies) => `${p50.toFixed(1)} ms, ${p99.toFixed(1)} ms`;
-        const errors = alone[kind].errors + during[kind].errors;
+        const errors = baseline[kind].errors + during[kind].errors;
         table.push([
           store,
           kind,
-          formatted(alone[kind]),
+          formatted(baseline[kind]),
           formatted(during[kind]),
           String(errors),
           String(exports),

@@ -204,12 +204,12 @@ function allowPages(bucket: Bucket, origins: readonly string[]): void {
  * outlive the longest workflow by a day.
  */
 function lifecycle(timeoutDays: number): LifecycleRule[] {
-  const leftOver = Duration.days(timeoutDays + 1);
+  const afterLongestWorkflow = Duration.days(timeoutDays + 1);
   const oneDay = Duration.days(1);
   const unfinished = Duration.days(Math.max(timeoutDays, UPLOAD_DAYS) + 1);
   return [
-    { id: 'staging', prefix: STAGING, expiration: leftOver, noncurrentVersionExpiration: oneDay },
-    { id: 'uploads', prefix: UPLOADS, expiration: leftOver, noncurrentVersionExpiration: oneDay },
+    { id: 'staging', prefix: STAGING, expiration: afterLongestWorkflow, noncurrentVersionExpiration: oneDay },
+    { id: 'uploads', prefix: UPLOADS, expiration: afterLongestWorkflow, noncurrentVersionExpiration: oneDay },
     { id: 'jobs', prefix: JOBS, expiration: Duration.days(JOB_DAYS), noncurrentVersionExpiration: oneDay },
     {
       id: 'deferred',
@@ -218,7 +218,7 @@ function lifecycle(timeoutDays: number): LifecycleRule[] {
       noncurrentVersionExpiration: oneDay,
     },
     { id: 'runs', prefix: RUNS, expiration: Duration.days(JOB_DAYS), noncurrentVersionExpiration: oneDay },
-    { id: 'cache', prefix: CACHE, expiration: leftOver, noncurrentVersionExpiration: oneDay },
+    { id: 'cache', prefix: CACHE, expiration: afterLongestWorkflow, noncurrentVersionExpiration: oneDay },
     { id: 'selftest', prefix: SELFTEST_PREFIX, expiration: oneDay, noncurrentVersionExpiration: oneDay },
     { id: 'locks', prefix: LOCKS, noncurrentVersionExpiration: oneDay },
     { id: 'deleted-backups', prefix: BACKUPS, noncurrentVersionExpiration: Duration.days(UNDELETE_DAYS) },

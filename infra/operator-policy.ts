@@ -57,16 +57,16 @@ export class OperatorPolicy extends Construct {
     const { bucket, key } = archive;
     const { read, write, delete: remove } = SIZES.api.bucket;
     const objects = (patterns: readonly string[]) => archive.arnsOf(patterns);
-    const why = 'All objects of one prefix of the bucket.';
+    const reason = 'All objects of one prefix of the bucket.';
     // To resume an upload, its parts are listed; then it is completed from them.
-    this.#allow(['s3:GetObject', 's3:GetObjectVersion'], objects(read), why);
+    this.#allow(['s3:GetObject', 's3:GetObjectVersion'], objects(read), reason);
     this.#allow(
       ['s3:PutObject', 's3:AbortMultipartUpload', 's3:ListMultipartUploadParts'],
       objects(write),
-      why,
+      reason,
     );
-    this.#allow(['s3:DeleteObject', 's3:DeleteObjectVersion'], objects(remove), why);
-    this.#allow(['s3:GetObjectRetention', 's3:GetObjectLegalHold'], objects([`${BACKUPS}*`]), why);
+    this.#allow(['s3:DeleteObject', 's3:DeleteObjectVersion'], objects(remove), reason);
+    this.#allow(['s3:GetObjectRetention', 's3:GetObjectLegalHold'], objects([`${BACKUPS}*`]), reason);
     this.policy.addStatements(
       new PolicyStatement({
         actions: ['s3:ListBucket'],
@@ -83,9 +83,9 @@ export class OperatorPolicy extends Construct {
   }
 
   /** @param why  required if the resources have wildcards */
-  #allow(actions: string[], resources: string[], why?: string): void {
+  #allow(actions: string[], resources: string[], reason?: string): void {
     this.policy.addStatements(new PolicyStatement({ actions, resources }));
-    if (why === undefined) return;
-    for (const resource of resources) acceptWildcard(this.policy, resource, why);
+    if (reason === undefined) return;
+    for (const resource of resources) acceptWildcard(this.policy, resource, reason);
   }
 }

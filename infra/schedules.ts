@@ -105,7 +105,7 @@ export class Schedules extends Construct {
   }
 
   /** The schedules of this group, and the resource that authorizes listing them. */
-  #arns(scope: Construct): [ours: string, all: string] {
+  #arns(scope: Construct): [own: string, all: string] {
     const ownSchedules = this.#arn('schedule', `${this.groupName}/*`);
     const all = this.#arn('schedule', '*/*');
     acceptWildcard(scope, ownSchedules, 'All schedules of our own group.');

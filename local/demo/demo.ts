@@ -69,7 +69,7 @@ export async function runDemo(
   seconds.start = (Date.now() - started) / 1000;
   const stage = { stack, connections: connectionsOf(stack), scale: options.scale, folder, signal };
   try {
-    return await play(stage, { screen, step, seconds, keep: options.keep });
+    return await runSteps(stage, { screen, step, seconds, keep: options.keep });
   } finally {
     // A failed stack is kept as well, for inspection; an interrupted one is not.
     if (options.keep && !signal.aborted) await keep(stack, screen);
@@ -77,7 +77,7 @@ export async function runDemo(
   }
 }
 
-async function play(
+async function runSteps(
   stage: DemoContext,
   {
     screen,

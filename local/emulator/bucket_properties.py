@@ -1,4 +1,4 @@
-"""Applies the encryption, lifecycle rules, tags and object lock of a bucket in CloudFormation, which ministack ignores."""
+"""Applies encryption, lifecycle rules, tags and object lock of buckets in CloudFormation, which ministack ignores."""
 
 from xml.sax.saxutils import escape
 

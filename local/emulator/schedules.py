@@ -1,4 +1,4 @@
-"""Corrects schedules to match EventBridge Scheduler: their permissions, their time zone, and the input of their targets.
+"""Corrects schedules to match EventBridge Scheduler: permissions, time zone, and the input of targets.
 
 ministack checks permissions as if every schedule were in the group `default`, loses the time zone of a schedule
 created by CloudFormation, and passes the placeholders of an input to the target unchanged. It still interprets the

@@ -212,7 +212,7 @@ class Draft {
         sources: firstSources(draft.sources),
       }),
     );
-    const { communities, membership } = gather(drafts, relationships);
+    const { communities, membership } = groupIntoCommunities(drafts, relationships);
     const entities = drafts.map((draft, index): Entity => {
       const description = joinTexts(draft.descriptions);
       return {
@@ -281,7 +281,7 @@ function required(indexOf: ReadonlyMap<string, number>, name: string): number {
  * first word of the name, if several share it. Other entities belong to the community of the package that first
  * mentioned them.
  */
-function gather(
+function groupIntoCommunities(
   entities: readonly DraftEntity[],
   relationships: readonly Relationship[],
 ): { communities: Community[]; membership: number[][] } {
@@ -291,10 +291,14 @@ function gather(
     const [scope, rest] =
       name.startsWith('@') && name.includes('/') ? splitAt(name, '/') : [name.slice(0, 1), name];
     const word = splitAt(rest, '-')[0];
-    put(scope, { title: `Packages of ${scope}`, level: 0 }, index);
-    put(`${scope}/${word}`, { title: `${word} in ${scope}`, level: 1, parent: scope }, index);
+    assign(scope, { title: `Packages of ${scope}`, level: 0 }, index);
+    assign(`${scope}/${word}`, { title: `${word} in ${scope}`, level: 1, parent: scope }, index);
   }
-  function put(key: string, group: { title: string; level: number; parent?: string }, index: number): void {
+  function assign(
+    key: string,
+    group: { title: string; level: number; parent?: string },
+    index: number,
+  ): void {
     const found = groups.get(key);
     if (found) found.entities.push(index);
     else groups.set(key, { ...group, entities: [index] });

@@ -139,14 +139,14 @@ export function* keys(blueprint: Blueprint, scale: number, layout: Layout): Gene
     const key = `${layout.keyPrefix}:${namespace}:${id}`;
     return ttlSeconds === undefined ? { key, value } : { key, value, ttlSeconds };
   };
-  const namedIn = entitiesByChunk(blueprint);
+  const entitiesIn = entitiesByChunk(blueprint);
   for (const copy of copies(blueprint, scale)) {
     for (const [index, document] of blueprint.documents.entries()) {
       yield record('full_docs', copy.documentId(index), pythonJson({ content: copy.text(document.content) }));
     }
     for (const [index, chunk] of blueprint.chunks.entries()) {
       yield record('text_chunks', copy.chunkId(index), chunkJson(copy, chunk));
-      const answer = copy.extraction(namedIn[index] ?? []);
+      const answer = copy.extraction(entitiesIn[index] ?? []);
       const question = md5(`${MODEL} extract ${copy.chunkId(index)}`);
       yield record('llm_response_cache', question, pythonJson({ return: answer, model: MODEL }));
     }

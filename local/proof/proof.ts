@@ -163,9 +163,9 @@ class Comparison {
 
   #note(kind: 'missing' | 'added' | 'changed', { part, key }: ProofRecord, problem: string): void {
     this.#count(part)[kind]++;
-    const noted = this.#differences.get(part) ?? [];
-    this.#differences.set(part, noted);
-    if (noted.length < this.#samples) noted.push({ part, thing: key, problem });
+    const differences = this.#differences.get(part) ?? [];
+    this.#differences.set(part, differences);
+    if (differences.length < this.#samples) differences.push({ part, thing: key, problem });
   }
 
   /** One from each part in turn, until there are enough. */

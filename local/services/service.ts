@@ -100,19 +100,19 @@ export async function startServer(
   });
   context.started(child, server.command);
   const remedy = 'Read the log; NGBAK_LOCAL_KEEP_LOGS=1 keeps it after the end.';
-  const died = new AbortController();
+  const crashed = new AbortController();
   const end = ended(child).then((how) => {
     const own = server.log !== undefined && existsSync(server.log) ? tail(server.log) : '';
-    died.abort(new LocalStackError(`${service} ended by itself (${how}).${tail(log)}${own}`, { remedy }));
+    crashed.abort(new LocalStackError(`${service} ended by itself (${how}).${tail(log)}${own}`, { remedy }));
   });
   try {
     await waitUntil(service, server.check, {
       deadlineMs: START_DEADLINE_MS,
-      signal: AbortSignal.any([context.signal, died.signal]),
+      signal: AbortSignal.any([context.signal, crashed.signal]),
       remedy,
     });
   } catch (error) {
-    if (died.signal.aborted && !context.signal.aborted) throw died.signal.reason;
+    if (crashed.signal.aborted && !context.signal.aborted) throw crashed.signal.reason;
     throw error;
   } finally {
     // Nothing awaits it any more; `started` has passed the process to the supervisor, which watches it.

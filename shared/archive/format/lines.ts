@@ -55,12 +55,13 @@ export function parseSumsLine(text: string, where: string): { name: string; sha2
 
 /** Rules for the lines of an archive's own entries; a violation is an IntegrityError that names `where`. */
 export function lineRules({ lineBytes }: ArchiveLimits, where: string): LineRules {
-  const tooBad = (what: string, cause?: unknown) => damagedArchive(`${where} is damaged: it ${what}.`, cause);
+  const invalid = (what: string, cause?: unknown) =>
+    damagedArchive(`${where} is damaged: it ${what}.`, cause);
   return {
     bytesMax: lineBytes,
-    tooLong: () => tooBad(`has a line of more than ${lineBytes} bytes`),
-    notUtf8: (cause) => tooBad('has a line that is not UTF-8', cause),
-    unfinished: () => tooBad('has a last line without a line feed'),
+    tooLong: () => invalid(`has a line of more than ${lineBytes} bytes`),
+    notUtf8: (cause) => invalid('has a line that is not UTF-8', cause),
+    unfinished: () => invalid('has a last line without a line feed'),
   };
 }
 

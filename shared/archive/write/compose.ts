@@ -64,9 +64,9 @@ export async function composeArchive(composition: Composition): Promise<Composit
   const tail = await readTailRecord(composition);
   const sources = await listSources(composition);
   const plan = planParts(sources.map(({ bytes }) => bytes));
-  const there = await listParts(upload, composition);
-  if (!there) return { cursor: null, archive: await findOwn(composition, tail) };
-  const done = await sendMissing(composition, upload, plan, sources, there, tail.bytes);
+  const uploaded = await listParts(upload, composition);
+  if (!uploaded) return { cursor: null, archive: await findOwn(composition, tail) };
+  const done = await sendMissing(composition, upload, plan, sources, uploaded, tail.bytes);
   if (!done) return { cursor: { upload_id: upload.uploadId } };
   return { cursor: null, archive: await complete(composition, upload, plan, tail) };
 }
@@ -116,10 +116,10 @@ async function complete(
   tail: TailRecord,
 ): Promise<ComposedArchive> {
   const where = addressOf(composition.s3, composition.bucket, composition.key);
-  const there = await listParts(upload, composition);
-  if (!there) return findOwn(composition, tail);
+  const uploaded = await listParts(upload, composition);
+  if (!uploaded) return findOwn(composition, tail);
   const Parts = plan.map(({ number, length }) => {
-    const part = there.get(number);
+    const part = uploaded.get(number);
     if (part?.bytes === length) {
       return {
         PartNumber: number,

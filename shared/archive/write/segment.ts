@@ -62,7 +62,7 @@ export const SegmentRecord = z.object({
   content_bytes: Count,
   /** The entry that the segment starts within, which began in an earlier one. */
   continues: z.strictObject({ name: z.string(), written: Count }).nullable(),
-  /** The entries that end in this segment. The first one's offset is 0 where it began in an earlier segment. */
+  /** The entries that end in this segment. The first one's offset is 0 if it began in an earlier segment. */
   entries: z.array(
     z.strictObject({
       name: z.string(),
@@ -152,7 +152,7 @@ export async function* encodeSegment(
   } finally {
     compressor.close();
   }
-  const left = blocks.open;
+  const unfinished = blocks.open;
   return {
     record_version: 1,
     name,
@@ -163,15 +163,15 @@ export async function* encodeSegment(
     continues: open === null ? null : { name: open.name, written: open.written },
     entries,
     open:
-      left === null
+      unfinished === null
         ? null
         : {
-            name: left.name,
-            size: left.size,
-            written: left.written,
+            name: unfinished.name,
+            size: unfinished.size,
+            written: unfinished.written,
             crc32: entry.crc32,
             length: entry.length,
-            sha256_state: saveState(left),
+            sha256_state: saveState(unfinished),
           },
   };
 }

@@ -82,7 +82,7 @@ async function* indexLines(records: AsyncIterable<SegmentRecord>): AsyncGenerato
       `Segment ${name} does not continue with ${wanted}: a segment before it is missing or was replaced.`,
       { remedy: 'Start the backup again.' },
     );
-  for await (const { name, bytes, continues, entries, open: left } of records) {
+  for await (const { name, bytes, continues, entries, open: unfinished } of records) {
     if (continues?.name !== open?.name || continues?.written !== open?.written) {
       throw mismatch(name, open === null ? 'a new entry' : `${quoteName(open.name)} at byte ${open.written}`);
     }
@@ -93,8 +93,8 @@ async function* indexLines(records: AsyncIterable<SegmentRecord>): AsyncGenerato
       position += entry.length;
     }
     base += bytes;
-    if (position + (left?.length ?? 0) !== base) throw mismatch(name, 'the bytes stated in its record');
-    open = left === null ? null : { name: left.name, written: left.written };
+    if (position + (unfinished?.length ?? 0) !== base) throw mismatch(name, 'the bytes stated in its record');
+    open = unfinished === null ? null : { name: unfinished.name, written: unfinished.written };
   }
   if (open !== null) {
     throw new IntegrityError(
