@@ -174,8 +174,8 @@ export const DeploymentConfig = z.strictObject({
     })
     .optional(),
   /**
-   * Object Lock for archives and their records, in days from the start of each backup. The stack must have created
-   * the bucket with it.
+   * Object Lock for archives and their records, in days from the start of each backup. A bucket of the stack
+   * must have been created with it.
    */
   objectLock: ObjectLock.optional(),
   /** An existing bucket for S3's server access logs, in the same region and account. */

@@ -9,7 +9,7 @@ const INTERVAL_MS = 100;
  * Waits until `check` no longer throws. Throws LocalStackError with the last error after `deadlineMs`, or the reason
  * of `signal` if that is aborted.
  *
- * @param what  the service, as the subject of a sentence
+ * @param what  what is waited for, as the subject of a sentence
  */
 export async function waitUntil(
   what: string,

@@ -107,7 +107,7 @@ function withoutPrefix(output: Fields, prefix: string): Fields {
   return stripped;
 }
 
-/** Calls that read an object that may not exist. Conditional writes check their condition: S3 answers as usual. */
+/** Calls that read an object that may not exist. Conditional writes are not included: S3 evaluates their condition. */
 const READS = ['GetObjectCommand', 'HeadObjectCommand'];
 
 /**

@@ -98,7 +98,7 @@ export const jobProgressPrefix = (jobId: string) => `${JOBS}${jobId}/progress/`;
 export const leasePrefix = (jobId: string) => `${JOBS}${jobId}/leases/`;
 export const restoreLeaseKey = (jobId: string, store: string) => `${leasePrefix(jobId)}${store}.json`;
 export const restoreRequestKey = (jobId: string) => `${JOBS}${jobId}/request.json`;
-/** The request of a restore, the result of its inspection, and its settings once it has begun: each is written once. */
+/** The request of a restore, the result of its inspection, and its plan once it has begun: each is written once. */
 export const admittedRestoreKey = (jobId: string) => `${JOBS}${jobId}/restore.json`;
 export const inspectionKey = (jobId: string) => `${JOBS}${jobId}/inspection.json`;
 export const restorePlanKey = (jobId: string) => `${JOBS}${jobId}/plan.json`;
