@@ -60,7 +60,7 @@ test('generic code names no backend and none of its tallies', () => {
   expect(found.sort()).toEqual(Object.keys(MAY_NAME).sort());
 });
 
-test('the facts are those of the adapters, and each tally belongs to one backend', () => {
+test('the facts match the adapters, and each tally belongs to one backend', () => {
   expect(FACTS).toEqual(ADAPTERS.map(({ facts }) => facts));
   for (const { facts, kind, name } of ADAPTERS) expect(facts).toMatchObject({ kind, name });
   const tallies = FACTS.flatMap((facts) => facts.tallies.map(({ name }) => name));

@@ -3,7 +3,7 @@ import { BusyModel } from './stack/busy-model.ts';
 
 const isOdd = (step: number) => step % 2 === 1;
 
-test('the model of what could have been read finds what could not', async () => {
+test('the model of possible reads rejects impossible ones', async () => {
   const small = new BusyModel();
   const stored = new Map<string, number>();
   await small.start('stays', 1, async (step) => stored.set('stays', step));

@@ -54,7 +54,7 @@ test.each([
     'cn-north-1.api.amazonwebservices.com.cn',
   ],
 ])(
-  'with dual-stack endpoints, every service in %s is called at one that IPv6 reaches',
+  'with dual-stack endpoints, every service in %s is called at an address that IPv6 reaches',
   async (region, suffix, states, others) => {
     const config = { region, credentials: { accessKeyId: 'x', secretAccessKey: 'x' } };
     const s3 = awsClient('s3', S3Client, config);

@@ -19,15 +19,15 @@ function filesWith(pattern: RegExp, ...allowed: string[]): string[] {
 
 test.each([
   ['S3 is called', /\b#?s3\s*\.send\(/, 'shared/aws/send-s3.ts'],
-  ['multipart uploads are made', /new \w*(Multipart|UploadPartCopy)\w*Command\(/, 'shared/aws/multipart.ts'],
-  ['waits between tries are calculated', /Math\.random/, 'shared/core/retry.ts'],
+  ['multipart uploads are created', /new \w*(Multipart|UploadPartCopy)\w*Command\(/, 'shared/aws/multipart.ts'],
+  ['delays between retries are calculated', /Math\.random/, 'shared/core/retry.ts'],
   [
-    'what to do with a damaged archive is said',
+    'the remedy for a damaged archive is stated',
     /Use another copy of the archive, or restore a different/,
     'shared/core/errors.ts',
   ],
-  ['catalog records are made', /parseInput\(CatalogRecord/, 'shared/catalog/make-record.ts'],
-  ['tallies are summed up', /class \w*TallyBook/, 'shared/stores/tally-book.ts'],
+  ['catalog records are created', /parseInput\(CatalogRecord/, 'shared/catalog/make-record.ts'],
+  ['tallies are summed', /class \w*TallyBook/, 'shared/stores/tally-book.ts'],
 ])('%s in one file', (_what, pattern, file) => {
   expect(filesWith(pattern)).toContain(file);
   expect(filesWith(pattern, file)).toEqual([]);

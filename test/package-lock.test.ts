@@ -22,7 +22,7 @@ function locations(path: string, name: string): string[] {
   ];
 }
 
-test('the lock file holds the optional packages of every platform, without which npm 11 refuses `npm ci`', () => {
+test('the lock file contains the optional packages of every platform, without which npm 11 refuses `npm ci`', () => {
   const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {}, inBundle }]) =>
     inBundle
       ? []

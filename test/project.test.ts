@@ -172,7 +172,7 @@ describe('CONTRIBUTING', () => {
     expect(missing).toEqual([]);
   });
 
-  test('shows an example of a store, with its test, as they are compiled and run', () => {
+  test('shows the example of a store, with its test, exactly as they are compiled and run', () => {
     const shown = [...text.matchAll(/<!-- (\S+\.ts) -->\n```ts\n([\s\S]*?)```\n/g)];
     expect(shown.map(([, path]) => path)).toEqual([
       'test/stores/example/sqlite.ts',
@@ -219,7 +219,7 @@ describe('the issue form', () => {
   });
 
   test.each(['bug', 'feature'])(
-    '%s follows the syntax of GitHub, with an id of its own for each field',
+    '%s follows the syntax of GitHub, with a unique id for each field',
     (name) => {
       const { body } = Form.parse(parse(read(`.github/ISSUE_TEMPLATE/${name}.yml`)));
       const ids = body.flatMap((field) => ('id' in field ? [field.id] : []));
@@ -228,7 +228,7 @@ describe('the issue form', () => {
     },
   );
 
-  test('chooser points vulnerabilities to a private way', () => {
+  test('chooser directs vulnerabilities to a private channel', () => {
     const Chooser = z.strictObject({
       blank_issues_enabled: z.boolean(),
       contact_links: z.array(z.strictObject({ name: z.string(), url: z.url(), about: z.string() })),

@@ -52,7 +52,7 @@ test('shared/ consists of these rooms', () => {
   expect(readdirSync(join(ROOT, 'shared')).sort()).toEqual([...ROOMS].sort());
 });
 
-test('shared/ imports nothing from outside of it', () => {
+test('shared/ imports nothing from outside', () => {
   expect(imports.filter(({ to }) => to.startsWith('..'))).toEqual([]);
 });
 
@@ -75,7 +75,7 @@ test('core/ imports no AWS SDK: the dashboard bundles it', () => {
   expect(found).toEqual([]);
 });
 
-test('the dashboard has no modules that import each other', () => {
+test('no modules of the dashboard import each other', () => {
   const all = importsBelow('dashboard').filter(({ to }) => !to.startsWith('..'));
   expect(cycles(all)).toEqual([]);
 });

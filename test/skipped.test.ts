@@ -35,12 +35,12 @@ test.each([[['-t', 'packed']], [['--testNamePattern=PACKED']], [['x.test.ts', '-
   },
 );
 
-test('a program that is missing is the reason to skip a test', () => {
+test('a missing program is the reason to skip a test', () => {
   expect(missing('no-such-program')).toBe('no-such-program is not on the PATH');
   expect(missing('node')).toBeUndefined();
 });
 
-test('no test file leaves tests out by itself', async () => {
+test('no test file skips tests in another way', async () => {
   const paths = (await readdir(import.meta.dirname, { recursive: true })).filter((path) =>
     path.endsWith('.test.ts'),
   );

@@ -73,7 +73,7 @@ async function refusedBy(work: () => unknown): Promise<{ message: string; remedy
 }
 
 test.each(Object.entries(BY_ROLE) as [CallName, unknown[]][])(
-  '%s: the CLI reports a role that is too low as the dashboard does',
+  '%s: the CLI reports an insufficient role as the dashboard does',
   async (name, args) => {
     const { role: needed }: CallShape = CALLS[name];
     const tooLow = ROLES.slice(0, ROLES.indexOf(needed ?? 'viewer'));
@@ -95,7 +95,7 @@ const job = (job_id: string, changes: Partial<JobRecord>): JobRecord => ({
 });
 
 test.each(['completed', 'failed', 'rolled_back', 'cancelled'] as const)(
-  'a job that is %s can neither be cancelled nor answered, in the same words everywhere',
+  'a job that is %s can be neither cancelled nor confirmed, with the same message everywhere',
   async (state) => {
     const ended = job('ended', { state });
     await createJob(context.bucket, ended);
@@ -118,7 +118,7 @@ test.each(['completed', 'failed', 'rolled_back', 'cancelled'] as const)(
   },
 );
 
-test('a rollback cannot be cancelled, and a backup that is kept forever cannot be deleted', async () => {
+test('a rollback cannot be cancelled, and a permanent backup cannot be deleted', async () => {
   const rollback = job('rollback_x', {
     execution_arn: 'arn:aws:states:us-east-1:000000000000:execution:x:y',
   });

@@ -56,7 +56,7 @@ beforeEach(async () => {
   };
 });
 
-describe('who may call', () => {
+describe('authorization', () => {
   test.each([
     ['nothing', undefined],
     ['another key', `Bearer ${newApiKey('x', 'admin').key}`],
@@ -64,7 +64,7 @@ describe('who may call', () => {
     ['another scheme', `Basic ${keys.admin.key}`],
     ['a JWT where none is configured', 'Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.'],
     ['a huge header', `Bearer ${'x'.repeat(100_000)}`],
-  ])('with %s, nobody gets anything', async (_, header) => {
+  ])('with %s, every request is refused', async (_, header) => {
     const { status, headers, body } = await call(
       undefined,
       'GET',
@@ -92,14 +92,14 @@ describe('who may call', () => {
     ['operator', 'DELETE', '/backup/b1', 403],
     ['operator', 'GET', '/backup/b1/download', 307],
     ['admin', 'DELETE', '/backup/b1', 200],
-  ])('a key of a %s: %s %s answers %d', async (who, method, path, status) => {
+  ])('a key with role %s: %s %s returns %d', async (who, method, path, status) => {
     await catalogue(context.bucket, { backup_id: 'b1' }, Buffer.alloc(1));
     const body =
       method === 'GET' || method === 'DELETE' ? undefined : path.includes('confirm') ? { phrase: 'x' } : {};
     expect((await call(who, method, path, body)).status).toBe(status);
   });
 
-  test('an operator can lengthen how long a backup is kept, and only an administrator can shorten it', async () => {
+  test('an operator can lengthen the retention of a backup; only an administrator can shorten it', async () => {
     const created_at = '2026-01-02T03:04:05.000Z';
     await catalogue(context.bucket, { backup_id: 'ruled', created_at });
     await catalogue(context.bucket, { backup_id: 'dated', created_at, retention: '30d' });
@@ -127,7 +127,7 @@ describe('who may call', () => {
     expect((await call('operator', 'PATCH', '/backup/dated', { note: 'a note' })).status).toBe(200);
   });
 
-  test('nobody can give the tag of safety backups to another backup, or take it from one', async () => {
+  test('nobody can add the tag of safety backups to another backup, or remove it from a safety backup', async () => {
     await catalogue(context.bucket, { backup_id: 'plain', tags: ['a'] });
     await catalogue(context.bucket, { backup_id: 'safe', tags: ['pre-restore'] });
     const change = (id: string, body: object) => call('admin', 'PATCH', `/backup/${id}`, body);
@@ -145,7 +145,7 @@ describe('who may call', () => {
     expect((await call('operator', 'POST', '/schedules', schedule)).status).toBe(400);
   });
 
-  test('a list of keys that can not be read answers 503, names no secret, and is not read for every call', async () => {
+  test('answers 503 if the list of keys cannot be read, names no secret, and does not read it for every call', async () => {
     let reads = 0;
     const logged: unknown[] = [];
     let now = 0;
@@ -181,7 +181,7 @@ describe('who may call', () => {
     expect((await call('admin', 'POST', '/backup/prune', { dry_run: false })).status).toBe(200);
   });
 
-  test('only an administrator says how many backups are kept, the whole of it, and every change is audited', async () => {
+  test('only an administrator sets the retention policy, always as a whole, and every change is audited', async () => {
     const policy = { keep_last: 3, keep_daily: 2, keep_weekly: 0, keep_monthly: 0, keep_yearly: 0 };
     const { body: before } = await call('viewer', 'GET', '/retention');
     expect(before).toMatchObject({ source: 'deployed', policy: { keep_last: 7 } });
@@ -201,7 +201,7 @@ describe('who may call', () => {
     expect(reset.body).toEqual(before);
   });
 
-  test('keys are rotated without a gap: two count until the old one expires', async () => {
+  test('keys are rotated without a gap: both are valid until the old one expires', async () => {
     const fresh = newApiKey('ada', 'admin');
     access = AccessList.parse({
       keys: [{ ...keys.admin.entry, expires_at: new Date(Date.now() + 60_000).toISOString() }, fresh.entry],
@@ -228,9 +228,9 @@ describe('JSON Web Tokens', () => {
     ['another audience', { audience: 'other' }, undefined],
     ['another issuer', { issuer: 'https://other.example' }, undefined],
     ['one that has expired', { expires: '1 minute ago' }, undefined],
-    ['no role of ours', { roles: ['root'] }, undefined],
-    ['the signature of somebody else', { forged: true }, undefined],
-  ])('%s counts as it should', async (_, change: Record<string, unknown>, role) => {
+    ['no role of ngbak', { roles: ['root'] }, undefined],
+    ['a signature with another key', { forged: true }, undefined],
+  ])('%s is handled correctly', async (_, change: Record<string, unknown>, role) => {
     const [pair, other] = await Promise.all([generateKeyPair('ES256'), generateKeyPair('ES256')]);
     const set = createLocalJWKSet({ keys: [{ ...(await exportJWK(pair.publicKey)), alg: 'ES256' }] });
     const authenticator = new Authenticator(async () => AccessList.parse({ jwt }), { keySet: () => set });
@@ -248,7 +248,7 @@ describe('JSON Web Tokens', () => {
 });
 
 describe('the API', () => {
-  test('starts a backup in the name of its caller, once for each idempotency key', async () => {
+  test('starts a backup on behalf of its caller, once for each idempotency key', async () => {
     const first = await call('operator', 'POST', '/backup', { tags: ['a'] }, { 'idempotency-key': 'k' });
     const again = await call('operator', 'POST', '/backup', { tags: ['a'] }, { 'idempotency-key': 'k' });
     expect([first.status, again.status]).toEqual([202, 202]);
@@ -263,7 +263,7 @@ describe('the API', () => {
     expect(somebody.body.job_id).not.toBe(first.body.job_id);
   });
 
-  test('attaches kept relationships once for each idempotency key, which no other request may have', async () => {
+  test('attaches kept relationships once for each idempotency key, which no other request may reuse', async () => {
     const upload = { file_name: 'a.ngbak' };
     const waiting = await call('operator', 'POST', '/restore', upload, { 'idempotency-key': 'u' });
     const renewed = await call('operator', 'POST', '/restore', upload, { 'idempotency-key': 'u' });
@@ -288,7 +288,7 @@ describe('the API', () => {
     expect((await call('viewer', 'GET', '/backup/b1')).status).toBe(404);
   });
 
-  test('hands out a link for an hour at most, by redirect or as JSON', async () => {
+  test('issues a link for an hour at most, by redirect or as JSON', async () => {
     await catalogue(context.bucket, { backup_id: 'b1' }, Buffer.from('bytes'));
     const { status, headers } = await call('operator', 'GET', '/backup/b1/download');
     expect(status).toBe(307);
@@ -298,7 +298,7 @@ describe('the API', () => {
     expect((await call('operator', 'GET', '/backup/b1/download?expires_in=9999')).status).toBe(400);
   });
 
-  test('prepares an upload, whose job can be seen and cancelled', async () => {
+  test('prepares an upload, whose job can be viewed and cancelled', async () => {
     const upload = await call('operator', 'POST', '/restore', { file_name: 'a.ngbak', confirm: 'default' });
     expect(upload.status).toBe(201);
     const job = `/jobs/${upload.body.job_id}`;
@@ -341,7 +341,7 @@ describe('the API', () => {
     },
   );
 
-  test('tells nobody what an unexpected error said, and logs it', async () => {
+  test('logs the message of an unexpected error, and does not include it in the response', async () => {
     // No real part fails in a way that nobody expected, so a client does that always fails.
     Object.assign(context, { sfn: { send: () => Promise.reject(new Error('nonsense')) } });
     const answer = await call('operator', 'POST', '/backup', {});
@@ -350,7 +350,7 @@ describe('the API', () => {
     expect(logged).toHaveLength(1);
   });
 
-  test('writes an audit line for each call that changes something, refused ones included', async () => {
+  test('writes an audit line for each call that changes something, including refused calls', async () => {
     await call('viewer', 'GET', '/backup');
     await call('operator', 'POST', '/backup', {});
     await call('operator', 'DELETE', '/backup/b1');
@@ -368,7 +368,7 @@ describe('the API', () => {
     ]);
   });
 
-  test('limits how often a caller may start work', async () => {
+  test('limits how many jobs a caller may start in a given time', async () => {
     const statuses: number[] = [];
     for (let i = 0; i < 25; i++) statuses.push((await call('operator', 'POST', '/backup/prune', {})).status);
     expect(statuses.slice(0, 20)).toEqual(Array(20).fill(200));
@@ -376,7 +376,7 @@ describe('the API', () => {
     expect((await call('admin', 'POST', '/backup/prune', {})).status).toBe(200);
   });
 
-  test('lets configured web pages call, and no others', async () => {
+  test('lets configured origins call it, and no others', async () => {
     const preflight = (origin: string) =>
       call(undefined, 'OPTIONS', '/backup', undefined, { origin, 'access-control-request-method': 'GET' });
     const good = await preflight('https://example.org');
@@ -385,7 +385,7 @@ describe('the API', () => {
     expect(bad.headers.get('access-control-allow-origin')).toBeNull();
   });
 
-  test('tells Prometheus about backups and jobs', async () => {
+  test('exposes metrics of backups and jobs to Prometheus', async () => {
     await catalogue(context.bucket, { backup_id: 'b1' });
     const { body, headers } = await call('viewer', 'GET', '/metrics');
     expect(headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
@@ -393,21 +393,21 @@ describe('the API', () => {
     expect(body.text).toContain('ngbak_last_backup_duration_seconds{target="default",type="full"} 10\n');
   });
 
-  test('tells its health', async () => {
+  test('reports its health', async () => {
     expect((await call('viewer', 'GET', '/health')).body).toMatchObject({ status: 'degraded' });
     const now = new Date().toISOString();
     await catalogue(context.bucket, { backup_id: 'b1', created_at: now }, Buffer.from('archive'));
     expect((await call('viewer', 'GET', '/health')).body).toMatchObject({ status: 'ok' });
   });
 
-  test('says which methods an address has, where another one was used', async () => {
+  test('lists the allowed methods of a path if an unsupported one is used', async () => {
     const { status, headers, body } = await call('viewer', 'PUT', '/backup/snapshot_1');
     expect([status, headers.get('allow')?.split(', ').sort()]).toEqual([405, ['DELETE', 'GET', 'PATCH']]);
     expect(body.remedy).toContain('PATCH');
     expect((await call('viewer', 'PUT', '/nothing')).status).toBe(404);
   });
 
-  test('describes itself in OpenAPI 3.1, every route with its errors, and in a page for people', async () => {
+  test('describes itself in OpenAPI 3.1, each route with its errors, and on an HTML page', async () => {
     const { body } = await call(undefined, 'GET', '/openapi.json');
     expect(body.openapi).toBe('3.1.0');
     interface Operation {

@@ -53,7 +53,7 @@ const anyBody = fc.oneof(
   fc.string(),
 );
 
-test('no request makes it fail in a way that nobody expected, and every refusal is a problem document', async () => {
+test('no request causes an unexpected error, and every refusal is a problem document', async () => {
   const routes = Object.entries(apiDocument().paths ?? {}).flatMap(([path, methods]) =>
     Object.keys(methods).map((method) => [method.toUpperCase(), path] as const),
   );

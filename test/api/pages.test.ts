@@ -32,8 +32,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-describe('the dashboard’s files', () => {
-  test('the index is asked for each time, and may call the bucket, and nothing else', async () => {
+describe('the files of the dashboard', () => {
+  test('the index is revalidated on each request, and its policy allows the bucket and nothing else', async () => {
     const answer = await api.request('/');
     expect(await answer.text()).toBe('<!doctype html>');
     expect(answer.headers.get('content-type')).toBe('text/html; charset=utf-8');
@@ -49,7 +49,7 @@ describe('the dashboard’s files', () => {
     ['br, gzip', 'br'],
     ['gzip', null],
     [undefined, null],
-  ])('to a browser that accepts %s they are sent in %s', async (accepts, encoding) => {
+  ])('are sent to a browser that accepts %s in %s', async (accepts, encoding) => {
     const answer = await api.request('/assets/main-abc.js', {
       headers: accepts === undefined ? {} : { 'accept-encoding': accepts },
     });

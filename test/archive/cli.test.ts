@@ -38,7 +38,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test.each(['@/x.ngbak', '@/packed.ngbak'])('list %s tells what is in it', async (file) => {
+test.each(['@/x.ngbak', '@/packed.ngbak'])('list %s shows its contents', async (file) => {
   const { code, stdout } = await ngbak('list', file);
   expect(code).toBe(0);
   expect(stdout).toMatch(
@@ -55,7 +55,7 @@ test.each(['@/x.ngbak', '@/packed.ngbak'])('cat %s prints an entry, and the mani
   expect((await ngbak('cat', file, 'kv/nothing.json')).code).toBe(3);
 });
 
-test('extract writes files, replaces none unless told to, and follows no link', async () => {
+test('extract writes files, overwrites none unless told to, and follows no links', async () => {
   expect(await ngbak('extract', '@/x.ngbak', '-C', '@/out')).toMatchObject({ code: 0 });
   for (const { name, data } of contents) expect(readFileSync(join(folder, 'out', name))).toEqual(data);
   const again = await ngbak('extract', '@/x.ngbak', 'kv/', '-C', '@/out');
@@ -75,7 +75,7 @@ test('extract leaves no file of an entry that is damaged', async () => {
   expect(execFileSync('find', [join(folder, 'hurt'), '-type', 'f']).toString()).toBe('');
 });
 
-test('verify finds content that is not what it claims to be, and what the manifest counts otherwise', async () => {
+test('verify finds content that is not what it claims to be, and counts that differ from the manifest', async () => {
   const named = { name: 'graph/nodes-00001.jsonl', data: Buffer.from('{"type":"node"}\n') };
   writeFileSync(join(folder, 'strange.ngbak'), await buildArchive([named]));
   expect(await ngbak('verify', '@/strange.ngbak')).toMatchObject({
@@ -90,7 +90,7 @@ test('verify finds content that is not what it claims to be, and what the manife
   });
 });
 
-test('verify tells sound from damaged, entry by entry, and by its exit code', async () => {
+test('verify distinguishes intact from damaged archives, entry by entry, and by its exit code', async () => {
   expect(await ngbak('verify', '@/x.ngbak')).toMatchObject({ code: 0 });
   expect(await ngbak('verify', '@/packed.ngbak')).toMatchObject({
     code: 0,
@@ -112,7 +112,7 @@ test('verify tells sound from damaged, entry by entry, and by its exit code', as
   expect(await ngbak('verify', '@/missing.ngbak')).toMatchObject({ code: 2 });
 });
 
-test('repack makes a seekable archive of the same content, in the codec that is wanted', async () => {
+test('repack writes a seekable archive with the same content, in the requested codec', async () => {
   expect(await ngbak('repack', '@/packed.ngbak', '@/new.ngbak', '--codec', 'zstd')).toMatchObject({
     code: 0,
   });

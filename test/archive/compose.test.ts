@@ -68,7 +68,7 @@ describeS3Servers('on $name', ({ start }) => {
     return { s3, bucket, composition, segment, listed, uploads };
   }
 
-  test('segments small and large, and an entry over three of them, become one archive that is whole', async () => {
+  test('small and large segments, and an entry across three of them, are composed into one complete archive', async () => {
     const { s3, bucket, composition, segment, uploads } = await place();
     const large = randomBytes(13 * MiB + 77);
     const small = Buffer.from('{"a":1}');
@@ -139,7 +139,7 @@ describeS3Servers('on $name', ({ start }) => {
     await abortComposition(composition());
   });
 
-  test('an archive smaller than one part is composed all the same', async () => {
+  test('an archive smaller than one part is composed too', async () => {
     const { s3, bucket, composition, segment } = await place();
     await segment('0000-graph-000000', piecesOf([{ name: 'graph/a.jsonl', data: Buffer.from('x') }]));
     const { archive } = await composeArchive(composition());
@@ -147,7 +147,7 @@ describeS3Servers('on $name', ({ start }) => {
     expect((await Body?.transformToByteArray())?.length).toBe(archive?.size);
   });
 
-  test('a backup without any entry is an archive too', async () => {
+  test('a backup without entries is composed into a valid archive', async () => {
     const { s3, bucket, composition } = await place();
     const { archive } = await composeArchive(composition());
     expect(archive?.manifest.index.entries).toBe(0);
@@ -155,7 +155,7 @@ describeS3Servers('on $name', ({ start }) => {
     expect((await verifyArchive(source, { cursor: null, timeLeft: () => 1 })).problems).toEqual([]);
   });
 
-  test('a leg without pieces leaves nothing, and removes what a cut-off try left', async () => {
+  test('a leg without output leaves nothing, and removes what an interrupted attempt left', async () => {
     const { segment, listed } = await place();
     await segment('0000-graph-000000', piecesOf([{ name: 'graph/a.jsonl', data: Buffer.from('x') }]));
     expect(await listed('staging/')).toHaveLength(2);

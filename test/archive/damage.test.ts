@@ -112,7 +112,7 @@ describe.each<Codec>(['gzip', 'zstd'])('of a %s archive', (codec) => {
     expect(sequential).toBeGreaterThan(FLIPS_IN_SEQUENCE / 2);
   }, 400_000);
 
-  test('an entry that is read is whole, or its reader gets an error that names it', async () => {
+  test('a reader gets a complete entry, or an error that names the entry', async () => {
     const archive = await openArchive(bufferSource('whole', whole));
     for (const entry of entries) {
       for (let at = entry.offset; at < entry.offset + entry.length; at += 37) {

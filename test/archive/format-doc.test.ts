@@ -33,7 +33,7 @@ function hex(bytes: Buffer, from: number, to: number): string {
   return lines;
 }
 
-test('the worked example of docs/format.md is what the writer writes', async () => {
+test('the worked example of docs/format.md matches the output of the writer', async () => {
   const bytes = await buildArchive([{ name: 'kv/a.json', data: Buffer.from('{"k":"v"}\n') }]);
   const archive = await openArchive(bufferSource('example', bytes));
   expect(example('first')).toBe(hex(bytes, 0, archive.footer.offset));
@@ -61,7 +61,7 @@ test('the Python reader of docs/format.md lists an archive, reads an entry, and 
   expect(() => run('x.ngbak')).toThrow('no footer');
 });
 
-test('the limits of docs/format.md are those of the code', () => {
+test('the limits in docs/format.md are those of the code', () => {
   const row = (what: string) => text.split('\n').find((line) => line.startsWith(`| ${what} |`)) ?? '';
   const number = (what: string) =>
     Number(/\| ([0-9,]+)/.exec(row(what).slice(what.length + 2))?.[1]?.replaceAll(',', ''));

@@ -22,7 +22,7 @@ async function verified(bytes: Buffer, limits: Partial<ArchiveLimits> = {}): Pro
 const first = <T>(items: T[]): T => items[0] as T;
 
 describe('a seekable archive', () => {
-  test.each(['gzip', 'zstd'] as const)('that is sound is found to be so (%s)', async (codec) => {
+  test.each(['gzip', 'zstd'] as const)('that is valid is accepted (%s)', async (codec) => {
     expect(await verified(await forge({ codec }))).toEqual([]);
   });
 
@@ -45,7 +45,7 @@ describe('a seekable archive', () => {
     expect((await verified(await forge(), limit)).join('; ')).toMatch(message);
   });
 
-  test.each([1, 9, 89, 90, 91, 4000])('with %d bytes behind its end is refused', async (count) => {
+  test.each([1, 9, 89, 90, 91, 4000])('with %d bytes after its end is refused', async (count) => {
     const bytes = Buffer.concat([await forge(), Buffer.alloc(count)]);
     expect((await verified(bytes)).join()).toMatch(/footer/);
     await expect(collect(normalizeArchive(bufferSource('x', bytes)))).rejects.toThrow(/damaged/);
@@ -59,7 +59,7 @@ describe('a seekable archive', () => {
     );
   });
 
-  test('that starts inside another file is refused', async () => {
+  test('that starts within another file is refused', async () => {
     const archive = await forge();
     expect((await verified(Buffer.concat([archive.subarray(0, 100), archive]))).join()).toMatch(
       /its footer describes/,
@@ -82,12 +82,12 @@ describe('a file', () => {
   });
 });
 
-describe('an archive that is read front to back', () => {
+describe('an archive that is read sequentially', () => {
   test.each([...TARS])('with %s is refused', async (_name, entries, message) => {
     await expect(collect(normalizeArchive(bufferSource('x', rawArchive(entries))))).rejects.toThrow(message);
   });
 
-  test('is refused where more comes out of it than any backup holds, without using memory for it', async () => {
+  test('is refused if it expands to more than any backup holds, without using memory for it', async () => {
     const zeros = Buffer.alloc(8 * 1024 ** 2);
     const header = rawEntry({ name: 'kv/bomb.bin', size: Buffer.from('00400000000\0') });
     // 64 MiB in frames of 8: about 15,000 to 1.
@@ -112,7 +112,7 @@ describe('a writer', () => {
     await expect(buildArchive([{ name, data: Buffer.from('x') }])).rejects.toThrow(message);
   });
 
-  test('refuses two entries whose names fall together', async () => {
+  test('refuses two entries whose names collide', async () => {
     const data = Buffer.from('x');
     await expect(
       buildArchive([
@@ -154,14 +154,14 @@ describe('a writer', () => {
     await expect(collect(encodeSegment(stream, { name: 's', codec: 'gzip' }, null))).rejects.toThrow(message);
   });
 
-  test('tells an entry that was left unfinished', async () => {
+  test('reports an unfinished entry', async () => {
     const { result } = await collect(encodeSegment(piecesOf([]), { name: 's', codec: 'gzip' }, null));
     expect(result).toMatchObject({ bytes: 0, entries: [], open: null });
     expect(first([result]).crc32).toBe(0);
   });
 });
 
-test('names that grow when they are folded are refused before they fill the memory', async () => {
+test('names that grow when case-folded are refused before they fill the memory', async () => {
   // One character of three bytes becomes eighteen (Unicode, NFKC).
   const name = (i: number) => `kv/${i}${'\ufdfa'.repeat(160)}`;
   const contents = Array.from({ length: 40 }, (_, i) => ({ name: name(i), data: Buffer.from('1') }));
@@ -169,7 +169,7 @@ test('names that grow when they are folded are refused before they fill the memo
   expect((await verified(await forge({ contents }), { namesBytes })).join()).toMatch(/names of its entries/);
 });
 
-test('the corpus that write-corpus.ts writes has a name and a reason for each archive, and none of them is accepted', async () => {
+test('each archive of the corpus from write-corpus.ts has a name and a reason, and none is accepted', async () => {
   const names = new Set<string>();
   for await (const { name, bytes } of hostileArchives()) {
     expect(names.has(name)).toBe(false);

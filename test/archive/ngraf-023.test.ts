@@ -52,7 +52,7 @@ function fixture(files: Record<string, string>, manifest: unknown): Buffer {
   return readFileSync(join(folder, 'x.tar.gz'));
 }
 
-test('an archive of NGRAF-023 becomes one of ours, and tells what it lacks', async () => {
+test('an archive of NGRAF-023 is converted into an ngbak archive, which states what is missing', async () => {
   const old = bufferSource('old.ngbak', fixture(FILES, MANIFEST));
   expect(await isSeekable(old)).toBe(false);
   const { bytes, result } = await collect(normalizeArchive(old));
@@ -103,7 +103,7 @@ CREATE (n:GraphRAG_demo{id: row.id}) SET n += row.properties SET n:PERSON;
 :commit
 `;
 
-test('its Cypher script becomes the graph where that is asked for, and is checked against what its manifest counts', async () => {
+test('its Cypher script is converted into the graph on request, and compared with the counts of its manifest', async () => {
   const files = { ...FILES, 'graph/neo4j.dump': SCRIPT };
   const { bytes, result } = await collect(
     normalizeArchive(bufferSource('old.ngbak', fixture(files, MANIFEST)), { script: convertScript }),
@@ -135,12 +135,12 @@ test('its Cypher script becomes the graph where that is asked for, and is checke
 test.each([
   ['that has none', { 'kv/full_docs.json': '{}' }, MANIFEST, /holds no Cypher script/],
   [
-    'that holds nodes beside it',
+    'that also holds nodes',
     { 'graph/neo4j.dump': SCRIPT, 'graph/nodes-00001.jsonl': '{}\n' },
     MANIFEST,
     /holds "graph\/nodes-00001.jsonl", where a Cypher script is to be read/,
   ],
-])('a Cypher script is not read out of an archive %s', async (_name, files, manifest, message) => {
+])('a Cypher script is not read from an archive %s', async (_name, files, manifest, message) => {
   const old = bufferSource('old', fixture(files as Record<string, string>, manifest));
   await expect(collect(normalizeArchive(old, { script: convertScript }))).rejects.toThrow(message);
 });
@@ -162,12 +162,12 @@ test.each([
   [{ ...MANIFEST, backup_id: '../x' }, /no usable backup_id/],
   [{ ...MANIFEST, created_at: 'yesterday' }, /no usable created_at/],
   [{ ...MANIFEST, storage_backends: undefined }, /has no format version/],
-])('a manifest of which nobody can tell what it is, is refused (%#)', async (manifest, message) => {
+])('a manifest of an unknown kind is refused (%#)', async (manifest, message) => {
   const old = bufferSource('old', fixture(FILES, manifest));
   await expect(collect(normalizeArchive(old))).rejects.toThrow(message);
 });
 
-test('key-value data comes back byte for byte as the client of NGRAF-023 had written it', async () => {
+test('key-value data is restored byte for byte as the client of NGRAF-023 wrote it', async () => {
   const program = `
 import json, sys
 values = {"doc-1": {"content": "a \\"b\\": {c}, [d]\\n\\\\", "n": [1, 2.50, 1e22, -0.0, None, True, [], {}], "ü": "\\u2028 😀"}, "doc-2": "text, only: a text", "doc-3": []}
@@ -189,7 +189,7 @@ print(json.dumps([json.dumps({key: json.loads(json.dumps(value)) for key, value 
   expect(found).toEqual(written);
 });
 
-test('files of NGRAF-023 under a manifest of ours are refused', async () => {
+test('files of NGRAF-023 with a manifest of ngbak are refused', async () => {
   const expected = {
     format_version: '1.0',
     backup_id: 'x',

@@ -5,8 +5,8 @@ import { bufferSource } from '../../shared/archive/read/sources.ts';
 import { verifyArchive } from '../../shared/archive/read/verify.ts';
 import { buildArchive, collect, countingSource, DRAFT, readAll } from './build.ts';
 
-describe('reading no more than is needed', () => {
-  test('the manifest of an archive takes two reads at most, and an entry one more', async () => {
+describe('reads no more than needed', () => {
+  test('reading the manifest of an archive takes at most two requests, and an entry one more', async () => {
     // An index of 400 KiB and a manifest of more than 64 KiB: neither is in what the first read brings.
     const contents = Array.from({ length: 3000 }, (_, at) => ({
       name: `kv/${at}-${randomBytes(30).toString('hex')}.json`,
@@ -27,7 +27,7 @@ describe('reading no more than is needed', () => {
     expect(source.reads).toBe(1);
   });
 
-  test('one small entry beside a large one is read without the large one', async () => {
+  test('a small entry next to a large one is read without the large one', async () => {
     const source = countingSource(
       await buildArchive([
         { name: 'vectors/large.snapshot', data: randomBytes(20_000_000) },
@@ -40,7 +40,7 @@ describe('reading no more than is needed', () => {
   });
 });
 
-test('a large entry is verified over several legs, and damage behind the first of them is found', async () => {
+test('a large entry is verified over several legs, and damage in a later leg is found', async () => {
   const data = randomBytes(3_000_000);
   const bytes = await buildArchive([{ name: 'vectors/large.snapshot', data }], { memberBytes: 65_536 });
   async function verifyInLegs(archive: Buffer) {
@@ -67,7 +67,7 @@ test('a large entry is verified over several legs, and damage behind the first o
   expect((await verifyInLegs(damaged)).problems.join()).toContain('"vectors/large.snapshot"');
 });
 
-test('an archive without entries is one', async () => {
+test('an archive without entries is valid', async () => {
   const bytes = await buildArchive([]);
   expect(await isSeekable(bufferSource('empty', bytes))).toBe(true);
   expect(
@@ -75,7 +75,7 @@ test('an archive without entries is one', async () => {
   ).toEqual([]);
 });
 
-test('the same data makes the same bytes, and the same checksum in whatever codec', async () => {
+test('the same data produces the same bytes, and the same checksum with either codec', async () => {
   const contents = [
     { name: 'kv/a.json', data: Buffer.from('{"a":1}') },
     { name: 'graph/b', data: randomBytes(5000) },

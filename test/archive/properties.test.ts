@@ -107,7 +107,7 @@ testUnless(
   400_000,
 );
 
-test('any part of an entry can be read, and is that part', async () => {
+test('any range of an entry can be read, and is correct', async () => {
   const data = Buffer.alloc(50_000, 'seek me');
   const archive = await openArchive(
     bufferSource('p', await buildArchive([{ name: 'a/b', data }], { memberBytes: 4100, pieceBytes: 7001 })),
@@ -125,7 +125,7 @@ test('any part of an entry can be read, and is that part', async () => {
   );
 });
 
-test('a verification in legs finds the same as one in a piece, and its cursor stays small', async () => {
+test('a verification in several legs has the same result as one in a single leg, and its cursor stays small', async () => {
   const archive = await buildArchive(
     Array.from({ length: 40 }, (_, at) => ({ name: `kv/${at}`, data: Buffer.alloc(at * 100, at) })),
   );
@@ -150,7 +150,7 @@ test('a verification in legs finds the same as one in a piece, and its cursor st
   expect(problems).toHaveLength(1);
 });
 
-test('from 1 byte to the largest object that S3 takes, a plan fits S3’s rules', () => {
+test('the plan of parts for any size, from 1 byte to the largest S3 object, conforms to the limits of S3', () => {
   const size = fc.oneof(
     fc.integer({ min: 1, max: 6 * MiB }),
     fc.integer({ min: 1, max: 2 * GiB }),
@@ -208,7 +208,7 @@ test('from 1 byte to the largest object that S3 takes, a plan fits S3’s rules'
   expect(planParts([OBJECT_BYTES_MAX - 1, 1])).toHaveLength(PARTS_MAX);
 });
 
-test('the CRC-32 of a whole follows from those of its parts', () => {
+test('the CRC-32 of a whole can be computed from the CRC-32 values of its parts', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 5000 }), fc.uint8Array({ maxLength: 5000 }), (one, other) => {
       expect(combineCrc32(crc32(one), crc32(other), other.length)).toBe(crc32(Buffer.concat([one, other])));
@@ -224,7 +224,7 @@ test('the CRC-32 of a whole follows from those of its parts', () => {
   expect(halves).toBe(crc);
 });
 
-test('a digest that is put down and taken up is the same, and at a block’s end holds no data', async () => {
+test('a digest that is saved and resumed is the same, and holds no data at the end of a block', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 12 }), async (chunks) => {
       let hash = await resumableSha256();
@@ -242,7 +242,7 @@ test('a digest that is put down and taken up is the same, and at a block’s end
   expect(Buffer.from(hash.save(), 'base64').toString('latin1')).not.toContain('secret');
 });
 
-test('names of collections become file names that stay apart, and come back', () => {
+test('collection names map to distinct file names, and back', () => {
   fc.assert(
     fc.property(
       fc.array(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }), { minLength: 2, maxLength: 6 }),

@@ -44,7 +44,7 @@ function packerMissing(name: string): string | undefined {
   return name === 'GNU tar, zstd' ? MISSING.zstd : undefined;
 }
 
-describe('a backup that somebody unpacked and packed again', () => {
+describe('a backup that was unpacked and packed again', () => {
   let folder: string;
   let original: Buffer;
   beforeAll(async () => {
@@ -141,7 +141,7 @@ describe('a backup that somebody unpacked and packed again', () => {
     await expect(collect(normalizeArchive(bufferSource('packed', packed)))).rejects.toThrow(message);
   });
 
-  test('with unknown manifest fields keeps them', async () => {
+  test('with unknown manifest fields retains them', async () => {
     unpack(original);
     edit((m) => {
       m.format_version = '1.7';
@@ -159,7 +159,7 @@ describe('a backup that somebody unpacked and packed again', () => {
     for (const bytes of [[0], [0, 0, 0, 0], [1, 2, 3], [0x1f, 0x8b], [...Buffer.from('PK')]]) {
       testUnless(
         skipped,
-        `by ${packer} with bytes ${JSON.stringify(bytes)} behind its end is refused`,
+        `by ${packer} with bytes ${JSON.stringify(bytes)} after its end is refused`,
         async () => {
           unpack(original);
           const packed = Buffer.concat([pack(command), Buffer.from(bytes)]);
@@ -167,7 +167,7 @@ describe('a backup that somebody unpacked and packed again', () => {
         },
       );
     }
-    testUnless(skipped, `by ${packer} and cut off anywhere is refused`, async () => {
+    testUnless(skipped, `by ${packer} and truncated anywhere is refused`, async () => {
       unpack(original);
       const packed = pack(command);
       for (let cut = 1; cut < packed.length; cut += Math.max(1, Math.floor(packed.length / 97))) {

@@ -68,7 +68,7 @@ describeS3Servers('on $name', ({ name, start }) => {
   const objects = async (Prefix: string) =>
     (await s3.send(new ListObjectsV2Command({ Bucket, Prefix }))).Contents?.length ?? 0;
 
-  describe('S3 itself', () => {
+  describe('S3', () => {
     const five = randomBytes(5 * MiB);
 
     test('refuses a part below 5 MiB that is not the last', async () => {
@@ -93,7 +93,7 @@ describeS3Servers('on $name', ({ name, start }) => {
       await abort(id);
     });
 
-    test('refuses a whole whose CRC-32 is another', async () => {
+    test('refuses an object with a different CRC-32', async () => {
       const id = await begin();
       const parts = [await part(id, 1, five)];
       await expect(complete(id, parts, { ChecksumCRC32: crc32Base64(1) })).rejects.toMatchObject({
@@ -102,7 +102,7 @@ describeS3Servers('on $name', ({ name, start }) => {
       await abort(id);
     });
 
-    test('refuses a part whose CRC-32 is another', async () => {
+    test('refuses a part with a different CRC-32', async () => {
       const id = await begin();
       const bad = new UploadPartCommand({
         Bucket,
@@ -116,7 +116,7 @@ describeS3Servers('on $name', ({ name, start }) => {
       await abort(id);
     });
 
-    test('keeps nothing of an upload that was aborted', async () => {
+    test('retains nothing of an aborted upload', async () => {
       const id = await begin('gone.ngbak');
       await part(id, 1, five, 'gone.ngbak');
       await s3.send(new AbortMultipartUploadCommand({ Bucket, Key: 'gone.ngbak', UploadId: id }));
@@ -124,7 +124,7 @@ describeS3Servers('on $name', ({ name, start }) => {
       expect(await objects('gone')).toBe(0);
     });
 
-    test('completes an upload only if no object has the key, on request', async () => {
+    test('completes an upload only if the key does not exist, on request', async () => {
       await s3.send(new PutObjectCommand({ Bucket, Key, Body: 'first' }));
       const id = await begin();
       const parts = [await part(id, 1, five)];
@@ -139,7 +139,7 @@ describeS3Servers('on $name', ({ name, start }) => {
       expect(await Body?.transformToString()).toBe('first');
     });
 
-    test('copies a range of a source only while that is unchanged', async () => {
+    test('copies a range of a source only while the source is unchanged', async () => {
       const source = { Bucket, Key: 'source' };
       const { ETag } = await s3.send(new PutObjectCommand({ ...source, Body: Buffer.concat([five, five]) }));
       const id = await begin('copy.ngbak');
@@ -202,7 +202,7 @@ describeS3Servers('on $name', ({ name, start }) => {
       expect(proxy.seen.filter((url) => url.includes('partNumber=2')).length).toBe(5);
     });
 
-    test('when S3 throttles everything for a while, the upload backs off and goes through', async () => {
+    test('when S3 throttles everything for a while, the upload backs off and succeeds', async () => {
       times(9, { kind: 'refuse', status: 503, code: 'SlowDown' }, () => true);
       await send();
       await expectWhole();
@@ -214,13 +214,13 @@ describeS3Servers('on $name', ({ name, start }) => {
       await expectWhole();
     });
 
-    test('a part that is not answered is sent again', async () => {
+    test('a part without a response is sent again', async () => {
       times(1, { kind: 'silence' }, isPart(1));
       await send({ timeout: 2000 });
       await expectWhole();
     });
 
-    test('a completion whose answer is lost is found to be complete', async () => {
+    test('a completion whose response is lost is recognized as complete', async () => {
       times(
         1,
         { kind: 'cut', after: 1 },
@@ -230,7 +230,7 @@ describeS3Servers('on $name', ({ name, start }) => {
       await expectWhole();
     });
 
-    test('a part that is refused for good ends the upload at once, and leaves nothing', async () => {
+    test('a part that is refused permanently ends the upload at once, and leaves nothing', async () => {
       proxy.decide = (method, url) =>
         isPart(1)(method, url) ? { kind: 'refuse', status: 403, code: 'AccessDenied' } : undefined;
       let read = 0;
@@ -289,7 +289,7 @@ describeS3Servers('on $name', ({ name, start }) => {
       },
     );
 
-    test('a read of an object that was replaced meanwhile is an error, never a mixture', async () => {
+    test('reading an object that was replaced during the read is an error, never a mixture', async () => {
       const source = await faultySource(700);
       proxy.decide = (method) => (method === 'GET' ? { kind: 'cut', after: MiB } : undefined);
       let first = true;
@@ -311,7 +311,7 @@ describeS3Servers('on $name', ({ name, start }) => {
     );
   });
 
-  test('the CRC-32 of a streamed object is the one that S3 keeps', async () => {
+  test('the CRC-32 of a streamed object is the one that S3 stores', async () => {
     const body = randomBytes(9 * MiB);
     const { crc32 } = await uploadStream({
       s3,
@@ -327,7 +327,7 @@ describeS3Servers('on $name', ({ name, start }) => {
 
   // Not on the emulator, which keeps objects in memory.
   if (name !== 'versitygw') return;
-  test(`${STREAM_MIB} MiB stream there and back, and memory does not grow with them`, async () => {
+  test(`${STREAM_MIB} MiB are streamed in both directions, and memory use does not grow with the size`, async () => {
     const { bucket } = await server.bucket();
     const credentials = await s3.config.credentials();
     const { stdout } = await promisify(execFile)(

@@ -19,12 +19,12 @@ async function read(archive: EntryReader): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-test('an archive that is read slowly has the same content', async () => {
+test('an archive that is read at a limited rate has the same content', async () => {
   const slow = throttle(archiveOf(CONTENT), 1_000_000, new AbortController().signal);
   expect((await read(slow)).equals(CONTENT)).toBe(true);
 });
 
-test('an archive is read no faster than it may be, and a reader that has to stop waits no longer', async () => {
+test('an archive is read no faster than the limit, and a reader that is stopped does not wait any longer', async () => {
   // At one byte a second, the second chunk would come in the middle of the night.
   const slow = throttle(archiveOf(CONTENT), 1, AbortSignal.timeout(100));
   await expect(read(slow)).rejects.toMatchObject({ name: 'AbortError' });

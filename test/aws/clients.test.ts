@@ -55,7 +55,7 @@ async function fails(call: Promise<unknown>): Promise<{ error: unknown; millisec
   return { error, milliseconds: Date.now() - began };
 }
 
-test('an endpoint that nothing reaches, or that never answers, is reported within 20 seconds with what a VPC needs', async () => {
+test('an endpoint that is unreachable or never responds is reported within 20 seconds, with what a VPC needs', async () => {
   const s3 = () => awsClient('s3', S3Client, { ...surroundings, forcePathStyle: true });
   const sfn = awsClient('states', SFNClient, surroundings);
   const secrets = awsClient('secretsmanager', SecretsManagerClient, surroundings);

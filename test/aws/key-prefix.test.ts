@@ -92,7 +92,7 @@ test('two deployments share a bucket under two prefixes, and neither sees or del
   expect(await keysOf(whole, 'team/')).toEqual(['team/a.b/jobs/one/job.json']);
 });
 
-test('what the janitor removes as unowned is below the prefix, and uploads of others in the bucket stay', async () => {
+test('the janitor removes unowned objects only below its prefix, and uploads of others in the bucket stay', async () => {
   for (const bucket of [whole, a, b]) {
     await bucket.writeRecord('staging/gone/plan.json', {});
     await beginUpload(bucket, 'uploads/gone/x.ngbak');
@@ -132,7 +132,7 @@ test('presigned addresses, archives and messages have the full key', async () =>
   expect([a.ownKey(`team/a/${key}`), a.ownKey(`team/a.b/${key}`)]).toEqual([key, undefined]);
 });
 
-test('who may list and read below the prefix only finds what is missing, and nothing of others', async () => {
+test('a role that may list and read only below the prefix gets "not found" for missing objects, and sees no others', async () => {
   const objects = `arn:aws:s3:::${name}/team/a/*`;
   const PolicyDocument = JSON.stringify({
     Version: '2012-10-17',

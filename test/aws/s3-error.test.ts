@@ -45,7 +45,7 @@ async function refusal(verb: 'read' | 'write'): Promise<NgbakError> {
 
 const KEY = 'arn:aws:kms:eu-central-1:111122223333:key/0000-1111';
 
-describe('S3 that refuses', () => {
+describe('an S3 error', () => {
   const cases: [what: string, status: number, body: string, name: string, text: RegExp][] = [
     [
       'an object in Glacier',
@@ -62,7 +62,7 @@ describe('S3 that refuses', () => {
       /its KMS key arn:aws:kms:\S+0000-1111 is disabled/,
     ],
     [
-      'because of a KMS key that is about to be deleted',
+      'because of a KMS key that is pending deletion',
       400,
       xml('KMS.KMSInvalidStateException', `${KEY} is pending deletion.`),
       'AccessDeniedError',
@@ -121,7 +121,7 @@ describe('S3 that refuses', () => {
     }
   });
 
-  test('a record of a bucket whose KMS is throttled is worth another try', async () => {
+  test('a catalog record whose KMS key is throttled is retried', async () => {
     answer = { status: 400, body: xml('KMS.ThrottlingException', 'Rate exceeded') };
     const bucket = new Bucket('b', new S3Client({ ...clients(), forcePathStyle: true }));
     await expect(bucket.writeRecord('jobs/x/job.json', {})).rejects.toMatchObject({
@@ -131,7 +131,7 @@ describe('S3 that refuses', () => {
   });
 });
 
-describe('another service that refuses', () => {
+describe('an error of another service', () => {
   const refused = async (status: number, type: string, message = '') => {
     answer = {
       status,
@@ -154,7 +154,7 @@ describe('another service that refuses', () => {
     expect((await refused(status, type))?.name).toBe(name);
   });
 
-  test('since a clock is wrong says so', async () => {
+  test('that results from a wrong clock says so', async () => {
     const error = await refused(
       400,
       'InvalidSignatureException',

@@ -27,11 +27,11 @@ describe('tags', () => {
     expect(hasTag(['weekly', 'env=prod'], filter)).toBe(expected);
   });
 
-  test('a pair that is added replaces the value that its key had', () => {
+  test('adding a pair replaces the previous value of its key', () => {
     expect(addTags(['a', 'env=prod', 'env2=x'], ['env=dev', 'a'])).toEqual(['a', 'env2=x', 'env=dev']);
   });
 
-  test('two values for one key are refused, with the key', () => {
+  test('two values for one key are refused, and the key is named', () => {
     const tags = ['env=prod', 'env=dev'];
     expect(OwnTags.safeParse(tags).error?.issues[0]?.message).toBe('key "env" has several values');
     expect(BackupRequest.safeParse({ tags }).error?.issues[0]?.message).toBe('key "env" has several values');
@@ -39,7 +39,7 @@ describe('tags', () => {
   });
 });
 
-test('keys in files are parts of the files, and are not counted again', () => {
+test('keys stored in files are part of the files, and are not counted twice', () => {
   expect(
     countContents({
       graph: { nodes: 2, relationships: 3, schema: 9, dangling: 1 },

@@ -75,7 +75,7 @@ test.each(['0.1.0'])('requires no field that deployments of version %s do not se
   expect(missing).toEqual([]);
 });
 
-test('a deployment still has to send all fields of its own version', () => {
+test('a deployment must send all fields of its own version', () => {
   for (const [name, accepted] of Object.entries(ANSWERS)) {
     const own = requiredFields(OPERATIONS[name as keyof typeof ANSWERS].output);
     const optional = [...own].filter((field) => !requiredFields(accepted).has(field));

@@ -62,7 +62,7 @@ describe('without a terminal', () => {
     [['backup', '--keep', 'a while'], 2, /retention/],
     [['prune'], 2, /policy of the deployment is unknown/],
     [['restore', 'no-such-file.ngbak'], 2, /neither a backup ID nor a readable file/],
-  ])('%j ends with %d and says why and what to do, without a stack trace', async (args, code, text) => {
+  ])('%j exits with %d and states why and what to do, without a stack trace', async (args, code, text) => {
     const ran = await ngbak(...args);
     expect(ran.code).toBe(code);
     expect(ran.stderr).toMatch(text);
@@ -70,7 +70,7 @@ describe('without a terminal', () => {
     expect(ran.stdout).toBe('');
   });
 
-  test('an error is a JSON line too, and --debug shows where it came from', async () => {
+  test('an error is a JSON line too, and --debug shows its origin', async () => {
     const ran = await ngbak('show', 'snapshot_none', '--json');
     expect(ran.lines()).toMatchObject([
       { type: 'error', data: { name: 'NotFoundError', remedy: expect.stringContaining('ngbak list') } },
@@ -78,7 +78,7 @@ describe('without a terminal', () => {
     expect((await ngbak('show', 'snapshot_none', '--debug')).stderr).toMatch(/\n\s+at /);
   });
 
-  test('an endpoint that does not answer ends with 6', async () => {
+  test('an endpoint that does not respond exits with 6', async () => {
     environment = { ...environment, AWS_ENDPOINT_URL: 'http://127.0.0.1:9', AWS_MAX_ATTEMPTS: '1' };
     const ran = await ngbak('jobs');
     expect(ran.code).toBe(6);
@@ -92,7 +92,7 @@ describe('without a terminal', () => {
     expect((await ngbak('show', day(1))).code).toBe(3);
   });
 
-  test('retention is shown, set and reset without a deployment, and what is not given stays', async () => {
+  test('retention is shown, set and reset without a deployment, and omitted options keep their values', async () => {
     const every = ['--keep-last', '9', '--keep-weekly', '4', '--keep-monthly', '0', '--keep-yearly', '0'];
     // With AWS credentials alone, nobody knows the policy of cdk.json: nothing is guessed.
     const part = await ngbak('retention', 'set', ...every, '--yes');
@@ -120,7 +120,7 @@ describe('without a terminal', () => {
     expect(back.lines()[0]?.data).not.toHaveProperty('note');
   });
 
-  test('prune shows the rule for each backup and deletes only when told', async () => {
+  test('prune shows the rule for each backup and deletes only with --delete', async () => {
     for (let i = 1; i <= 3; i++) {
       await catalogue(
         context.bucket,
@@ -135,7 +135,7 @@ describe('without a terminal', () => {
     expect((await ngbak('list', '--json')).lines().filter(({ type }) => type === 'backup')).toHaveLength(2);
   });
 
-  test('backup --wait tells each state and ends with the outcome of the job', async () => {
+  test('backup --wait prints each state and exits with the outcome of the job', async () => {
     const session = new Session(['backup', '--wait', '--tag', 'x'], environment, { terminal: false });
     await session.shows(/pending/);
     const id = /backup_\S+_[0-9a-f]{8}/.exec((await jobs())[0]?.job_id ?? '')?.[0] ?? '';
@@ -145,7 +145,7 @@ describe('without a terminal', () => {
     expect(ran.stdout).toMatch(/cancelled/);
   });
 
-  test('a signal ends the watching, not the job', async () => {
+  test('a signal stops following the job, not the job', async () => {
     const session = new Session(['backup', '--wait'], environment, { terminal: false });
     await session.shows(/pending/);
     session.signal('SIGINT');
@@ -157,7 +157,7 @@ describe('without a terminal', () => {
 });
 
 describe('the configuration', () => {
-  test('is taken from the file, over it from the environment, over that from flags', async () => {
+  test('is read from the file, overridden by the environment, and that by flags', async () => {
     const file = join(folder, 'config.json');
     await writeFile(file, JSON.stringify({ bucket: 'from-the-file' }));
     const { NGBAK_BUCKET: bucket = '', ...rest } = environment;
@@ -171,7 +171,7 @@ describe('the configuration', () => {
     expect(await where({ NGBAK_BUCKET: 'from-the-environment' }, '--bucket', bucket)).toBe(`s3://${bucket}`);
   });
 
-  test('of a knowledge base is proposed by doctor from the names of its files', async () => {
+  test('of a knowledge base is proposed by doctor from the names in its stores', async () => {
     await writeFile(join(folder, 'kv_store_doc_status.json'), '{}');
     await writeFile(join(folder, 'kv_store_full_docs.json'), '{}');
     const unnamed = { ...environment, NEO4J_URI: '', QDRANT_URL: '', REDIS_URL: '' };
@@ -193,7 +193,7 @@ describe('the configuration', () => {
     );
   });
 
-  test('of stores is checked by doctor: version and contents where they answer, and what is wrong where not', async () => {
+  test('of stores is checked by doctor: version and contents if they respond, otherwise what is wrong', async () => {
     const { url, password } = servers.redis;
     const reached = { NEO4J_URI: '', QDRANT_URL: '', REDIS_URL: url, REDIS_PASSWORD: password };
     const ran = await run(['doctor', '--json', '--stores'], { ...environment, ...reached });
@@ -224,7 +224,7 @@ describe('at a terminal', () => {
   const atTerminal = (...args: string[]) =>
     new Session(args, { ...environment, TERM: 'xterm' }, { terminal: true });
 
-  test('Ctrl-C asks, and "c" cancels the job', async () => {
+  test('Ctrl-C prompts, and "c" cancels the job', async () => {
     const session = atTerminal('backup', '--wait');
     await session.shows('Job backup_');
     await untilStarted();
@@ -237,7 +237,7 @@ describe('at a terminal', () => {
     expect(await statusOf((await jobs())[0]?.job_id ?? '')).toBe('ABORTED');
   });
 
-  test('Ctrl-C and Enter stop watching, and the job continues', async () => {
+  test('Ctrl-C and Enter stop following the job, which continues', async () => {
     const session = atTerminal('backup', '--wait');
     await session.shows('Job backup_');
     await untilStarted();
@@ -249,7 +249,7 @@ describe('at a terminal', () => {
     expect(await statusOf((await jobs())[0]?.job_id ?? '')).toBe('RUNNING');
   });
 
-  test('delete asks first, and anything but yes leaves the backup', async () => {
+  test('delete asks first, and any answer but yes keeps the backup', async () => {
     await catalogue(context.bucket, { backup_id: day(1) }, Buffer.alloc(10));
     const no = atTerminal('delete', day(1));
     await no.shows('[y/N]');
@@ -262,7 +262,7 @@ describe('at a terminal', () => {
     expect((await ngbak('show', day(1))).code).toBe(3);
   });
 
-  test('text from the catalog can not steer the terminal', async () => {
+  test('text from the catalog cannot control the terminal', async () => {
     await catalogue(context.bucket, { backup_id: day(1), note: 'a\u001b[2Jb\u0007', tags: ['\u001b]0;x'] });
     for (const args of [['show', day(1)], ['list']]) {
       const ran = await atTerminal(...args).end();

@@ -66,7 +66,7 @@ test('a wrong configuration fails the check', async () => {
   expect(checks[0]).toMatchObject({ name: 'configuration', state: 'failed' });
 }, 60_000);
 
-test('the settings of an existing bucket are checked one by one, each with what its owner does', async () => {
+test('the settings of an existing bucket are checked one by one, each with the step its owner should take', async () => {
   const s3 = new S3Client({});
   const Bucket = `existing-${randomBytes(6).toString('hex')}`;
   await s3.send(new CreateBucketCommand({ Bucket }));

@@ -8,11 +8,11 @@ import { makeProgram } from '../../cli/program.ts';
 import { ENVIRONMENT, Settings } from '../../cli/settings.ts';
 import { cliDocument, openApiText } from '../../cli/write-docs.ts';
 
-test('docs/cli.md shows the help of every command as it is (else run `node local/bootstrap.mjs cli/write-docs.ts`)', async () => {
+test('docs/cli.md has the current help of every command (else run `node local/bootstrap.mjs cli/write-docs.ts`)', async () => {
   expect(await readFile('docs/cli.md', 'utf8')).toBe(await cliDocument());
 });
 
-test('docs/openapi.json is the document that the API gives out (else run `node local/bootstrap.mjs cli/write-docs.ts`)', async () => {
+test('docs/openapi.json is the document that the API serves (else run `node local/bootstrap.mjs cli/write-docs.ts`)', async () => {
   expect(await readFile('docs/openapi.json', 'utf8')).toBe(openApiText());
 });
 
@@ -25,7 +25,7 @@ test('docs/cli.md lists every setting and every variable', async () => {
 /** What follows the name of the product in templates that begin with it. */
 const SENTENCES = ['reads', 'retries', 'upload'];
 
-test('documentation, remedies and messages name commands of ngbak that exist', async () => {
+test('documentation, remedies and messages name only existing ngbak commands', async () => {
   const folders = ['docs', 'shared', 'cli', 'dashboard', 'infra', 'functions'];
   const names = await Promise.all(
     folders.map(async (folder) =>

@@ -42,7 +42,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 describe('a download', () => {
-  test('has the very bytes, is named after the time of the backup, and is for its owner only', async () => {
+  test('has exactly the same bytes, is named after the time of the backup, and is readable by its owner only', async () => {
     await put(ID, BYTES);
     const ran = await run(['download', ID, '--to', folder], environment);
     expect([ran.code, ran.stderr]).toEqual([0, '']);
@@ -55,7 +55,7 @@ describe('a download', () => {
     expect(again.stderr).toMatch(/Already downloaded/);
   });
 
-  testUnless(smallDiskMissing(), 'that the disk has no room for is refused before it begins', async () => {
+  testUnless(smallDiskMissing(), 'that does not fit on the disk is refused before it begins', async () => {
     await put(ID, BYTES);
     const disk = await SmallDisk.over(folder, 10);
     try {
@@ -69,7 +69,7 @@ describe('a download', () => {
     }
   });
 
-  test('of one byte, and of exactly one chunk, is whole', async () => {
+  test('of one byte, and of exactly one chunk, is complete', async () => {
     for (const [id, length] of [
       ['snapshot_1', 1],
       ['snapshot_2', 8 * 1024 ** 2],
@@ -120,7 +120,7 @@ describe('a download', () => {
     expect(BYTES.equals(await readFile(path))).toBe(true);
   });
 
-  test('whose bytes were spoiled on the way, or on disk, is not there', async () => {
+  test('whose bytes were corrupted in transit, or on disk, is not kept', async () => {
     await put(ID, BYTES);
     const path = join(folder, 'a.ngbak');
     await writeFile(`${path}.part`, Buffer.alloc(BYTES.length));
@@ -149,7 +149,7 @@ describe('a download', () => {
     expect(BYTES.subarray(0, 100).equals(await readFile(path))).toBe(true);
   });
 
-  describe('over a bad line', () => {
+  describe('over an unreliable connection', () => {
     const KIB = 1024;
     /** What was asked for, as `Range` headers. */
     const ranges: string[] = [];
@@ -192,7 +192,7 @@ describe('a download', () => {
     const bytes = BYTES.subarray(0, 256 * KIB);
     beforeEach(() => put(ID, BYTES.subarray(0, 1)));
 
-    test('that is slow, takes the time it needs, and no byte twice', async () => {
+    test('that is slow takes as long as it needs, and fetches no byte twice', async () => {
       await from(bytes, 1000, async (range, response) => {
         // 1.6 s in all, longer than a connection may bring no byte.
         for (let at = 0; at < range.length; at += 16 * KIB) {
@@ -204,7 +204,7 @@ describe('a download', () => {
       expect(ranges).toEqual([`bytes=0-${bytes.length - 1}`]);
     });
 
-    test('that stalls again and again, continues after the last byte that came', async () => {
+    test('that stalls repeatedly resumes after the last byte received', async () => {
       // More often than a range is tried without a byte.
       await from(bytes, 200, async (range, response) => {
         if (range.length <= 32 * KIB) response.end(range);
@@ -215,7 +215,7 @@ describe('a download', () => {
     });
   });
 
-  test('takes one new link for all its ranges when the first one has run out', async () => {
+  test('requests one new link for all its ranges when the first one has expired', async () => {
     await put(ID, BYTES);
     // S3 refuses a link that has run out with 403; the emulator does not, so a server of ours does.
     const refusing = createServer((_request, response) => response.writeHead(403).end());

@@ -66,7 +66,7 @@ const many = <T>(value: (number: number) => T): Record<string, T> =>
 const widest = (text: string) => Math.max(...text.split('\n').map((line) => line.length));
 
 describe('the progress of a store', () => {
-  test('shows how much of each unit is done, the rate and the remaining time', () => {
+  test('shows the progress of each unit, the rate and the remaining time', () => {
     expect(
       progressText(progress({ nodes: { done: 1200, total: 5000, rate: 300, remaining_seconds: 13 } })),
     ).toBe('1,200 of 5,000 nodes, 300/s, 13 s left');
@@ -77,7 +77,7 @@ describe('the progress of a store', () => {
     expect(progressText(progress(units, true))).toBe('1,819 nodes · 3,940 relationships');
   });
 
-  test('lists few collections, and counts many', () => {
+  test('lists a few collections, and counts many', () => {
     const few = {
       'bytes:chunks': { done: 9.4 * MB, total: 9.4 * MB },
       'points:entities': { done: 7, total: 9 },
@@ -88,7 +88,7 @@ describe('the progress of a store', () => {
     expect(progressText(progress(units), true)).toContain('c199 5 of 10 points');
   });
 
-  test('of a store without units is a word', () => {
+  test('of a store without units is one word', () => {
     expect([progressText(progress({})), progressText(progress({}, true))]).toEqual(['started', 'done']);
   });
 });
@@ -110,7 +110,7 @@ describe('an inspection', () => {
     ]);
   });
 
-  test('shows how much room the restore needs, and what is free where a server reports it', () => {
+  test('shows how much space the restore needs, and how much is free if a server reports it', () => {
     const needs = (name: string, of: string, room: object) => ({
       ...store(name, { nodes: 1 }, { nodes: 1 }),
       room: { of, needed_bytes: 2 * MB, ...room },
@@ -146,7 +146,7 @@ describe('an inspection', () => {
     );
   });
 
-  test('of 200 collections is one row, with those that change below it; --verbose lists all', () => {
+  test('of 200 collections is one row, with the changed ones below it; --verbose lists all', () => {
     const stores = [
       store(
         'vectors',
@@ -200,7 +200,7 @@ describe('a job', () => {
     expect(text).toMatch(/Warning:.* graph: Indexes are missing\..*by_name/);
   });
 
-  test('with 400 smoke checks shows those whose answers differ, and counts the others', () => {
+  test('with 400 smoke checks shows those whose results differ, and counts the others', () => {
     const smoke = Array.from({ length: 400 }, (_, number) => ({
       question: `q${number}`,
       before: 'count 1',
@@ -219,7 +219,7 @@ describe('a job', () => {
     expect(jobText(job({ result }), true).match(/^Smoke check /gm)).toHaveLength(400);
   });
 
-  test('that failed shows the error, and control characters in it are harmless', () => {
+  test('that failed shows the error, and control characters in it are escaped', () => {
     const text = jobText(job({ state: 'failed', error: { name: 'IntegrityError', message: 'a\u001b[2Jb' } }));
     expect(text).toContain('IntegrityError: a�[2Jb');
   });
@@ -246,7 +246,7 @@ describe('following a job without a terminal', () => {
   });
   const line = (second: number, text: string) => ({ at: `2026-01-02T03:04:0${second}.000Z`, text });
 
-  test('prints each step once, however many legs it takes, and the end state last', () => {
+  test('prints each step once, regardless of its number of legs, and the end state last', () => {
     const watch = printer();
     const log = [line(1, 'Inspect archive'), line(2, 'Inspect archive')];
     watch.print(job({ state: 'processing', log }));
@@ -283,7 +283,7 @@ describe('following a job without a terminal', () => {
   });
 });
 
-test('labels and values are aligned, and empty values left out', () => {
+test('labels and values are aligned, and empty values are omitted', () => {
   expect(
     fields([
       ['target', 'default'],

@@ -61,7 +61,7 @@ test('keys are created, listed, rotated and revoked in the secret, which holds h
   expect((await list()).jwt?.issuer).toBe('https://i.example');
 }, 120_000);
 
-test('keys that several people add at the same moment are all there', async () => {
+test('keys that several people add at the same moment are all saved', async () => {
   const saved = new SavedAccessList(secret);
   await Promise.all(['a', 'b', 'c'].map((name) => saved.add(name, 'viewer')));
   expect((await list()).keys.map(({ name }) => name).sort()).toEqual(['a', 'b', 'c']);

@@ -93,7 +93,7 @@ describe('list --local', () => {
     expect(ran.stdout).toContain('2026-01-02 03:04:05');
   });
 
-  test('shows a file as verified once all its bytes were, until it changes', async () => {
+  test('shows a file as verified once all its bytes were verified, until it changes', async () => {
     const [path] = await putBoth();
     const states = async () => (await listed()).map((archive) => archive.verified_at !== undefined);
     expect(await states()).toEqual([false, false]);
@@ -104,7 +104,7 @@ describe('list --local', () => {
     expect(await states()).toEqual([false, false]);
   });
 
-  test('does not take a file that fails its verification for verified', async () => {
+  test('does not show a file that failed its verification as verified', async () => {
     const path = await put('damaged.ngbak', { backup_id: OLD });
     const bytes = await readFile(path);
     bytes[40] = (bytes[40] ?? 0) ^ 1;
@@ -135,7 +135,7 @@ describe('list --local', () => {
     expect(ran.stdout).not.toMatch(/other|folder/);
   });
 
-  test('filters by what manifests state, and refuses what only the catalog knows', async () => {
+  test('filters by what manifests state, and refuses filters that need the catalog', async () => {
     await putBoth();
     const archives = await listLocal(folder);
     const names = (filters: BackupFilters) =>
@@ -154,7 +154,7 @@ describe('list --local', () => {
     expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('--namespace cannot')]);
   });
 
-  test('says where it looked if there is nothing, also if the folder does not exist', async () => {
+  test('states where it searched if nothing was found, also if the folder does not exist', async () => {
     for (const where of [folder, join(home, 'none')]) {
       const ran = await ngbak(['list', '--local', where]);
       expect([ran.code, ran.stdout]).toEqual([0, `No archives in ${where}.\n`]);
@@ -162,7 +162,7 @@ describe('list --local', () => {
   });
 });
 
-test('a download goes to the data folder, and counts as verified only if the catalog says so of its archive', async () => {
+test('a download goes to the data folder, and is shown as verified only if the catalog says so of its archive', async () => {
   const context = await freshContext();
   const environment = environmentOf(context);
   const { bytes } = await makeArchive({ backup_id: OLD });
@@ -212,7 +212,7 @@ describe('restore', () => {
     });
   });
 
-  test('of a name that neither the catalog nor the folder has says so', async () => {
+  test('of a name that neither the catalog nor the folder has is refused with that reason', async () => {
     const environment = environmentOf(await freshContext());
     const ran = await ngbak(['restore', 'snapshot_none'], environment);
     expect([ran.code, ran.stderr]).toEqual([
@@ -224,7 +224,7 @@ describe('restore', () => {
   });
 });
 
-test('doctor shows the download folder: archives, size and free space, or that it cannot be used', async () => {
+test('doctor shows the download folder: archives, size and free space, or why it cannot be used', async () => {
   await putBoth();
   const finding = async (environment: NodeJS.ProcessEnv = {}) => {
     const ran = await ngbak(['doctor', '--json'], { ...offline, ...environment });

@@ -38,7 +38,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe('the command line as an npm package', () => {
-  test('is a command that needs nothing else', async () => {
+  test('runs without anything else installed', async () => {
     expect((await ngbak('--version')).stdout).toBe(`${VERSION}\n`);
     const { stdout } = await ngbak('list', '--json');
     expect(JSON.parse(stdout.split('\n')[0] ?? '')).toMatchObject({
@@ -47,14 +47,14 @@ describe('the command line as an npm package', () => {
     });
   });
 
-  test('tells which commands need a checkout', async () => {
+  test('states which commands need a checkout', async () => {
     await expect(ngbak('deploy')).rejects.toMatchObject({
       code: 2,
       stderr: expect.stringContaining('Run it in a checkout'),
     });
   });
 
-  test('ends quietly when nobody reads what it prints', async () => {
+  test('exits silently when its output pipe is closed', async () => {
     const line = 'set -o pipefail; ngbak --help | true; echo $?';
     const { stdout, stderr } = await run('bash', ['-c', line], { env: environment });
     expect({ stdout, stderr }).toEqual({ stdout: '141\n', stderr: '' });

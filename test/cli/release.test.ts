@@ -9,7 +9,7 @@ import { VERSION } from '../../shared/core/version.ts';
 
 const run = promisify(execFile);
 
-describe('the notes of a release', () => {
+describe('the release notes', () => {
   const changelog =
     '# Changelog\n\n## Unreleased\n\n- new\n\n## 1.2.0 - 2026-01-02\n\n### Added\n\n- a\n\n## 1.1.0 - 2025-12-01\n';
 
@@ -39,7 +39,7 @@ describe('a release', () => {
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  test('is package, SBOM, checksums and notes, and nothing else', async () => {
+  test('consists of package, SBOM, checksums and notes, and nothing else', async () => {
     expect(files).toEqual(['NOTES.md', 'SHA256SUMS', `ngbak-${VERSION}.cdx.json`, `ngbak-${VERSION}.tgz`]);
     expect(await readdir(join(folder, 'release'))).toHaveLength(4);
   });
@@ -67,7 +67,7 @@ describe('a release', () => {
     ]);
   });
 
-  test('has an SBOM of what production code depends on, with hashes, and of no development tool', async () => {
+  test('has an SBOM with hashes of all production dependencies, and of no development tools', async () => {
     const bom = JSON.parse(await readFile(join(folder, 'release', `ngbak-${VERSION}.cdx.json`), 'utf8'));
     expect(bom.metadata.component).toMatchObject({ name: 'ngbak', version: VERSION });
     const components = bom.components as { name: string; hashes?: unknown[] }[];
@@ -78,7 +78,7 @@ describe('a release', () => {
     expect(components.filter(({ hashes }) => !hashes?.length)).toEqual([]);
   });
 
-  test('of another tag than the version is refused', async () => {
+  test('with a tag other than the version is refused', async () => {
     await expect(makeRelease('v9.9.9', folder, undefined)).rejects.toThrow(/The tag is v9.9.9/);
   });
 });

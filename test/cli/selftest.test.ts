@@ -5,7 +5,7 @@ import { selfTest } from '../../cli/selftest.ts';
 import { UnavailableError } from '../../shared/core/errors.ts';
 import { NotFoundError } from '../../shared/core/refusals.ts';
 
-test('a self-test whose upload starts no restore says so within its limit, cancels the job, and leaves nothing', async () => {
+test('a self-test whose upload starts no restore reports it within its limit, cancels the job, and leaves nothing', async () => {
   const s3 = createServer((request, response) => {
     request.resume().on('end', () => response.end());
   });

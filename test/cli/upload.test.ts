@@ -82,14 +82,14 @@ const there = async (jobId: string) => (await client.listUpload(jobId, { after: 
 const progress = () => undefined;
 
 describe('an upload', () => {
-  test('brings the very bytes, and says the job it starts', async () => {
+  test('transfers exactly the same bytes, and prints the job it starts', async () => {
     const ran = await run(['restore', path, '--target', 'default', '--no-wait', '--json'], environment);
     expect([ran.code, ran.stderr]).toEqual([0, '']);
     const started = ran.lines().find(({ type }) => type === 'started');
     expect(FILE.equals(await stored(String(started?.data.job_id)))).toBe(true);
   });
 
-  test('that was cut off sends only what is missing', async () => {
+  test('that was interrupted sends only what is missing', async () => {
     const { jobId, layout } = await begin();
     const abort = new AbortController();
     // The fifth part's turn comes when one of the first four has arrived.
@@ -117,7 +117,7 @@ describe('an upload', () => {
     expect(FILE.equals(await stored(jobId))).toBe(true);
   });
 
-  test('sends a part again that holds something else than the file has there', async () => {
+  test('sends a part again if its content differs from the file', async () => {
     const { jobId, layout } = await begin();
     const other = randomBytes(16 * MIB);
     const sha256 = createHash('sha256').update(other).digest('hex');
@@ -138,7 +138,7 @@ describe('an upload', () => {
     expect(FILE.equals(await stored(jobId))).toBe(true);
   });
 
-  test('asks for another address where one has run out, and tries again where S3 has no time', async () => {
+  test('requests a new address when one has expired, and retries when S3 is overloaded', async () => {
     const { jobId, layout } = await begin();
     const faults = ['AccessDenied', 'SlowDown', 'InternalError'];
     proxy.decide = (_method, url) => {
@@ -244,7 +244,7 @@ describe('ngbak restore FILE', () => {
     expect(await there(jobId)).toHaveLength(4);
   });
 
-  test('at a terminal shows how far it is and how fast, and Ctrl-C and "c" give the upload up', async () => {
+  test('at a terminal shows progress and rate, and Ctrl-C and "c" abort the upload', async () => {
     const { session, jobId } = await halfWay(true);
     // The part that S3 does not answer may be sent whole by now: then nothing is left, and no time for it.
     await session.shows(/upload .* of .*B\/s/);

@@ -18,7 +18,7 @@ function tallyOf(records: readonly (string | Uint8Array)[]): Tally {
   return { count: records.length, digest: digest.hex() };
 }
 
-test('the digest of records is the sum of their SHA-256 modulo 2^256, in whatever order and parts they come', () => {
+test('the digest of records is the sum of their SHA-256 modulo 2^256, regardless of order and partition', () => {
   fc.assert(
     fc.property(fc.array(record, { maxLength: 40 }), fc.array(record, { maxLength: 40 }), (some, more) => {
       const whole = [...some, ...more];
@@ -30,7 +30,7 @@ test('the digest of records is the sum of their SHA-256 modulo 2^256, in whateve
   expect(tallyOf([]).digest).toBe('0'.repeat(64));
 });
 
-test('a record that is there twice, or instead of another, changes the digest', () => {
+test('a record that occurs twice, or in place of another, changes the digest', () => {
   expect(tallyOf(['a', 'a']).digest).not.toBe(tallyOf(['a']).digest);
   expect(tallyOf(['a', 'b']).digest).not.toBe(tallyOf(['a', 'c']).digest);
 });

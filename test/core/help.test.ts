@@ -42,7 +42,7 @@ describe('the entries that errors link to', () => {
     expect(exists(link)).toBe(true);
   });
 
-  test('are all linked to by an error', () => {
+  test('are each linked to by an error', () => {
     const code = ['shared', 'cli', 'functions', 'infra']
       .flatMap((folder) => filesOf(folder, /\.ts$/))
       .map(read);
@@ -52,14 +52,14 @@ describe('the entries that errors link to', () => {
     expect(unused).toEqual([]);
   });
 
-  test('include every entry of the troubleshooting page that has an anchor of its own', () => {
+  test('include every entry of the troubleshooting page that has its own anchor', () => {
     const ids = [...read('docs/troubleshooting.md').matchAll(/<a id="([^"]+)"/g)].map(([, id]) => id);
     expect(ids.length).toBeGreaterThan(10);
     const linked: string[] = Object.values(HELP);
     expect(ids.filter((id) => !linked.includes(`docs/troubleshooting.md#${id}`))).toEqual([]);
   });
 
-  test('are given by name of the registry only, so that none can be misspelt', () => {
+  test('are referenced only by the names of the registry, so that none can be misspelt', () => {
     const literal = ['shared', 'cli', 'functions', 'infra']
       .flatMap((folder) => filesOf(folder, /\.ts$/))
       .filter((path) => /\bhelp: ['"`]/.test(read(path)));
@@ -67,7 +67,7 @@ describe('the entries that errors link to', () => {
   });
 });
 
-test('links between the pages of the documentation lead to pages and headings that exist', () => {
+test('links between documentation pages point to existing pages and headings', () => {
   const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...filesOf('docs', /\.md$/)];
   const broken = pages.flatMap((page) =>
     [...read(page).matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = '']) => {
@@ -87,25 +87,25 @@ test('links between the pages of the documentation lead to pages and headings th
 describe('an error with an entry', () => {
   const error = new NgbakError('It failed.', { remedy: 'Repair it.', help: HELP.memory });
 
-  test('says where it is: in its line for jobs, logs and the console', () => {
+  test('links to it: in its line for jobs, logs and the console', () => {
     expect(describeError(error)).toBe('It failed. Repair it. See docs/troubleshooting.md#out-of-memory.');
     expect(describeError(new NgbakError('It failed.', { remedy: 'Repair it.' }))).toBe(
       'It failed. Repair it.',
     );
   });
 
-  test('says so also if another error wraps it', () => {
+  test('links to it also if another error wraps it', () => {
     const outer = new NgbakError('The step failed.', { remedy: 'Look.', cause: error });
     expect(helpOf(outer)).toBe(HELP.memory);
     expect(describeError(outer)).toMatch(/See docs\/troubleshooting\.md#out-of-memory\.$/);
   });
 
-  test('says so in the response of the API', () => {
+  test('links to it in the response of the API', () => {
     expect(problemOf(error)).toMatchObject({ help: HELP.memory, remedy: 'Repair it.' });
     expect(problemOf(new NgbakError('x', { remedy: 'y' }))).not.toHaveProperty('help');
   });
 
-  test('is linked by errors of AWS, of locks and of the platform', async () => {
+  test('is linked to by errors of AWS, of locks and of the platform', async () => {
     const disabled = Object.assign(new Error('arn:aws:kms:eu-central-1:1:key/x is disabled.'), {
       name: 'KMS.DisabledException',
     });

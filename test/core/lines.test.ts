@@ -20,7 +20,7 @@ const cut = (text: string, at: number) => {
   return [bytes.subarray(0, at), bytes.subarray(at)];
 };
 
-test('lines are the same wherever a text is cut, within characters too', async () => {
+test('lines are the same wherever a text is split, also within characters', async () => {
   const text = 'ä\n\nzwei\n€uro\n';
   for (let at = 0; at <= Buffer.byteLength(text); at++) {
     expect(await linesIn(cut(text, at))).toEqual(['ä', '', 'zwei', '€uro']);
@@ -28,7 +28,7 @@ test('lines are the same wherever a text is cut, within characters too', async (
   }
 });
 
-test('a splitter continues with what another one held', () => {
+test('a splitter resumes from the state of another one', () => {
   fc.assert(
     fc.property(fc.string({ maxLength: 10 }), fc.nat(), (text, random) => {
       const whole = `${text.slice(0, 3)}\nb`;
@@ -43,7 +43,7 @@ test('a splitter continues with what another one held', () => {
   );
 });
 
-test('chunks may be overwritten once the next one is asked for', async () => {
+test('chunks may be overwritten once the next one is requested', async () => {
   const buffer = Buffer.alloc(3);
   function* chunks() {
     for (const text of ['ab', 'cd', 'e\n']) {
@@ -54,7 +54,7 @@ test('chunks may be overwritten once the next one is asked for', async () => {
   expect(await linesIn(chunks())).toEqual(['abcde']);
 });
 
-test('a line beyond the limit is an error, in one chunk and in several, with an end and without', async () => {
+test('a line beyond the limit is an error, in one chunk or several, with or without a line feed', async () => {
   const line = 'x'.repeat(11);
   await expect(linesIn([Buffer.from(`${line}\n`)])).rejects.toThrow('too long');
   await expect(linesIn(cut(`${line}\n`, 5))).rejects.toThrow('too long');
@@ -62,7 +62,7 @@ test('a line beyond the limit is an error, in one chunk and in several, with an 
   expect(await linesIn([Buffer.from(`${'x'.repeat(10)}\n`)])).toEqual(['x'.repeat(10)]);
 });
 
-test('bytes that are not UTF-8, and a last line without a line feed, are errors where the rules say so', async () => {
+test('bytes that are not UTF-8, and a last line without a line feed, are errors if the rules say so', async () => {
   await expect(linesIn([Buffer.from([0xff, 10])], STRICT)).rejects.toThrow('not UTF-8');
   expect(await linesIn([Buffer.from([0xff, 10])])).toEqual(['\ufffd']);
   await expect(linesIn([Buffer.from('a\nb')], STRICT)).rejects.toThrow('unfinished');

@@ -3,7 +3,7 @@ import { backoff, retry, sleep } from '../../shared/core/retry.ts';
 
 const waits = { firstMs: 100, isTransient: (error: unknown) => error === 'busy' };
 
-test('waits double, up to the longest, of which at most a half is left out', () => {
+test('doubles the wait up to the maximum, with jitter of at most half', () => {
   const longest = [1, 2, 3, 20].map((failed) => backoff(failed, { firstMs: 100, longestMs: 1000 }, () => 1));
   expect(longest).toEqual([100, 200, 400, 1000]);
   expect(backoff(3, { firstMs: 100 }, () => 0)).toBe(200);
@@ -21,7 +21,7 @@ test('a call is repeated until it succeeds', async () => {
   expect(waited).toHaveLength(2);
 });
 
-test('an error that does not pass is thrown at once, and the last one of too many', async () => {
+test('a permanent error is thrown at once, and the last error after too many attempts', async () => {
   let calls = 0;
   const fail = (error: string) => async () => {
     calls++;
@@ -34,7 +34,7 @@ test('an error that does not pass is thrown at once, and the last one of too man
   expect(calls).toBe(5);
 });
 
-test('an aborted signal ends the wait, and what is thrown is its reason', async () => {
+test('an aborted signal ends the wait, and its reason is thrown', async () => {
   const controller = new AbortController();
   const waiting = retry(() => Promise.reject('busy'), {
     ...waits,

@@ -9,7 +9,7 @@ const backup = (created_at: string) =>
 describe('the strip of days', () => {
   const history = (created_at: string, verified = true) => ({ ...backup(created_at), verified });
 
-  test('has each day once, also those when clocks change, and counts by the user’s own calendar', () => {
+  test('has each day once, also when clocks change, and follows the user’s own calendar', () => {
     const today = new Date(2026, 3, 2, 0, 30);
     const local = (day: number, hour: number) => new Date(2026, 2, day, hour).toISOString();
     const days = strip(

@@ -29,13 +29,13 @@ describe.each(['gzip', 'zstd'] as const)('an entry in %s', (codec) => {
     ['exactly one block', 512],
     ['one member', 5000],
     ['many members', 95_000],
-  ])('of %s comes out as it was', async (_, bytes) => {
+  ])('of %s is unpacked unchanged', async (_, bytes) => {
     const content = Buffer.concat([randomBytes(bytes >> 1), Buffer.alloc(bytes - (bytes >> 1), 'x')]);
     const { entry, packed } = pack('kv/docs.json', content, codec);
     expect(Buffer.from(await unpackEntry(entry, packed)).equals(content)).toBe(true);
   });
 
-  test('with a name that needs a longer header comes out as it was', async () => {
+  test('with a name that needs a longer header is unpacked unchanged', async () => {
     const content = Buffer.from('{"a": 1}');
     const { entry, packed } = pack(`kv/${'é'.repeat(120)}.json`, content, codec);
     expect(Buffer.from(await unpackEntry(entry, packed)).equals(content)).toBe(true);
@@ -51,7 +51,7 @@ describe.each(['gzip', 'zstd'] as const)('an entry in %s', (codec) => {
     await expect(unpackEntry(entry, new Uint8Array(100))).rejects.toThrow(DamagedEntryError);
   });
 
-  test('that unpacks to far more than the index says is not kept', async () => {
+  test('that unpacks to far more than the index states is not retained', async () => {
     const bomb = pack('kv/docs.json', Buffer.alloc(200 * 1024 ** 2), codec, 50 * 1024 ** 2);
     await expect(unpackEntry({ ...bomb.entry, size: 1000 }, bomb.packed)).rejects.toThrow(
       'is larger than its index entry',

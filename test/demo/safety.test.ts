@@ -20,7 +20,7 @@ const connections = {
 };
 
 describe('the demo', () => {
-  it('refuses stores that hold anything, because it destroys what they hold', async () => {
+  it('refuses stores that hold anything, because it deletes their contents', async () => {
     const redis = connectRedis(connections.redis);
     const key = `somebodys-data-${randomBytes(4).toString('hex')}`;
     await redis.set(key, 'precious');
@@ -62,7 +62,7 @@ describe('the demo', () => {
     await rmdir(temporary);
   });
 
-  it('explains a wrong command line, and starts nothing', async () => {
+  it('explains an invalid command line, and starts nothing', async () => {
     const demo = spawn(
       process.execPath,
       ['--disable-warning=ExperimentalWarning', join(ROOT, 'local/demo/main.ts'), '--scale', 'huge'],

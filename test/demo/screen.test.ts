@@ -62,7 +62,7 @@ class FakeTerminal {
 }
 
 describe('the screen of the demo', () => {
-  it('redraws the running step in place and leaves its lines, its mark and its duration', async () => {
+  it('redraws the running step in place and then leaves its lines, its mark and its duration', async () => {
     const terminal = new FakeTerminal(true);
     await new Screen(terminal.stream).step('Load', async (view) => {
       view.live(['graph 1', 'kv 1']);
@@ -80,7 +80,7 @@ describe('the screen of the demo', () => {
     expect(terminal.written).not.toContain('only for a log');
   });
 
-  it('never draws more than fits while a step runs, and everything at its end', async () => {
+  it('never draws more than fits while a step runs, and everything at the end', async () => {
     const terminal = new FakeTerminal(true);
     const lines = Array.from({ length: 40 }, (_, at) => `line ${at} ${'x'.repeat(80)}`);
     await new Screen(terminal.stream).step('Long', async (view) => {
@@ -93,14 +93,14 @@ describe('the screen of the demo', () => {
     expect(terminal.picture.slice(2, -1)).toEqual(lines.map((line) => `   ${line}`));
   });
 
-  it('marks a step that failed, and passes the error on', async () => {
+  it('marks a step that failed, and rethrows the error', async () => {
     const terminal = new FakeTerminal(true);
     const failing = new Screen(terminal.stream).step('Fail', () => Promise.reject(new Error('no')));
     await expect(failing).rejects.toThrow('no');
     expect(terminal.picture[1]).toMatch(/^✘ {2}1\. Fail/);
   });
 
-  it('stays as it is when work that was interrupted reports later', async () => {
+  it('does not change when interrupted work reports later', async () => {
     const terminal = new FakeTerminal(true);
     let late: () => void = () => undefined;
     await new Screen(terminal.stream).step('Stop', async (view) => {
@@ -111,7 +111,7 @@ describe('the screen of the demo', () => {
     expect(terminal.written).toBe(before);
   });
 
-  it('prints plain lines where there is no terminal', async () => {
+  it('prints plain lines without a terminal', async () => {
     const terminal = new FakeTerminal(false);
     const screen = new Screen(terminal.stream);
     await screen.step('Load', async (view) => {
@@ -124,7 +124,7 @@ describe('the screen of the demo', () => {
     );
   });
 
-  it('aligns what is coloured by what is seen', () => {
+  it('aligns coloured text by its visible width', () => {
     expect(
       alignColumns([
         ['a', '\x1b[31m1\x1b[39m'],
@@ -133,7 +133,7 @@ describe('the screen of the demo', () => {
     ).toEqual(['a         1', 'long  1,000']);
   });
 
-  it('tells seconds below a minute, and minutes from there', () => {
+  it('shows seconds below a minute, and minutes from there', () => {
     expect([0, 59_949, 60_000, 119_700, 125_000].map(formatDuration)).toEqual([
       '0.0 s',
       '59.9 s',
@@ -157,7 +157,7 @@ describe('the progress of a job', () => {
       finished,
     });
 
-  it('is one line for each store, over all its shards', () => {
+  it('is one line for each store, across all its shards', () => {
     const lines = progressLines([
       shard('graph', 'a', { nodes: { done: 10, total: 10 } }, true),
       shard('graph', 'b', { nodes: { done: 5, total: 10 }, relationships: { done: 1, total: 20 } }, false),
@@ -171,7 +171,7 @@ describe('the progress of a job', () => {
     ]);
   });
 
-  it('is a full bar where the store has finished, whatever was expected', () => {
+  it('is a full bar if the store has finished, regardless of the estimate', () => {
     const [line] = progressLines([shard('kv', 'all', { keys: { done: 7, total: 9 } }, true)]);
     expect(stripVTControlCharacters(line ?? '')).toContain('━'.repeat(24));
   });

@@ -50,13 +50,13 @@ test.each<[string, (signal: AbortSignal) => unknown]>([
       }),
   ],
   ['any other error', () => new TypeError('terminated')],
-])('a step that ran out of time is retried where its work ended with %s', async (_, report) => {
+])('a step that ran out of time is retried if its work ended with %s', async (_, report) => {
   const error = await cutShort(report);
   expect(TRANSIENT_ERRORS).toContain(error.name);
   expect(error.message).toMatch(/^Ngbak-test ran out of time\. ngbak retries automatically\./);
 });
 
-test('a step that met something that passes is retried, whatever its error is called', async () => {
+test('a step that fails for a transient cause is retried, regardless of the name of the error', async () => {
   const handler = step(z.object({}), () => Promise.reject(new FileChangedError('Folder /kb', 'a.json')));
   const error = await handler({}, ALMOST_OVER).then(
     () => new Error('The step did not fail.'),

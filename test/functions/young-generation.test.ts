@@ -33,7 +33,7 @@ async function youngGeneration(...modules: string[]): Promise<number> {
   return Number(stdout) / 1024 ** 2;
 }
 
-test('with the command line of Lambda’s runtime, the young generation of a function stays small whatever it allocates', async () => {
+test('with the command line of Lambda’s runtime, the young generation of a function stays small regardless of its allocations', async () => {
   // By itself, V8 lets it grow: otherwise this test would prove nothing.
   expect(await youngGeneration()).toBeGreaterThan(60);
   const step = fileURLToPath(new URL('../../functions/step.ts', import.meta.url));

@@ -47,7 +47,7 @@ async function synthesize(name: string, context: object) {
 }
 
 test(
-  'the app as it is in cdk.json passes every check of cdk-nag, and what it accepts has a reason',
+  'the app in cdk.json passes every check of cdk-nag, and each accepted finding has a reason',
   async () => {
     const { code, stderr } = await synthesize('default', {});
     expect([code, stderr]).toEqual([0, '']);
@@ -68,7 +68,7 @@ test(
 );
 
 test(
-  'every option at once passes them too',
+  'all options at once pass them too',
   async () => {
     const { code, stderr } = await synthesize('everything', {
       ngbak: {
@@ -107,7 +107,7 @@ test(
   DEADLINE_MS,
 );
 
-test('a wrong configuration ends the app with what is wrong and what to do, and no stack trace', async () => {
+test('an invalid configuration ends the app with what is wrong and what to do, without a stack trace', async () => {
   const { code, stderr } = await synthesize('wrong', { ngbak: { ...DEPLOYMENT, removal: 'sometimes' } });
   expect(code).toBe(1);
   expect(stderr).toMatch(/ngbak\.removal/);
@@ -125,7 +125,7 @@ describe('each function', () => {
     }
     console.log(JSON.stringify(thrown));`;
 
-  test('loads from its bundle alone, refuses a wrong event by name and logs where', async () => {
+  test('loads from its bundle alone, rejects an invalid event by name and logs where', async () => {
     // The bundles lie outside of the checkout: nothing can come from its node_modules.
     const bundles = join(outdir, 'default', 'functions');
     const { code, stdout, stderr } = await run(
@@ -149,7 +149,7 @@ describe('each function', () => {
     });
   });
 
-  test('has a bundle far below what Lambda takes', async () => {
+  test('has a bundle far below the limit of Lambda', async () => {
     for (const name of FUNCTION_NAMES) {
       const folder = join(outdir, 'default', 'functions', name);
       expect((await readdir(folder)).sort()).toEqual([...(name === 'api' ? ['dashboard'] : []), 'index.mjs']);

@@ -11,14 +11,14 @@ beforeAll(() => {
 const bucket = (properties: object, of = template) => of.hasResourceProperties('AWS::S3::Bucket', properties);
 
 describe('the archive bucket', () => {
-  test('is the only one, and stays when the stack goes', () => {
+  test('is the only bucket, and is retained when the stack is deleted', () => {
     template.resourceCountIs('AWS::S3::Bucket', 1);
     for (const type of ['AWS::S3::Bucket', 'AWS::KMS::Key', 'AWS::SecretsManager::Secret']) {
       template.allResources(type, { DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' });
     }
   });
 
-  test('goes with the stack where that was asked for', () => {
+  test('is deleted with the stack on request', () => {
     const passing = synthesize({ removal: 'destroy' });
     passing.hasResource('AWS::S3::Bucket', { DeletionPolicy: 'Delete' });
     passing.hasResource('AWS::KMS::Key', { DeletionPolicy: 'Delete' });
@@ -37,7 +37,7 @@ describe('the archive bucket', () => {
     });
   });
 
-  test('is encrypted with a key of ours that rotates, by bucket key', () => {
+  test('is encrypted with a rotated key of the stack, with a bucket key', () => {
     bucket({
       BucketEncryption: {
         ServerSideEncryptionConfiguration: [
@@ -54,7 +54,7 @@ describe('the archive bucket', () => {
     template.hasResourceProperties('AWS::KMS::Key', { EnableKeyRotation: true });
   });
 
-  test('refuses everything that does not come by TLS 1.2 or later', () => {
+  test('refuses every request without TLS 1.2 or later', () => {
     const everybody = { Effect: 'Deny', Principal: { AWS: '*' }, Action: 's3:*' };
     template.hasResourceProperties('AWS::S3::BucketPolicy', {
       PolicyDocument: {
@@ -66,7 +66,7 @@ describe('the archive bucket', () => {
     });
   });
 
-  test('tells EventBridge what is uploaded', () => {
+  test('notifies EventBridge of uploads', () => {
     bucket({ NotificationConfiguration: { EventBridgeConfiguration: { EventBridgeEnabled: true } } });
     expect(JSON.stringify(template.toJSON())).not.toContain('Custom::S3BucketNotifications');
   });
@@ -100,7 +100,7 @@ describe('the archive bucket', () => {
     });
   });
 
-  test('accepts web pages only from its own dashboard and from configured origins', () => {
+  test('allows web pages only from its own dashboard and from configured origins', () => {
     const own = Match.objectLike({ AllowedOrigins: [{ 'Fn::GetAtt': [Match.anyValue(), 'ApiEndpoint'] }] });
     bucket({ CorsConfiguration: { CorsRules: [own] } });
     bucket(
@@ -113,7 +113,7 @@ describe('the archive bucket', () => {
     );
   });
 
-  test('writes access logs where a bucket for them is named', () => {
+  test('writes access logs if a bucket for them is configured', () => {
     bucket({ LoggingConfiguration: Match.absent() });
     bucket(
       { LoggingConfiguration: { DestinationBucketName: 'central-logs', LogFilePrefix: 'ngbak/' } },
@@ -127,7 +127,7 @@ describe('an existing bucket', () => {
     synthesize({ archiveBucket: { name: 'the-archive-bucket', ...(keyArn ? { keyArn } : {}) } });
   const KEY_ARN = 'arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d-0000-4000-8000-000000000000';
 
-  test('is used in place of a bucket and a key of the stack, which changes neither', () => {
+  test('replaces the bucket and the key of the stack, which changes neither', () => {
     const template = existing(KEY_ARN);
     for (const type of ['AWS::S3::Bucket', 'AWS::S3::BucketPolicy', 'AWS::KMS::Key'])
       template.resourceCountIs(type, 0);
@@ -140,7 +140,7 @@ describe('an existing bucket', () => {
     }
   });
 
-  test('and its key are what roles and operators may use, and no other', () => {
+  test('and its key are the only ones that roles and operators may use', () => {
     const text = JSON.stringify(existing(KEY_ARN).toJSON());
     expect(text).toContain(
       `"Action":["kms:Decrypt","kms:GenerateDataKey"],"Effect":"Allow","Resource":"${KEY_ARN}"`,
@@ -148,7 +148,7 @@ describe('an existing bucket', () => {
     expect(JSON.stringify(existing().toJSON())).not.toContain('"kms:');
   });
 
-  test('with a prefix, is used below it: by every role, by operators, and by what starts restores', () => {
+  test('with a prefix is used below it: by every role, by operators, and by the rule that starts restores', () => {
     const template = synthesize({
       archiveBucket: { name: 'the-archive-bucket', prefix: 'team/ngbak/', keyArn: KEY_ARN },
       objectLock: { mode: 'governance', days: 1 },
@@ -197,7 +197,7 @@ describe('an existing bucket', () => {
     },
   );
 
-  test('has access logs of its own', () => {
+  test('has its own access logs', () => {
     expect(() =>
       synthesize({ archiveBucket: { name: 'the-archive-bucket' }, accessLogs: { bucket: 'logs' } }),
     ).toThrow(/accessLogs is for the bucket of the stack/);
@@ -216,7 +216,7 @@ describe('Object Lock', () => {
       .filter(([, policy]) => JSON.stringify(policy).includes('s3:PutObjectRetention'))
       .map(([id]) => id);
 
-  test('is enabled without a default retention, and one function may lock, objects of backups alone', () => {
+  test('is enabled without a default retention, and one function may lock objects of backups alone', () => {
     const template = synthesize({ objectLock: { mode: 'compliance', days: 30 } });
     template.hasResourceProperties('AWS::S3::Bucket', {
       ObjectLockEnabled: true,

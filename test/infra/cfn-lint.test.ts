@@ -72,7 +72,7 @@ async function lint(templates: Readonly<Record<string, object>>): Promise<Record
 /** By day, the template of the default deployment: cfn-lint takes seconds for each. */
 const LINTED = Object.entries(VARIANTS).slice(0, NIGHTLY ? undefined : 1);
 
-test('cfn-lint finds nothing in the templates, and finds what is wrong in a function and a state machine', async () => {
+test('cfn-lint finds no faults in the templates, and finds faults injected into a function and a state machine', async () => {
   const broken = {
     Resources: {
       Function: {

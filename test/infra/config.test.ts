@@ -36,7 +36,7 @@ describe('the configuration', () => {
     expect(readDeployment(JSON.stringify(DEPLOYMENT))).toEqual(readDeployment(DEPLOYMENT));
   });
 
-  test('that is missing is asked for, with the place where it belongs', () => {
+  test('that is missing is reported, with where to put it', () => {
     expect(() => readDeployment(undefined)).toThrow(/"ngbak" is missing/);
     expect(() => readDeployment('{"targets":')).toThrow(/is not JSON/);
   });
@@ -72,7 +72,7 @@ describe('the configuration', () => {
       /ngbak\.network\.vpcId: must be a VPC id/,
     ],
     [{ retentoin: {} }, /"retentoin"/],
-  ])('refuses %j and says what is allowed', (rest, message) => {
+  ])('refuses %j and states what is allowed', (rest, message) => {
     expect(withRest(rest)).toThrow(message);
   });
 
@@ -85,11 +85,11 @@ describe('the configuration', () => {
       { stores: { kv: { kind: 'redis', scope: { prefiks: 'x:' } } } },
       /targets\.default\.stores\.kv.*prefiks/,
     ],
-  ])('with a wrong %s is refused before anything is deployed', (_, target, message) => {
+  ])('with an invalid %s is refused before anything is deployed', (_, target, message) => {
     expect(withRest({ targets: { default: target } })).toThrow(message);
   });
 
-  test('refuses a file system outside of a network, where Lambda can not mount it', () => {
+  test('refuses a file system outside of a network, where Lambda cannot mount it', () => {
     const fileSystem = {
       fileSystemId: 'fs-0a1b2c3d',
       accessPointArn:
@@ -99,7 +99,7 @@ describe('the configuration', () => {
     expect(withRest({ fileSystem })).toThrow(/fileSystem needs ngbak\.network/);
   });
 
-  test('refuses a configuration folder that the functions do not have, or that leads elsewhere', () => {
+  test('refuses a configuration folder that the functions do not have, or that is elsewhere', () => {
     const withFolder = (location: string, rest: object = {}) =>
       withRest({
         targets: { default: { stores: { kv: { kind: 'redis' } }, configuration_folder: { location } } },
@@ -117,7 +117,7 @@ describe('the configuration', () => {
     ).toThrow(/must be the name of a file/);
   });
 
-  test('reaches the functions with names of secrets and without what only the stack needs', () => {
+  test('reaches the functions with the names of secrets and without what only the stack needs', () => {
     const deployment = readDeployment({
       targets: { default: { stores: { kv: { kind: 'files', buckets: ['graphrag-files'] } } } },
     });
@@ -147,7 +147,7 @@ describe('the configuration', () => {
     expect(() => synthesize({ allowedOrigins })).toThrow(tooLarge);
   });
 
-  test('of many targets is compressed for the environment, and read by the functions as it was', () => {
+  test('of many targets is compressed for the environment, and read unchanged by the functions', () => {
     const targets = Object.fromEntries(
       Array.from({ length: 40 }, (_, index) => [
         `team-${index}`,

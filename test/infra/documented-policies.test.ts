@@ -67,7 +67,7 @@ test.each([
   expect(await allows(documentedActions(), action, resource)).toBe(true);
 });
 
-test('without kms:Decrypt, an upload in parts fails at its end', async () => {
+test('without kms:Decrypt, a multipart upload fails at its end', async () => {
   const actions = documentedActions().filter((action) => action !== 'kms:Decrypt');
   expect(await allows(actions, 'kms:Decrypt', KEY)).toBe(false);
 });

@@ -31,7 +31,7 @@ describe('alarms', () => {
   const named = (name: string, from = template) =>
     all(from, 'AWS::CloudWatch::Alarm').find(({ AlarmName }) => AlarmName === `Ngbak-${name}`);
 
-  test('go off where a target is not recoverable or its newest good backup too old, and where that is not measured', () => {
+  test('fire if a target is not recoverable or its newest good backup too old, and if neither is measured', () => {
     const [{ Properties: watcher }] = Object.values(
       template.findResources('AWS::Lambda::Function', {
         Properties: { FunctionName: 'Ngbak-watch-backups' },
@@ -67,7 +67,7 @@ describe('alarms', () => {
     }
   });
 
-  test('of warnings watch exactly what the function that records backups tells', () => {
+  test('of warnings watch exactly the metrics of the function that records backups', () => {
     const result = {
       job_id: 'j',
       target: 'default',
@@ -91,7 +91,7 @@ describe('alarms', () => {
     });
   });
 
-  test('are not quietened by the safety backup of a restore', () => {
+  test('are not cleared by the safety backup of a restore', () => {
     expect(
       measuresOf({ job_id: 'safety_x', target: 'default', type: 'full' } as BackupResult) ??
         measuresOf({ job_id: 'x', target: 'ngbak-selftest', type: 'full' } as BackupResult),
@@ -107,7 +107,7 @@ describe('alarms', () => {
     ['Ends-left', 'ApproximateNumberOfMessagesVisible'],
     ['Uploads-left', 'ApproximateNumberOfMessagesVisible'],
     ['Data-changed', 'ChecksumMismatches'],
-  ])('%s goes off at the first %s, and no data is good news', (name, metric) => {
+  ])('%s fires at the first %s, and treats missing data as good', (name, metric) => {
     expect(named(name)).toMatchObject({
       MetricName: metric,
       Statistic: 'Sum',
@@ -117,7 +117,7 @@ describe('alarms', () => {
     });
   });
 
-  test('of the API goes off at 1,000 requests in five minutes that it rejected, and is not there without the API', () => {
+  test('of the API fires at 1,000 rejected requests in five minutes, and does not exist without the API', () => {
     expect(named('Api-rejections')).toMatchObject({
       Namespace: 'AWS/ApiGateway',
       MetricName: '4xx',
@@ -131,7 +131,7 @@ describe('alarms', () => {
     expect(without).not.toContain('Api-rejections');
   });
 
-  test('cannot use a topic of another region, which CloudWatch could not publish to', () => {
+  test('cannot use a topic of another region, to which CloudWatch could not publish', () => {
     const region = (name: string) => ({
       alarms: { topicArns: [`arn:aws:sns:${name}:111122223333:on-call`] },
     });
@@ -148,7 +148,7 @@ describe('alarms', () => {
     }
   });
 
-  test('of data that changed count an error of that name in the log of every function', () => {
+  test('of changed data count errors of that name in the log of every function', () => {
     const filters = all(template, 'AWS::Logs::MetricFilter');
     expect(filters).toHaveLength(FUNCTION_NAMES.length);
     for (const filter of filters) {
@@ -161,7 +161,7 @@ describe('alarms', () => {
     }
   });
 
-  test('can be turned off; without a schedule, nobody waits for a backup', () => {
+  test('can be turned off; without a schedule, no alarm expects a backup', () => {
     expect(all(synthesize({ alarms: { enabled: false } }), 'AWS::CloudWatch::Alarm')).toEqual([]);
     const unscheduled = all(synthesize({ schedule: { enabled: false } }), 'AWS::CloudWatch::Alarm');
     expect(
@@ -173,7 +173,7 @@ describe('alarms', () => {
   });
 });
 
-test('saved queries are there for what operators ask the logs, each over logs that exist', () => {
+test('saved queries exist for common operator questions, each over existing logs', () => {
   const queries = all(template, 'AWS::Logs::QueryDefinition');
   expect(queries.map(({ Name }) => Name).sort()).toEqual([
     'Ngbak/Backups deleted by retention',
@@ -198,7 +198,7 @@ test('saved queries are there for what operators ask the logs, each over logs th
   }
 });
 
-test('the janitor looks for lost events every 15 minutes, and may work off the queue of undelivered ones', () => {
+test('the janitor looks for lost events every 15 minutes, and may process the queue of undelivered ones', () => {
   const rules = all(template, 'AWS::Events::Rule').filter(
     ({ ScheduleExpression }) => ScheduleExpression === 'rate(15 minutes)',
   );
@@ -208,7 +208,7 @@ test('the janitor looks for lost events every 15 minutes, and may work off the q
   expect(policies).toMatch(/"sqs:ReceiveMessage","sqs:DeleteMessage"/);
 });
 
-describe('the dashboard of CloudWatch', () => {
+describe('the CloudWatch dashboard', () => {
   test('shows good backups, failures, and p50, p95 and p99 of durations of each target', () => {
     const [{ DashboardName, DashboardBody } = {}] = all(synthesize(), 'AWS::CloudWatch::Dashboard');
     expect(DashboardName).toBe('Ngbak');
@@ -225,7 +225,7 @@ describe('the dashboard of CloudWatch', () => {
     expect(body).toContain('"ChecksumMismatches"');
   });
 
-  test('can be left out', () => {
+  test('can be omitted', () => {
     expect(all(synthesize({ metricsDashboard: false }), 'AWS::CloudWatch::Dashboard')).toEqual([]);
   });
 });

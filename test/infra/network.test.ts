@@ -42,7 +42,7 @@ describe('in a network', () => {
     }
   });
 
-  test('with IPv6, functions may use it and call AWS at endpoints that have it; those outside stay as they are', () => {
+  test('with IPv6, functions may use it and call AWS at dual-stack endpoints; those outside are unchanged', () => {
     for (const { VpcConfig, Environment } of functions as Deployed[]) {
       const variable = { AWS_USE_DUALSTACK_ENDPOINT: 'true' };
       if (VpcConfig === undefined) expect(Environment?.Variables).not.toMatchObject(variable);
@@ -76,13 +76,13 @@ describe('in a network', () => {
   });
 });
 
-test('a region without arm64 or Node.js 24 gets functions that it can run', () => {
+test('in a region without arm64 or Node.js 24, functions use what the region offers', () => {
   for (const { Architectures, Runtime } of functions) {
     expect([Architectures, Runtime]).toEqual([['x86_64'], 'nodejs22.x']);
   }
 });
 
-test('without the API there is no address, no access list, no function for it, and no log of it', () => {
+test('without the API, its address, access list, function and log do not exist', () => {
   const text = JSON.stringify(template.toJSON());
   expect(functions.map(({ name }) => name)).not.toContain('api');
   expect(template.findResources('AWS::ApiGatewayV2::Api')).toEqual({});
@@ -90,7 +90,7 @@ test('without the API there is no address, no access list, no function for it, a
   expect(text).not.toContain('ApiUrl');
 });
 
-test('nothing names a partition: the same template works in China and GovCloud', () => {
+test('no partition is hard-coded: the same template works in China and GovCloud', () => {
   const text = JSON.stringify(template.toJSON().Resources);
   expect(text.match(/arn:aws(-cn|-us-gov)?:[a-z]/g) ?? []).toEqual([]);
 });

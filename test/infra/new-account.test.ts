@@ -16,13 +16,13 @@ test('no function needs more memory than a new AWS account allows', () => {
   expect(Math.max(...sizes)).toBeLessThanOrEqual(NEW_ACCOUNT_MEMORY_MB);
 });
 
-test('no function reserves concurrency, of which a new AWS account has none to spare', () => {
+test('no function reserves concurrency, since a new AWS account has none to spare', () => {
   for (const { Properties } of functions(synthesize())) {
     expect(Properties.ReservedConcurrentExecutions).toBeUndefined();
   }
 });
 
-test('an account that allows more memory gives it to the functions that move data, and to no other', () => {
+test('in an account that allows more memory, the functions that move data get it, and no others', () => {
   const usual = functions(synthesize());
   const larger = functions(synthesize(LARGER));
   const changed = usual.flatMap(({ Properties }, index) =>
@@ -43,13 +43,13 @@ test('an account that allows more memory gives it to the functions that move dat
   expect(reserved.map(({ Properties }) => Properties.FunctionName)).toEqual(['Ngbak-api']);
 });
 
-test('what a failed first deployment has created goes with it, so that its names are free for the next one', () => {
+test('the resources of a failed first deployment are deleted, so that the next one can use their names', () => {
   const resources = synthesize().toJSON().Resources as Record<string, { DeletionPolicy?: string }>;
   const left = Object.entries(resources).filter(([, { DeletionPolicy }]) => DeletionPolicy === 'Retain');
   expect(left.map(([id]) => id)).toEqual([]);
 });
 
-test('an access list that a removed stack has left behind can be named, and no other is made', () => {
+test('an access list left by a removed stack can be reused by name, and no other is created', () => {
   const template = synthesize(LARGER);
   const names = Object.values(template.findResources('AWS::SecretsManager::Secret')).map(
     ({ Properties }) => Properties.Name,
@@ -65,7 +65,7 @@ test('an access list that a removed stack has left behind can be named, and no o
   ]);
 });
 
-describe('what is easily forgotten', () => {
+describe('easily forgotten details:', () => {
   const properties = (type: string) =>
     Object.values(synthesize().findResources(type)).map(({ Properties }) => Properties);
 
@@ -77,7 +77,7 @@ describe('what is easily forgotten', () => {
     });
   });
 
-  test('every line of the access log says what was asked for, and the log outlives the stack', () => {
+  test('every line of the access log states the request, and the log outlives the stack', () => {
     const [stage] = properties('AWS::ApiGatewayV2::Stage');
     const format = JSON.parse(stage?.AccessLogSettings.Format) as Record<string, string>;
     expect(Object.values(format)).toEqual(
@@ -93,7 +93,7 @@ describe('what is easily forgotten', () => {
   });
 });
 
-test('targets whose long names begin alike have schedules of their own', () => {
+test('targets whose long names have the same start have distinct schedules', () => {
   const long = 'x'.repeat(60);
   const template = synthesize({
     targets: {

@@ -51,7 +51,7 @@ test('there is one function for each step, and each has a role of its own', () =
   );
 });
 
-test('no policy allows whole services, and none of a function names every resource', () => {
+test('no policy allows all actions of a service, and no policy of a function covers all resources', () => {
   for (const { Properties } of Object.values(template.findResources('AWS::IAM::Policy'))) {
     for (const { effect, actions } of statementsOf(Properties)) {
       expect(effect).toBe('Allow');
@@ -125,7 +125,7 @@ describe('in the bucket', () => {
     }
   });
 
-  test('what was set without a deployment is read by those who apply it only, and changed through the API only', () => {
+  test('settings made without a deployment are read only by the functions that apply them, and changed only by the API', () => {
     const all = (action: string) =>
       names.filter((name) => keys(name, action).some((key) => key.startsWith('settings/'))).sort();
     expect(all('s3:GetObject')).toEqual([
@@ -152,7 +152,7 @@ describe('in the bucket', () => {
     expect(all('s3:DeleteObject')).toEqual(['restore-kv']);
   });
 
-  test('what the API and retention read of the cache, no step of a workflow can write', () => {
+  test('caches that the API and retention read cannot be written by a step of a workflow', () => {
     const writers = names.filter((name) =>
       keys(name, 's3:PutObject').some((key) => 'cache/catalog.json'.startsWith(key.split('*')[0] ?? '')),
     );
@@ -163,7 +163,7 @@ describe('in the bucket', () => {
     expect(who('s3:PutObject', 'uploads/*')).toEqual([]);
   });
 
-  test('who reads may also list, so that a missing record is not taken for a forbidden one', () => {
+  test('roles that read may also list, so that a missing record is not mistaken for a forbidden one', () => {
     for (const name of names) {
       const reads = keys(name, 's3:GetObject').length > 0;
       const lists = of(name).some(
@@ -173,7 +173,7 @@ describe('in the bucket', () => {
     }
   });
 
-  test('who reads may decrypt, who writes may encrypt, and nobody manages the key', () => {
+  test('roles that read may decrypt, roles that write may encrypt, and none manages the key', () => {
     for (const name of names) {
       const kms = of(name)
         .filter(({ resources }) => resources.some((resource) => resource.startsWith('<ArchiveKey')))
@@ -185,7 +185,7 @@ describe('in the bucket', () => {
   });
 });
 
-test('only those who take locks look at executions, and only the janitor starts one: a rollback', () => {
+test('only functions that take locks read executions, and only the janitor starts one: a rollback', () => {
   const who = (action: string) =>
     steps.filter((name) => of(name).some(({ actions }) => actions.includes(action))).sort();
   expect(who('states:DescribeExecution')).toEqual(['begin-restore', 'janitor', 'plan-backup']);
@@ -193,7 +193,7 @@ test('only those who take locks look at executions, and only the janitor starts 
   expect(steps.flatMap(of).flatMap(({ actions }) => actions)).not.toContain('states:StopExecution');
 });
 
-test('hooks: only the functions that call them may, and only the configured ones', () => {
+test('only the functions that call hooks may do so, and only the configured hooks', () => {
   const pause = 'arn:aws:lambda:eu-central-1:111122223333:function:pause-writers';
   const url = 'https://example.com/resume';
   const hooked = permissions(
@@ -218,7 +218,7 @@ test('hooks: only the functions that call them may, and only the configured ones
   expect(signers.map(([name]) => name).sort()).toEqual(['begin-restore', 'janitor', 'plan-backup']);
 });
 
-test('the configuration of a running system is read by those who save and compare it, and no other file beside it', () => {
+test('the configuration of a running system is read by the functions that save and compare it, and no other file in its folder', () => {
   const location = 's3://team-settings/kb';
   const configured = permissions(
     synthesize({
@@ -255,7 +255,7 @@ test('the configuration of a running system is read by those who save and compar
   expect(found.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))).toEqual(expected);
 });
 
-describe('stores that are files', () => {
+describe('file stores', () => {
   const files = () =>
     synthesize({
       targets: {
@@ -302,7 +302,7 @@ describe('stores that are files', () => {
     ]);
   });
 
-  test('in a file system are mounted where a store of files is reached, and nowhere else', () => {
+  test('in a file system are mounted in the functions that access file stores, and nowhere else', () => {
     const found = files().findResources('AWS::Lambda::Function');
     const mounted = Object.values(found)
       .filter(({ Properties }) => Properties.FileSystemConfigs?.[0]?.LocalMountPath === '/mnt/graphrag')
@@ -317,7 +317,7 @@ describe('stores that are files', () => {
     ]);
   });
 
-  test('and servers in a network are reached from there; what needs only AWS stays outside', () => {
+  test('and servers in a network are reached from there; functions that need only AWS stay outside', () => {
     const found = Object.values(files().findResources('AWS::Lambda::Function'));
     const within = found.filter(({ Properties }) => Properties.VpcConfig !== undefined);
     expect(within).toHaveLength(10);

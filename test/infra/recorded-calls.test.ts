@@ -116,7 +116,7 @@ describe('calls with the policy for operators', () => {
     // The library knows no resource for these two: they are compared with the statements here.
     ['states:SendTaskSuccess', `${machine}-Restore`],
     ['scheduler:ListSchedules', `arn:aws:scheduler:eu-central-1:${ACCOUNT}:schedule/*/*`],
-  ])('%s is allowed where the CLI needs it', async (action, resource) => {
+  ])('%s is allowed if the CLI needs it', async (action, resource) => {
     expect(await policies.refusal(operator(action, resource))).toBeUndefined();
   });
 

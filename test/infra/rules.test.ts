@@ -50,7 +50,7 @@ describe.each(Object.entries(VARIANTS))('the template of %s', (name, overrides) 
     }
   });
 
-  test('keeps data, keys and secrets on update and deletion, and nothing of a first deployment that failed', () => {
+  test('retains data, keys and secrets on update and deletion, and nothing of a failed first deployment', () => {
     const destroyed = name === 'an account with more than a new one';
     for (const [id, { Type, DeletionPolicy, UpdateReplacePolicy }] of resources) {
       const kept = KEPT.includes(Type);
@@ -79,7 +79,7 @@ describe.each(Object.entries(VARIANTS))('the template of %s', (name, overrides) 
     return expect(outside).toContain('seal-backup');
   });
 
-  test('mounts the file system where a function reaches files, and nowhere else', () => {
+  test('mounts the file system in functions that access files, and nowhere else', () => {
     const mounted = of('AWS::Lambda::Function')
       .filter(([, { Properties }]) => Properties.FileSystemConfigs !== undefined)
       .map(([, { Properties }]) => String(Properties.FunctionName).replace('Ngbak-', ''));
@@ -87,11 +87,11 @@ describe.each(Object.entries(VARIANTS))('the template of %s', (name, overrides) 
     expect(mounted.sort()).toEqual(name === 'a network, hooks and files' ? reaching : []);
   });
 
-  test('is of a stack that is protected against deletion, unless its data are to go with it', () => {
+  test('belongs to a stack with termination protection, unless its data are to be deleted with it', () => {
     expect(isProtected(overrides)).toBe(name !== 'an account with more than a new one');
   });
 
-  test('retries every invocation of a function after errors of the platform, ends it in time, and catches the rest', () => {
+  test('retries every invocation of a function after platform errors, limits its time, and catches the rest', () => {
     const definitions = of('AWS::StepFunctions::StateMachine').map(([, { Properties }]) => {
       const parts = (Properties.DefinitionString as { 'Fn::Join': [string, unknown[]] })['Fn::Join'][1];
       const text = parts.map((part) => (typeof part === 'string' ? part : 'reference')).join('');

@@ -16,7 +16,7 @@ const schedulesOf = (template: Template) =>
   );
 
 describe('the schedules of a deployment', () => {
-  test('begin with a daily one for each target, in the configured zone, that reads back like any other', () => {
+  test('start with a daily one for each target, in the configured zone, that reads back like any other', () => {
     const template = synthesize({ schedule: { time: '02:30', timeZone: 'Europe/Berlin' } });
     const found = schedulesOf(template);
     expect(found.map(({ Name }) => Name).sort()).toEqual(['daily', 'daily-other']);
@@ -62,13 +62,13 @@ describe('the schedules of a deployment', () => {
     });
   });
 
-  test('have none of the deployment where it is turned off, and a group all the same', () => {
+  test('include none from the deployment if turned off there, but have a group nevertheless', () => {
     const template = synthesize({ schedule: { enabled: false } });
     expect(schedulesOf(template)).toEqual([]);
     expect(only(template, 'AWS::Scheduler::ScheduleGroup')[1].Properties.Name).toBe('Ngbak');
   });
 
-  test('may do one thing: start the backup workflow; and only Scheduler, for this group, may use that role', () => {
+  test('may only start the backup workflow; and only Scheduler, for this group, may use that role', () => {
     const template = synthesize();
     const [role, { Properties }] = (
       Object.entries(template.findResources('AWS::IAM::Role')) as [string, Resource][]

@@ -99,7 +99,7 @@ describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
     expect(machine.TimeoutSeconds).toBe(7 * 24 * 3600);
   });
 
-  test('logs what happens but not what it carries, and is traced', () => {
+  test('logs state transitions but not their data, and is traced', () => {
     template.hasResourceProperties('AWS::StepFunctions::StateMachine', {
       StateMachineName: `Ngbak-${name}`,
       StateMachineType: 'STANDARD',
@@ -108,7 +108,7 @@ describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
     });
   });
 
-  test('tries every invocation again where the error passes by itself, spread at random', () => {
+  test('retries every invocation after transient errors, with random jitter', () => {
     expect(invocations(name).length).toBeGreaterThan(8);
     for (const [state, { Retry, TimeoutSeconds }] of invocations(name)) {
       expect(Retry?.at(-1)).toMatchObject({
@@ -121,7 +121,7 @@ describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
     }
   });
 
-  test('waits for minutes for a function whose network interfaces Lambda has to recreate', () => {
+  test('waits minutes for a function whose network interfaces Lambda has to recreate', () => {
     for (const [state, { Retry }] of invocations(name)) {
       const retrier = Retry?.find(({ ErrorEquals }) =>
         ErrorEquals.includes('Lambda.ResourceNotReadyException'),
@@ -132,7 +132,7 @@ describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
     }
   });
 
-  test('waits longer than a leg takes where the account has no concurrent execution left', () => {
+  test('waits longer than a leg takes if the account has no free concurrency', () => {
     for (const [state, { Retry }] of invocations(name)) {
       const retrier = Retry?.find(({ ErrorEquals }) =>
         ErrorEquals.includes('Lambda.TooManyRequestsException'),
@@ -143,21 +143,21 @@ describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
     }
   });
 
-  test('tries a function that ran out of memory again, but not as often as one that was cut off', () => {
+  test('retries a function that ran out of memory, but less often than one that was interrupted', () => {
     for (const [state, { Retry }] of invocations(name)) {
       const retrier = Retry?.find(({ ErrorEquals }) => ErrorEquals.includes('Runtime.OutOfMemory'));
       expect([state, retrier?.ErrorEquals, retrier?.MaxAttempts]).toEqual([state, MEMORY_ERRORS, 2]);
     }
   });
 
-  test('has each error in one retrier only: the first that matches decides', () => {
+  test('has each error in one retrier only, since the first match decides', () => {
     for (const [, { Retry }] of invocations(name)) {
       const names = Retry?.flatMap(({ ErrorEquals }) => ErrorEquals) ?? [];
       expect(new Set(names).size).toBe(names.length);
     }
   });
 
-  test('leads every error of every state to an end with a cause', () => {
+  test('routes every error of every state to an end with a cause', () => {
     for (const [state, { Type, Catch }] of Object.entries(machines[name].States)) {
       if (Type !== 'Task' && Type !== 'Parallel' && Type !== 'Map') continue;
       const handlers = Catch ?? [];
@@ -166,7 +166,7 @@ describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
     }
   });
 
-  test('tells refusals, which somebody has to act on, from failures', () => {
+  test('distinguishes refusals, which need an action, from failures', () => {
     const [first] = Object.values(machines[name].States);
     const ends = (first?.Catch ?? []).map(({ ErrorEquals, Next }) => [Next, ErrorEquals]);
     expect(ends).toContainEqual([
@@ -176,7 +176,7 @@ describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
     expect(ends.at(-1)).toEqual([`${name} failed`, ['States.ALL']]);
   });
 
-  test('drops what branches and loops return, so that its state never grows', () => {
+  test('discards the results of branches and loops, so that its state never grows', () => {
     const collecting = allStates(machines[name]).filter(
       ([, { Type }]) => Type === 'Map' || Type === 'Parallel',
     );
@@ -189,7 +189,7 @@ describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
     }
   });
 
-  test('has a name of at most 80 characters for every state, and a comment for what it does', () => {
+  test('has a name of at most 80 characters for every state, and a comment on what it does', () => {
     for (const [state, { Type, Comment }] of allStates(machines[name])) {
       expect(state.length).toBeLessThanOrEqual(80);
       if (Type === 'Task' || Type === 'Parallel') expect([state, typeof Comment]).toEqual([state, 'string']);
@@ -197,7 +197,7 @@ describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
   });
 });
 
-test('a backup exports every store, each in legs, before it seals, reads back and records', () => {
+test('a backup exports every store, each in legs, before it seals, verifies and records', () => {
   const { States } = machines.Backup;
   const history: string[] = [];
   for (let at: string | undefined = machines.Backup.StartAt; at; ) {
@@ -234,7 +234,7 @@ test('a backup exports every store, each in legs, before it seals, reads back an
 });
 
 describe('a restore', () => {
-  test('touches no store before the archive was inspected and the restore confirmed', () => {
+  test('touches no store before the archive is inspected and the restore confirmed', () => {
     const { States } = machines.Restore;
     const next = (name: string) => {
       const state = States[name];
@@ -261,7 +261,7 @@ describe('a restore', () => {
     }
   });
 
-  test('that nobody confirms in time is over as if it had been rejected', () => {
+  test('that is not confirmed in time ends as if it had been rejected', () => {
     const waiting = machines.Restore.States['Wait for confirmation'];
     expect(waiting?.TimeoutSeconds).toBe(24 * 3600);
     expect(waiting?.Catch?.[0]).toEqual({
@@ -272,7 +272,7 @@ describe('a restore', () => {
   });
 });
 
-describe('the cause that an operator reads', () => {
+describe('the cause shown to an operator', () => {
   /** Evaluates the output of a catcher as Step Functions does. */
   async function caught(error: string, cause?: string): Promise<{ error: string; cause: string }> {
     const handler = machines.Backup.States['Plan backup']?.Catch?.[0];
@@ -286,7 +286,7 @@ describe('the cause that an operator reads', () => {
     return { error: await evaluate('error'), cause: await evaluate('cause') };
   }
 
-  test('is what the function said, with its remedy', async () => {
+  test('is the message of the function, with its remedy', async () => {
     const message = describeError(new InvalidInputError('No target "x".', { remedy: 'Use "default".' }));
     const cause = JSON.stringify({
       errorType: 'InvalidInputError',
@@ -296,7 +296,7 @@ describe('the cause that an operator reads', () => {
     expect(await caught('InvalidInputError', cause)).toEqual({ error: 'InvalidInputError', cause: message });
   });
 
-  test('is what a nested execution failed with, under its name', async () => {
+  test('is the error of a nested execution, under its name', async () => {
     const cause = JSON.stringify({
       Cause: 'Target "x" is in use by backup job y.',
       Error: 'TargetLockedError',
@@ -314,16 +314,16 @@ describe('the cause that an operator reads', () => {
     ['JSON that was cut off', '{"errorMessage": "too lo', '{"errorMessage": "too lo'],
     ['JSON without a message', '{"other":1}', '{"other":1}'],
     ['a list', '["x"]', '["x"]'],
-  ])('is shown as it is where it is %s', async (_, cause, expected) => {
+  ])('is shown unchanged if it is %s', async (_, cause, expected) => {
     expect(await caught('States.TaskFailed', cause)).toEqual({ error: 'States.TaskFailed', cause: expected });
   });
 
-  test.each([undefined, ''])('is never empty, also where the step said %j', async (cause) => {
+  test.each([undefined, ''])('is never empty, also if the step returned %j', async (cause) => {
     expect((await caught('States.Timeout', cause)).cause).toMatch(/history in the Step Functions console/);
   });
 });
 
-test('every error of ours that is worth another try is in the list of those that are tried again', () => {
+test('every retryable ngbak error is in the list of retried errors', () => {
   const retryable: NgbakError = new UnavailableError('x', { remedy: 'y' });
   expect(retryable.retryable).toBe(true);
   expect(TRANSIENT_ERRORS).toContain(retryable.name);

@@ -82,9 +82,9 @@ async function admitAndRestore(create: () => Store, archive: EntryReader, option
   expect(await restoreAll(create, archive, { options })).toMatchObject({ differences: 0, samples: [] });
 }
 
-describe('by the independent proof', () => {
+describe('according to the independent proof', () => {
   it.each(ADAPTERS)(
-    '$kind brings the knowledge base back exactly, whatever was damaged',
+    '$kind restores the knowledge base exactly, regardless of the damage',
     async ({ store: create, owns }) => {
       await loadKnowledgeBase({
         ...connections,
@@ -105,7 +105,7 @@ describe('by the independent proof', () => {
 
   // A snapshot is a collection as a whole, which can't be merged into another.
   it.each(ADAPTERS.filter(({ kind }) => kind !== 'qdrant'))(
-    '$kind, merging, brings back what is missing or changed and keeps what came since, twice as once',
+    '$kind, merging, restores what is missing or changed and keeps later additions, with the same result twice',
     async ({ store: create, owns }) => {
       await loadKnowledgeBase({
         ...connections,

@@ -50,7 +50,7 @@ describe('the knowledge base of the installed packages', () => {
     expect(digest(await everything(2))).toBe(digest(await everything(2)));
   });
 
-  it('has as many records as it announces, each with an id of its own, at every scale', async () => {
+  it('has as many records as it states, each with a unique id, at every scale', async () => {
     for (const scale of [1, 3]) {
       const all = await everything(scale);
       const points = [...all.entityPoints, ...all.chunkPoints];
@@ -64,14 +64,14 @@ describe('the knowledge base of the installed packages', () => {
     }
   });
 
-  it('has no copy that begins differently from the knowledge base of scale 1', async () => {
+  it('starts at scale 2 with exactly the knowledge base of scale 1', async () => {
     const [one, two] = [await everything(1), await everything(2)];
     expect(two.nodes.slice(0, one.nodes.length)).toEqual(one.nodes);
     expect(two.keys.slice(0, one.keys.length)).toEqual(one.keys);
     expect(two.entityPoints.slice(0, one.entityPoints.length)).toEqual(one.entityPoints);
   });
 
-  it('refers only to what is there: ends, chunks, documents, entities', async () => {
+  it('refers only to existing ends, chunks, documents and entities', async () => {
     const all = await everything(2);
     const values = new Map(all.keys.map(({ key, value }) => [key, JSON.parse(value)]));
     const ids = new Set(all.nodes.map((node) => node.properties.id));
@@ -99,7 +99,7 @@ describe('the knowledge base of the installed packages', () => {
     expect(dangling).toEqual([]);
   });
 
-  it('has point ids that a JavaScript number would damage: xxHash64 of the key, as the fork computes it', async () => {
+  it('has point ids that a JavaScript number would corrupt: xxHash64 of the key, as the fork computes it', async () => {
     expect(await xxhash64('')).toBe('ef46db3751d8e999');
     const { entityPoints: points } = await everything(1);
     for (const { id, payload } of points.slice(0, 20)) {
@@ -118,7 +118,7 @@ describe('the knowledge base of the installed packages', () => {
     expect(distinct.size).toBe(points.length);
   });
 
-  it('keeps reports for a day, cached answers for twelve hours, and everything else for good', async () => {
+  it('keeps reports for a day, cached answers for twelve hours, and everything else without expiry', async () => {
     const { keys: all } = await everything(1);
     const lifetimes = new Set(all.map(({ key, ttlSeconds }) => `${key.split(':')[1]} ${ttlSeconds}`));
     expect([...lifetimes].sort()).toEqual([

@@ -5,7 +5,7 @@ import { ROOT } from '../../local/folders.ts';
 
 const PROOF = join(ROOT, 'local/proof');
 
-it('the proof imports nothing of this repository but itself, so that no error in the exporters can hide in it', async () => {
+it('the proof imports nothing else from this repository, so that it cannot share an error with the exporters', async () => {
   const files = (await readdir(PROOF)).filter((name) => name.endsWith('.ts'));
   expect(files.length).toBeGreaterThan(3);
   for (const file of files) {

@@ -148,7 +148,7 @@ const DAMAGES: readonly Damage[] = [
       cypher(`${A} CREATE (a)-[:RELATED {weight: 1.0}]->(:\`${label}\`:PACKAGE {id: 'B', tags: ['x', 'y']})`),
   },
   {
-    damage: 'a node is too much',
+    damage: 'a node was added',
     part: part('nodes'),
     problem: /was not there before/,
     does: () => cypher(`CREATE (:\`${label}\` {id: 'C'})`),
@@ -204,7 +204,7 @@ const DAMAGES: readonly Damage[] = [
     undoes: () => cypher(`${A} MATCH (b:\`${label}\` {id: 'B'}) CREATE (a)-[:RELATED {weight: 1.0}]->(b)`),
   },
   {
-    damage: 'a relationship is there twice',
+    damage: 'a relationship exists twice',
     part: part('relationships'),
     problem: /was not there before/,
     does: () => cypher(`${AB} CREATE (a)-[:RELATED {weight: 1.0}]->(b)`),
@@ -252,14 +252,14 @@ const DAMAGES: readonly Damage[] = [
     undoes: write({}),
   },
   {
-    damage: 'a point has the id beside its own, which is the same number to JavaScript',
+    damage: 'a point has an adjacent id, which is the same number to JavaScript',
     part: pointsPart,
     problem: /is missing|was not there before/,
     does: () => Promise.all([deletePoint(ID), writePoint({ id: '18446744073709551558' })]),
     undoes: () => Promise.all([deletePoint('18446744073709551558'), writePoint({})]),
   },
   {
-    damage: 'a vector changed by the least there is',
+    damage: 'a vector changed by the smallest possible amount',
     part: pointsPart,
     problem: /vector dense is different/,
     does: write({ second: 1e-38 }),
@@ -323,7 +323,7 @@ const DAMAGES: readonly Damage[] = [
     undoes: () => redis.set(key('string'), '{"a": 1}', 'PXAT', LATER),
   },
   {
-    damage: 'a value says the same in other bytes',
+    damage: 'a value has the same meaning in other bytes',
     part: keysPart,
     problem: /value is different/,
     does: () => redis.set(key('string'), '{"a":1}', 'KEEPTTL'),
@@ -337,7 +337,7 @@ const DAMAGES: readonly Damage[] = [
     undoes: () => redis.pexpireat(key('string'), LATER),
   },
   {
-    damage: 'a key does not expire any more',
+    damage: 'a key no longer expires',
     part: keysPart,
     problem: /expiry is different/,
     does: () => redis.persist(key('text')),
@@ -365,7 +365,7 @@ const DAMAGES: readonly Damage[] = [
     undoes: () => redis.sadd(key('set'), 'one'),
   },
   {
-    damage: 'a score changed by the least there is',
+    damage: 'a score changed by the smallest possible amount',
     part: keysPart,
     problem: /value is different/,
     does: () => redis.zadd(key('zset'), '0.10000000000000002', 'member'),
@@ -390,7 +390,7 @@ const DAMAGES: readonly Damage[] = [
 ];
 
 describe('the proof', () => {
-  it('finds nothing where nothing changed, and says so by digest too', async () => {
+  it('finds no difference, also by digest, if nothing changed', async () => {
     const again = await read('after');
     expect(await compareProofs(before, again)).toMatchObject({ identical: true, total: 0, differences: [] });
     expect(again.parts).toEqual(before.parts);
@@ -435,7 +435,7 @@ describe('the proof', () => {
     expect(total).toBe((before.parts[`points ${chunks}`]?.count ?? 0) + 1);
   });
 
-  it('notices an entry that a consumer group has got rid of', async () => {
+  it('notices an entry that a consumer group no longer has', async () => {
     await redis.xack(key('stream'), 'group', '1-1');
     const { differences } = await compareNow();
     expect(differences).toEqual([
@@ -452,7 +452,7 @@ describe('the proof', () => {
     expect({ identical, expired: parts['keys extras']?.expired }).toEqual({ identical: true, expired: 1 });
   });
 
-  it('tells at most as many differences as asked for, and how many there are', async () => {
+  it('lists at most as many differences as requested, and states the total', async () => {
     const empty = await readEverything(connections, {
       folder: join(folder, 'after'),
       scope: { ...scope, keyPrefix: 'nothing-is-called-so' },

@@ -32,7 +32,7 @@ const local = (...args: string[]) => bootstrap(['local/commands.ts', ...args]);
 afterEach(() => local('down', '--name', name));
 
 describe('a stack of local:up', () => {
-  test('stays, tells its addresses and health, and is gone after local:down', async () => {
+  test('stays up, prints its addresses and health, and is removed by local:down', async () => {
     const up = await local('up', '--name', name, '--only', 'redis,qdrant', '--json');
     expect(up).toMatchObject({ code: 0 });
     const state = StackState.parse(JSON.parse(up.stdout));
@@ -56,7 +56,7 @@ describe('a stack of local:up', () => {
     });
   });
 
-  test('is reported as unhealthy, by exit code as well, when a server has ended', async () => {
+  test('is reported as unhealthy, also by exit code, when a server has exited', async () => {
     const up = await local('up', '--name', name, '--only', 'redis,qdrant', '--json');
     process.kill(StackState.parse(JSON.parse(up.stdout)).processes.redis ?? 0, 'SIGKILL');
     const status = await local('status', '--name', name, '--json');
@@ -82,7 +82,7 @@ describe('a stack of local:up', () => {
   });
 });
 
-test('local:down without a name leaves the stacks of running programs alone', async () => {
+test('local:down without a name does not stop the stacks of running programs', async () => {
   // In a folder with links to what is installed, so that `down` can't meet anybody else's stack.
   const own = { ...environment, NGBAK_LOCAL_DIR: await mkdtemp(join(tmpdir(), 'ngbak-down-')) };
   await symlink(installFolder(environment), installFolder(own));
@@ -96,13 +96,13 @@ test('local:down without a name leaves the stacks of running programs alone', as
   }
 });
 
-test('an option that does not exist, or a service, is refused with the usage', async () => {
+test('an unknown option or service is refused with the usage', async () => {
   const { code, stderr } = await local('up', '--name', name, '--only', 'mysql');
   expect(code).toBe(1);
   expect(stderr).toMatch(/only\.0: .*"neo4j".*Usage: npm run local:up/s);
 });
 
-describe('programs that are started by local/bootstrap.mjs', () => {
+describe('programs that local/bootstrap.mjs starts', () => {
   async function run(source: string, ...args: string[]) {
     const temporary = await mkdtemp(join(tmpdir(), 'ngbak-bootstrap-'));
     try {
@@ -113,7 +113,7 @@ describe('programs that are started by local/bootstrap.mjs', () => {
     }
   }
 
-  test('are TypeScript, run on Node 24, get their arguments, and their exit code is what counts', async () => {
+  test('are TypeScript, run on Node 24, get their arguments, and determine the exit code', async () => {
     const program =
       'const all: string[] = process.argv.slice(2); console.log(process.version, ...all); process.exitCode = 7;';
     const { code, stdout } = await run(program, 'a', '--b');
@@ -121,7 +121,7 @@ describe('programs that are started by local/bootstrap.mjs', () => {
     expect(code).toBe(7);
   });
 
-  test('that are ended by a signal end bootstrap with what a shell would say', async () => {
+  test('that a signal ends make bootstrap exit as a shell would', async () => {
     expect(await run('process.kill(process.pid, "SIGTERM"); setInterval(() => {}, 1000);')).toMatchObject({
       code: 143,
     });

@@ -28,7 +28,7 @@ describe('the stores run in Docker', () => {
   });
   afterAll(() => rm(folder, { recursive: true }));
 
-  test('not by themselves where a native installation is supported, even if an engine answers', async () => {
+  test('not by default if a native installation is supported, even if an engine responds', async () => {
     expect(await usesDocker(engine, 'linux-x64')).toBe(false);
   });
 
@@ -36,13 +36,13 @@ describe('the stores run in Docker', () => {
     expect(await usesDocker({ ...engine, NGBAK_LOCAL_DOCKER: '1' }, 'linux-x64')).toBe(true);
   });
 
-  test('elsewhere, if an engine answers and is not excluded', async () => {
+  test('on other platforms, if an engine responds and is not excluded', async () => {
     expect(await usesDocker(engine, 'darwin-arm64')).toBe(true);
     expect(await usesDocker(noEngine, 'darwin-arm64')).toBe(false);
     expect(await usesDocker({ ...engine, NGBAK_LOCAL_DOCKER: '0' }, 'darwin-arm64')).toBe(false);
   });
 
-  test('and a request that cannot be met, or that is not one, is an error with a remedy', async () => {
+  test('and a request that is invalid or cannot be met is an error with a remedy', async () => {
     for (const [environment, text] of [
       [{ ...noEngine, NGBAK_LOCAL_DOCKER: '1' }, /Docker with Compose does not respond.*Start Docker/],
       [{ ...engine, NGBAK_LOCAL_DOCKER: 'yes' }, /NGBAK_LOCAL_DOCKER is "yes".*Set it to 1/],
@@ -102,7 +102,7 @@ describe('local/compose.yaml', () => {
       validate(data) ? [] : (validate.errors ?? []).map((e) => `${e.instancePath} ${e.message}`);
   });
 
-  test('is valid by the schema of the Compose specification', () => {
+  test('is valid according to the schema of the Compose specification', () => {
     expect(check(file)).toEqual([]);
     // The schema can find something.
     expect(check({ services: { redis: { image: 'redis', port: ['1:1'] } } })).not.toEqual([]);
@@ -115,7 +115,7 @@ describe('local/compose.yaml', () => {
     }
   });
 
-  test('gives Neo4j settings that the native server, which refuses unknown ones, gets as well', () => {
+  test('gives Neo4j the settings of the native server, which refuses unknown ones', () => {
     const native = new Map(
       configuration(7687)
         .trim()

@@ -210,7 +210,7 @@ async function upload(sizes: readonly number[], order = (parts: number[]) => par
   return { Key, content: Buffer.concat(bodies) };
 }
 
-describe('the emulator, as AWS,', () => {
+describe('the emulator, like AWS,', () => {
   test('refuses parts under 5 MiB, except for the last one', async () => {
     await expect(upload([5 * MIB - 1, 1])).rejects.toMatchObject({ name: 'EntityTooSmall' });
     await upload([5 * MIB, 1]);
@@ -277,7 +277,7 @@ describe('the emulator, as AWS,', () => {
     });
   });
 
-  test('tells a function whose process was killed as Lambda does, and starts it again for a retry', async () => {
+  test('reports a function whose process was killed as Lambda does, and starts it again for a retry', async () => {
     const { status, error } = await execute({
       First: {
         Type: 'Task',
@@ -303,7 +303,7 @@ describe('the emulator, as AWS,', () => {
     expect(retried).toMatchObject({ status: 'SUCCEEDED', output: '1' });
   });
 
-  test('fails a task whose function failed before it handed on the task token', async () => {
+  test('fails a task whose function failed before it passed on the task token', async () => {
     const { status, error } = await execute({
       First: {
         Type: 'Task',
@@ -338,7 +338,7 @@ describe('the emulator, as AWS,', () => {
     expect(await ended).toMatchObject({ status: 'SUCCEEDED', output: String(first + 1) });
   });
 
-  test('starts a function again that an event started, and whose process was killed', async () => {
+  test('starts a function again that was invoked by an event and whose process was killed', async () => {
     const Key = 'noted/once';
     await s3.send(new PutObjectCommand({ Bucket, Key, Body: 'x' }));
     const noted = () => readFile(notes, 'utf8').catch(() => '');
@@ -347,7 +347,7 @@ describe('the emulator, as AWS,', () => {
     await s3.send(new DeleteObjectCommand({ Bucket, Key }));
   });
 
-  test('shows functions nothing of the environment of this machine', async () => {
+  test('hides the environment of this machine from functions', async () => {
     expect(process.env.npm_lifecycle_event).toBeDefined();
     const { output } = await execute({
       First: {
@@ -361,7 +361,7 @@ describe('the emulator, as AWS,', () => {
     expect(output).toBe('null');
   });
 
-  test('refuses a function what its role does not allow', async () => {
+  test('denies a function what its role does not allow', async () => {
     const { status, error, cause } = await execute({
       First: {
         Type: 'Task',
@@ -374,7 +374,7 @@ describe('the emulator, as AWS,', () => {
     expect(cause).toMatch(/s3:ListBucket/);
   });
 
-  test('ends a workflow whose state grows over 256 KiB, although it catches everything', async () => {
+  test('ends a workflow whose state exceeds 256 KiB, although it catches everything', async () => {
     const grow = (length: number) => ({
       First: {
         Type: 'Parallel',
@@ -435,13 +435,13 @@ async function remove(StackName: string): Promise<void> {
   );
 }
 
-describe('the emulator, as AWS lets things fail,', () => {
+describe('the emulator, like AWS in failure cases,', () => {
   test.each([
     ['Lambda.ResourceNotReadyException', 2],
     ['Runtime.OutOfMemory', 1],
     ['Lambda.TooManyRequestsException', 3],
   ])(
-    'lets a function fail with %s as often as a test asks for, and no retrier of another name helps',
+    'makes a function fail with %s as often as a test requests, and no retrier of another error catches it',
     async (error, times) => {
       const name = `faults-${randomBytes(4).toString('hex')}`;
       const body = functionBody(name, '1', {
@@ -471,7 +471,7 @@ describe('the emulator, as AWS lets things fail,', () => {
     },
   );
 
-  test('starts Node with the command line of Lambda’s runtime where that is asked for', async () => {
+  test('starts Node with the command line of Lambda’s runtime on request', async () => {
     const name = `command-line-${randomBytes(4).toString('hex')}`;
     const body = functionBody(name, 'process.execArgv', {
       MemorySize: 3008,
@@ -486,7 +486,7 @@ describe('the emulator, as AWS lets things fail,', () => {
     }
   });
 
-  test('rolls back a stack whose last resource can not be created, so that it can be deployed again', async () => {
+  test('rolls back a stack whose last resource cannot be created, so that it can be deployed again', async () => {
     const name = `rollback-${randomBytes(4).toString('hex')}`;
     const body = (MemorySize: number, DeletionPolicy: string) => ({
       Resources: {

@@ -30,7 +30,7 @@ afterAll(async () => {
 });
 
 describe('the tests', () => {
-  test('refuse to run on servers that hold data, and say what they hold', async () => {
+  test('refuse to run on servers that hold data, and name the data', async () => {
     const refused = refuseForeignData(stores, environment);
     await expect(refused).rejects.toThrow(/\d+ nodes .*, \d+ collections .*, \d+ keys /);
     await expect(refused).rejects.not.toThrow(servers.neo4j.password);

@@ -23,8 +23,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(join(folder, '..'), { recursive: true }));
 
-describe('what was downloaded', () => {
-  test('is accepted when it is what is pinned', async () => {
+describe('the downloaded software', () => {
+  test('is accepted if it has the pinned hash', async () => {
     await checkSha256List(folder, list, 'a test');
     await checkSha256(join(folder, 'a.jar'), sha256('content of a'), 'a test');
   });
@@ -32,7 +32,7 @@ describe('what was downloaded', () => {
   test.each([
     ['was changed', () => writeFile(join(folder, 'b.jar'), 'content of c'), /b\.jar/],
     ['is not complete', () => rm(join(folder, 'b.jar')), /b\.jar/],
-    ['has a file too many', () => writeFile(join(folder, 'c.jar'), 'content of c'), /c\.jar/],
+    ['has an additional file', () => writeFile(join(folder, 'c.jar'), 'content of c'), /c\.jar/],
   ])('is refused, and the file is named, when it %s', async (_, change, name) => {
     await change();
     const error = await checkSha256List(folder, list, 'a test').catch((e) => e);
@@ -41,7 +41,7 @@ describe('what was downloaded', () => {
   });
 });
 
-test('the unpacked browser is the one of package.json', async () => {
+test('the unpacked browser has the version in package.json', async () => {
   const { devDependencies } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
   expect(devDependencies['@sparticuz/chromium']).toBe(VERSIONS.chromium);
 });

@@ -55,7 +55,7 @@ afterEach(() => {
 });
 
 describe('two local stacks at the same time', () => {
-  test('have ports, passwords, data and folders of their own, and each ends alone', async () => {
+  test('have separate ports, passwords, data and folders, and each ends alone', async () => {
     const [one, two] = await Promise.all([
       startStack({ services: ['redis', 'qdrant'], environment }),
       startStack({ services: ['redis', 'qdrant'], environment }),
@@ -118,7 +118,7 @@ describe('a program with a local stack leaves no process and no file', () => {
     await expectNothingLeft(folder, pids);
   });
 
-  test('when even the supervisor is killed: its servers end at once, and the next stack removes the rest', async () => {
+  test('when even the supervisor is killed: its servers exit at once, and the next stack removes the rest', async () => {
     const { folder, pids } = await holder();
     const supervisor = pids.at(-1) ?? 0;
     process.kill(supervisor, 'SIGKILL');
@@ -126,7 +126,7 @@ describe('a program with a local stack leaves no process and no file', () => {
     await expectNothingLeft(folder, pids);
   });
 
-  test('when it gives up while the stack is starting', async () => {
+  test('when it is abandoned while the stack is starting', async () => {
     const controller = new AbortController();
     const starting = startStack({
       name: 'given-up',
@@ -141,7 +141,7 @@ describe('a program with a local stack leaves no process and no file', () => {
 });
 
 describe('a machine that lacks something', () => {
-  test('gets one line for each missing program, which says what to install', async () => {
+  test('gets one line for each missing program, with what to install', async () => {
     const bare = { ...environment, PATH: '/nowhere', NGBAK_LOCAL_DOCKER: '0' };
     const error = await startStack({ name: 'bare', services: ['neo4j', 'aws'], environment: bare }).catch(
       (e) => e,
@@ -157,7 +157,7 @@ describe('a machine that lacks something', () => {
 });
 
 describe('a server that runs already', () => {
-  test('is used where the environment names it, and is not stopped', async () => {
+  test('is used if the environment names it, and is not stopped', async () => {
     const { url, password } = servers.redis;
     const own = { ...environment, REDIS_URL: url, REDIS_PASSWORD: password };
     const stack = await startStack({ services: ['redis'], environment: own });
@@ -168,7 +168,7 @@ describe('a server that runs already', () => {
     redis.disconnect();
   });
 
-  test('is reported by name when it exits on its own', async () => {
+  test('is reported by name when it exits by itself', async () => {
     const { promise: stopped, resolve } = Promise.withResolvers<string>();
     const stack = await startStack({
       services: ['redis'],

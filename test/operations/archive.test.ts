@@ -78,7 +78,7 @@ describe('the contents of a backup', () => {
     expect(await names({ limit: 2, offset: 2 })).toEqual(['kv/text_chunks.json']);
   });
 
-  test('come one by one through a link that gives nothing else', async () => {
+  test('are downloaded one by one through a link that gives access to nothing else', async () => {
     await put(await archive(ID));
     const name = 'kv/full_docs.json';
     const link = await downloadBackup(context, ID, DownloadInput.parse({ entry: name }));
@@ -103,7 +103,7 @@ describe('verifying a backup', () => {
     expect(verification.at > before.verification.at).toBe(true);
   });
 
-  test('continues where a leg ended', async () => {
+  test('continues where the previous leg ended', async () => {
     await put(await archive(ID));
     let legs = 0;
     let cursor: Awaited<ReturnType<typeof verify>>['cursor'] = null;
@@ -124,7 +124,7 @@ describe('verifying a backup', () => {
     ['a flipped bit in the footer', (bytes) => flip(bytes, bytes.length - 20)],
     ['a missing end', (bytes) => bytes.subarray(0, bytes.length - 100)],
     ['no archive at all', () => Buffer.from('hello')],
-  ])('finds %s, and the catalog says so from then on', async (_, damage) => {
+  ])('finds %s, and the catalog states it from then on', async (_, damage) => {
     const made = await archive(ID);
     await put(made, damage(made.bytes));
     const { is_valid, errors } = await verify();
@@ -136,7 +136,7 @@ describe('verifying a backup', () => {
     });
   });
 
-  test('counts the records, in as many legs as it takes, and leaves nothing in the bucket', async () => {
+  test('counts the records, in as many legs as needed, and leaves nothing in the bucket', async () => {
     await put(await counted(2));
     for (const timeLeft of [60_000, 0]) {
       let cursor: Awaited<ReturnType<typeof verify>>['cursor'] = null;
@@ -169,7 +169,7 @@ describe('verifying a backup', () => {
     }
   });
 
-  test('does not continue the verification of another backup, and records nothing by that', async () => {
+  test('does not resume from the cursor of another backup, and records nothing in that case', async () => {
     await put(await counted(2));
     const { cursor } = await verifyBackup(context, ID, { cursor: null, timeLeft: () => 0 });
     const other = `${ID}_2`;
@@ -192,13 +192,13 @@ describe('verifying a backup', () => {
     expect(await showBackup(context, other)).toEqual(before);
   });
 
-  test('finds a sound archive that is not the one that was catalogued', async () => {
+  test('finds an intact archive that is not the catalogued one', async () => {
     await put(await archive(ID), (await archive('snapshot_other')).bytes);
     const { is_valid, errors } = await verify();
     expect([is_valid, errors.join()]).toEqual([false, expect.stringContaining('backup_id')]);
   });
 
-  test('finds an archive that is gone', async () => {
+  test('finds that the archive is missing', async () => {
     await put(await archive(ID));
     await context.bucket.removeAll(`backups/${ID}.ngbak`);
     expect(await verify()).toMatchObject({ is_valid: false, errors: [expect.stringContaining('is gone')] });

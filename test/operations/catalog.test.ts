@@ -21,7 +21,7 @@ beforeEach(async () => {
 });
 
 describe('the list of backups', () => {
-  test('is empty where there is none', async () => {
+  test('is empty without backups', async () => {
     expect(await list()).toEqual({ backups: [], total: 0, unreadable: [] });
   });
 
@@ -58,7 +58,7 @@ describe('the list of backups', () => {
     expect(paged).toEqual([...ids].reverse());
   });
 
-  test('of a catalog that retention has gone over reads none of its records again', async () => {
+  test('of a catalog that retention has processed reads none of its records again', async () => {
     const ids = Array.from({ length: 120 }, (_, i) => idAt(new Date(Date.UTC(2024, 0, 1 + i, 3))));
     await Promise.all(ids.map((backup_id) => catalogue(context.bucket, { backup_id })));
     const policy = { keep_last: 1000, keep_daily: 0, keep_weekly: 0, keep_monthly: 0, keep_yearly: 0 };
@@ -125,7 +125,7 @@ describe('the list of backups', () => {
     expect(found.total).toBe(days.length);
   });
 
-  test('pages through a filter, and counts all that match on every page', async () => {
+  test('pages through filtered results, and states the total on every page', async () => {
     for (let i = 1; i <= 9; i++) {
       await catalogue(context.bucket, { backup_id: day(i), tags: i % 2 === 0 ? ['even'] : [] });
     }
@@ -136,7 +136,7 @@ describe('the list of backups', () => {
     expect([first.total, second.total, second.next_cursor]).toEqual([4, 4, undefined]);
   });
 
-  test('names a record that cannot be read, and shows the others', async () => {
+  test('names an unreadable record, and shows the others', async () => {
     await catalogue(context.bucket, { backup_id: day(1) });
     await context.bucket.writeRecord(catalogKey(day(2)), { record_version: 1 });
     const found = await list();
@@ -163,7 +163,7 @@ describe('a catalogued backup', () => {
     await expect(showBackup(context, '../jobs/x')).rejects.toThrow(/backup id/);
   });
 
-  test('changes in tags, note and retention only, also when two people change it at once', async () => {
+  test('changes in tags, note and retention only, also with two concurrent changes', async () => {
     const record = await catalogue(context.bucket, { backup_id: day(1), tags: ['a'], note: 'old' });
     await updateBackup(
       context,
@@ -189,7 +189,7 @@ describe('a catalogued backup', () => {
     expect(changed.retention).toBeUndefined();
   });
 
-  test('is downloaded by a link that lives for an hour at most and names the file after its time', async () => {
+  test('is downloaded by a link that expires within an hour and names the file after its time', async () => {
     const bytes = Buffer.from('the bytes of an archive');
     await catalogue(context.bucket, { backup_id: day(1), created_at: '2026-01-01T03:00:00.000Z' }, bytes);
     const link = await downloadBackup(context, day(1), DownloadInput.parse({}));

@@ -50,7 +50,7 @@ beforeEach(async () => {
 });
 
 describe('deleting a backup', () => {
-  test('frees every version of archive and record, and says how many bytes that were', async () => {
+  test('frees every version of archive and record, and reports the number of bytes', async () => {
     await catalogue(context.bucket, created(1), Buffer.alloc(1000));
     await context.bucket.s3.send(
       new PutObjectCommand({
@@ -75,7 +75,7 @@ describe('deleting a backup', () => {
     expect(await ids()).toEqual([day(1)]);
   });
 
-  test('is refused while a restore reads it, and done once that has ended', async () => {
+  test('is refused while a restore reads it, and allowed once that has ended', async () => {
     await catalogue(context.bucket, created(1), Buffer.alloc(1));
     const executionArn = await runningRestore(day(1));
     await expect(deleteBackup(context, day(1))).rejects.toThrow(/in use: restore .* reads it/);
@@ -99,7 +99,7 @@ describe('pruning', () => {
     expect(await ids()).toHaveLength(9);
   });
 
-  test('deletes what no rule keeps, and the same run again does nothing more', async () => {
+  test('deletes what no rule keeps, and a second run deletes nothing more', async () => {
     for (let i = 1; i <= 9; i++) await catalogue(context.bucket, created(i), Buffer.alloc(10));
     const first = await run({ dry_run: false });
     expect(first.backups.filter(({ deleted }) => deleted)).toHaveLength(2);
@@ -110,12 +110,12 @@ describe('pruning', () => {
     expect(await ids()).toHaveLength(7);
   });
 
-  test('does not guess a policy where the deployment’s is not known', async () => {
+  test('does not guess a policy if that of the deployment is unknown', async () => {
     const { config: _, ...without } = context;
     await expect(prune(without, PruneInput.parse({}))).rejects.toThrow(/policy of the deployment is unknown/);
   });
 
-  test('leaves what a running restore reads', async () => {
+  test('keeps what a running restore reads', async () => {
     for (let i = 1; i <= 3; i++) await catalogue(context.bucket, created(i), Buffer.alloc(10));
     await runningRestore(day(1));
     const pruned = await run({ dry_run: false, policy: { keep_last: 1 } });
@@ -123,7 +123,7 @@ describe('pruning', () => {
     expect(await ids()).toEqual([day(3), day(1)]);
   });
 
-  test('of one target leaves the others alone', async () => {
+  test('of one target does not affect the others', async () => {
     for (let i = 1; i <= 4; i++) {
       await catalogue(context.bucket, { ...created(i), target: i % 2 ? 'odd' : 'even' }, Buffer.alloc(1));
     }

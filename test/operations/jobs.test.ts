@@ -51,7 +51,7 @@ beforeEach(async () => {
 });
 
 describe('starting a backup', () => {
-  test('starts an execution that is named after the job and says who asked', async () => {
+  test('starts an execution that is named after the job and records who requested it', async () => {
     const started = await startBackup(context, StartBackupInput.parse({ tags: ['weekly'] }), me);
     expect(started.execution_arn).toMatch(new RegExp(`:${started.job_id}$`));
     expect(await inputOf(started.execution_arn)).toEqual({
@@ -64,7 +64,7 @@ describe('starting a backup', () => {
     expect(started.backup_id).toMatch(/^snapshot_/);
   });
 
-  test('twice with the same key is one job; with another request under that key it is refused', async () => {
+  test('twice with the same key is one job; another request with that key is refused', async () => {
     const input = StartBackupInput.parse({});
     const first = await startBackup(context, input, { ...me, idempotencyKey: 'k1' });
     const second = await startBackup(context, input, { ...me, idempotencyKey: 'k1' });
@@ -82,13 +82,13 @@ describe('starting a backup', () => {
     );
   });
 
-  test('refuses what only workflows say to each other', () => {
+  test('refuses fields that are reserved for workflows', () => {
     expect(() => StartBackupInput.parse({ part_of: { job_id: 'x', execution_arn: 'y' } })).toThrow();
   });
 });
 
 describe('starting a restore', () => {
-  test('of a catalogued backup hands the request to the workflow', async () => {
+  test('of a catalogued backup passes the request to the workflow', async () => {
     await catalogue(context.bucket, { backup_id: 'snapshot_1' });
     const input = RestoreBackupInput.parse({ backup_id: 'snapshot_1', confirm: 'default' });
     const started = await restoreBackup(context, input, me);
@@ -101,7 +101,7 @@ describe('starting a restore', () => {
     });
   });
 
-  test('with a wrong confirmation, or of a backup that is not there, starts nothing', async () => {
+  test('with a wrong confirmation, or of a backup that does not exist, starts nothing', async () => {
     await catalogue(context.bucket, { backup_id: 'snapshot_1', target: 'legal' });
     const wrong = RestoreBackupInput.parse({ backup_id: 'snapshot_1', confirm: 'default' });
     await expect(restoreBackup(context, wrong, me)).rejects.toThrow(/does not match the name of the target/);
@@ -109,7 +109,7 @@ describe('starting a restore', () => {
     await expect(restoreBackup(context, gone, me)).rejects.toThrow(/no backup/);
   });
 
-  test('of an upload gives an address that takes the file, and a job that waits for it', async () => {
+  test('of an upload returns an address that accepts the file, and a job that waits for it', async () => {
     const input = RequestRestoreInput.parse({ file_name: '../my file.ngbak' });
     const upload = SingleUpload.parse(await requestRestore(context, input, me));
     expect(upload.key).toBe(`${uploadPrefix(upload.job_id)}my-file.ngbak`);
@@ -125,7 +125,7 @@ describe('starting a restore', () => {
   test.each([
     ['a day', { file_name: 'x.ngbak' }],
     ['a week', { file_name: 'x.ngbak', upload: 'multipart', bytes: 20_000_000 }],
-  ])('waits for %s, and is cancelled then with the reason, in the list as well', async (wait, input) => {
+  ])('waits for %s, and is then cancelled with the reason, in the list as well', async (wait, input) => {
     const { job_id } = await requestRestore(context, RequestRestoreInput.parse(input), me);
     const waiting = await readJob(context.bucket, job_id);
     const until = String(waiting?.upload?.until);
@@ -150,7 +150,7 @@ describe('starting a restore', () => {
 });
 
 describe('the list of jobs', () => {
-  test('is newest first, filtered, and counts all that match', async () => {
+  test('is newest first, filtered, and states the number of all matches', async () => {
     for (let i = 0; i < 7; i++) {
       await job(`job-${i}`, {
         created_at: `2026-01-0${((i * 3) % 7) + 1}T00:00:00.000Z`,
@@ -182,7 +182,7 @@ describe('the list of jobs', () => {
 });
 
 describe('a job', () => {
-  test('that has only just been started is there, before its workflow has written a word', async () => {
+  test('that was just started is shown, before its workflow has written a record', async () => {
     const { job_id } = await startBackup(context, StartBackupInput.parse({}), me);
     expect(await readJob(context.bucket, job_id)).toBeUndefined();
     const shown = await showJob(context, job_id);
@@ -192,11 +192,11 @@ describe('a job', () => {
     expect(log.map(({ text }) => text)).toContain('Wait');
   });
 
-  test('that does not exist is said not to', async () => {
+  test('that does not exist is reported as such', async () => {
     await expect(showJob(context, 'nothing')).rejects.toThrow(/no job "nothing"/);
   });
 
-  test('tells for each store what is done, how fast, and how long it will take', async () => {
+  test('shows for each store what is done, the rate, and the remaining time', async () => {
     await job('job-1');
     const part = (store: string, shard: string, units: object, seconds: number, phase = 'export') =>
       context.bucket.writeRecord(`${jobProgressPrefix('job-1')}${store}-${shard}.json`, {
@@ -235,7 +235,7 @@ describe('a job', () => {
     expect(graph?.units).toEqual({ relationships: { done: 3940, total: 3940, rate: 394 } });
   });
 
-  test('logs the steps of its workflow, not the choices and passes between them', async () => {
+  test('logs the steps of its workflow, without choice and pass states', async () => {
     const machine = await context.sfn.send(
       new CreateStateMachineCommand({
         name: `choices-${Date.now()}`,
@@ -266,7 +266,7 @@ describe('a job', () => {
 });
 
 describe('cancelling', () => {
-  test('stops the execution and says by whom', async () => {
+  test('stops the execution and records who did it', async () => {
     const { job_id, execution_arn } = await startBackup(context, StartBackupInput.parse({}), me);
     await cancelJob(context, job_id, me);
     const stopped = await context.sfn.send(new DescribeExecutionCommand({ executionArn: execution_arn }));
@@ -275,7 +275,7 @@ describe('cancelling', () => {
     await expect(cancelJob(context, job_id, me)).rejects.toThrow(/nothing to cancel/);
   });
 
-  test('a job that waits for its upload ends it, and removes what was uploaded', async () => {
+  test('a job that waits for its upload ends it, and removes the uploaded data', async () => {
     const upload = await requestRestore(context, RequestRestoreInput.parse({ file_name: 'a.ngbak' }), me);
     await context.bucket.s3.send(
       new PutObjectCommand({ Bucket: context.bucket.name, Key: upload.key, Body: 'x' }),
@@ -287,14 +287,14 @@ describe('cancelling', () => {
     }
   });
 
-  test('an ended job is refused', async () => {
+  test('a job that has ended is refused', async () => {
     await job('job-1', { state: 'completed' });
     await expect(cancelJob(context, 'job-1', me)).rejects.toThrow(/is completed/);
   });
 });
 
 describe('confirming', () => {
-  test('is refused for a job that waits for nothing, and for another phrase than the target', async () => {
+  test('is refused for a job that is not waiting, and with a phrase other than the target', async () => {
     await job('job-1', { kind: 'restore' });
     await expect(confirmRestore(context, 'job-1', 'default')).rejects.toThrow(/not waiting for confirmation/);
     await context.bucket.writeRecord(confirmationKey('job-1'), {

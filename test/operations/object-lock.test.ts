@@ -75,7 +75,7 @@ describeS3Servers('Object Lock, at $name', ({ start }) => {
   }, START_TIMEOUT_MS);
   afterAll(() => server.stop());
 
-  test('keeps what is locked or held when retention runs, says why, and lets the rest go', async () => {
+  test('retention keeps locked and held backups, states the reason, and deletes the others', async () => {
     const policy = { keep_last: 1, keep_daily: 0, keep_weekly: 0, keep_monthly: 0, keep_yearly: 0 };
     for (const run of ['the first', 'the second']) {
       const { backups } = await prune(context, PruneInput.parse({ dry_run: false, policy }));
@@ -97,13 +97,13 @@ describeS3Servers('Object Lock, at $name', ({ start }) => {
     }
   });
 
-  test('refuses to delete it by hand, and its record stays', async () => {
+  test('deletion by hand is refused, and the record stays', async () => {
     await expect(deleteBackup(context, locked)).rejects.toThrow('Object Lock (compliance) keeps it until');
     await expect(deleteBackup(context, held)).rejects.toThrow('it is under a legal hold');
     expect((await showBackup(context, locked)).backup_id).toBe(locked);
   });
 
-  test('S3 itself would not delete that version', async () => {
+  test('S3 itself refuses to delete that version', async () => {
     const Key = archiveKey(locked);
     const remove = new DeleteObjectCommand({
       Bucket: context.bucket.name,
@@ -171,7 +171,7 @@ describeS3Servers('Object Lock, at $name', ({ start }) => {
   });
 });
 
-test('with "objectLock" and a bucket without it, a backup fails with what to do, instead of being unlocked', async () => {
+test('with "objectLock" and a bucket without it, a backup fails with a remedy instead of being left unlocked', async () => {
   const { bucket } = await freshEnvironment();
   await bucket.writeRecord('backups/x', {});
   const until = new Date(Date.now() + DAY);

@@ -23,7 +23,7 @@ const make = (daysAgo: number, changes: object = {}) =>
     ...changes,
   });
 
-test('the overview tells the newest good backup of each target: whole, sound, and no safety backup of a restore', async () => {
+test('the overview shows the newest good backup of each target: full, valid, and not a safety backup', async () => {
   await make(5);
   await make(4, { type: 'partial', stores: ['kv'] });
   await make(3, {
@@ -45,7 +45,7 @@ test('the overview tells the newest good backup of each target: whole, sound, an
   expect(history.map(({ verified }) => verified)).toEqual([true, false, true, true]);
 });
 
-test('a configured target without backups is there; a record that can’t be read is counted', async () => {
+test('a configured target without backups is listed; an unreadable record is counted', async () => {
   await context.bucket.writeRecord(catalogKey(idAt(at(1))), { spoiled: true });
   const { targets, unreadable } = await overview(context, NOW);
   expect(targets).toEqual(
@@ -62,7 +62,7 @@ test('a configured target without backups is there; a record that can’t be rea
   expect(unreadable).toBe(1);
 });
 
-test('a deployment tells its targets and what they can’t do, and no address or secret', () => {
+test('a deployment describes its targets and their limitations, and no address or secret', () => {
   const description = describeDeployment(context);
   const text = JSON.stringify(description);
   for (const target of Object.values(context.config?.targets ?? {})) {

@@ -8,7 +8,7 @@ const signedWith = (expiration?: Date) =>
     credentials: { accessKeyId: 'x', secretAccessKey: 'x', ...(expiration ? { expiration } : {}) },
   });
 
-test('a presigned address ends with the credentials that signed it, if those end first', async () => {
+test('a presigned address expires with the credentials that signed it, if those expire first', async () => {
   const soon = new Date(Date.now() + 60_000);
   expect(await presignedUntil(signedWith(soon), 3600)).toBe(soon.toISOString());
   const late = new Date(Date.now() + 7_200_000);

@@ -74,7 +74,7 @@ async function put(backup_id: string, damage = (bytes: Buffer) => bytes): Promis
   };
 }
 
-test('a record that was lost is made again from the archive alone, but for times that only its backup knew', async () => {
+test('a lost record is rebuilt from the archive alone, except for times that only its backup knew', async () => {
   const record = await put(ID);
   expect(await rebuildCatalog(context)).toEqual({ rebuilt: [ID], kept: 0, problems: [] });
   const rebuilt = await showBackup(context, ID);
@@ -91,7 +91,7 @@ test('a record that was lost is made again from the archive alone, but for times
   expect(await rebuildCatalog(context)).toEqual({ rebuilt: [], kept: 1, problems: [] });
 });
 
-test('a record that is there stays as it is', async () => {
+test('an existing record is not changed', async () => {
   const record = { ...(await put(ID)), note: 'changed later' };
   await context.bucket.writeRecord(catalogKey(ID), record);
   expect(await rebuildCatalog(context)).toMatchObject({ rebuilt: [], kept: 1 });
@@ -102,7 +102,7 @@ test('a record that is there stays as it is', async () => {
   });
 });
 
-test('a damaged archive, a wrong name and a file that is not an archive get no record, and are reported', async () => {
+test('a damaged archive, an invalid name and a file that is not an archive get no record, and are reported', async () => {
   await put(ID, (bytes) => bytes.subarray(0, bytes.length - 50));
   await context.bucket.s3.send(
     new PutObjectCommand({
@@ -119,7 +119,7 @@ test('a damaged archive, a wrong name and a file that is not an archive get no r
   expect(problems.map(({ backup_id }) => backup_id)).toEqual([ID, 'snapshot_stray', 'text']);
 });
 
-test('a backup that is just being made is left alone', async () => {
+test('a backup in progress is ignored', async () => {
   await put(ID);
   const { job_id } = await startBackup(context, StartBackupInput.parse({}), { requestedBy: 'ada' });
   const now = new Date().toISOString();

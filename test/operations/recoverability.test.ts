@@ -83,7 +83,7 @@ const suspicious = (hoursAgo: number) =>
   backup(hoursAgo, { good: false, state: 'complete_with_warnings', open_warnings: 1 });
 
 describe('the verdict', () => {
-  test('is yes with a good backup that is young enough, and states what a restore would lose', () => {
+  test('is yes with a good backup that is recent enough, and states what a restore would lose', () => {
     expect(judge(facts({ jobs: [drill()] }), NOW)).toMatchObject({
       recoverable: 'yes',
       reasons: [],
@@ -219,7 +219,7 @@ describe('the verdict', () => {
 });
 
 describe('the last drill', () => {
-  test('is the newest restore of the newest good backup before any other, wherever it was restored', () => {
+  test('is the newest restore of the newest good backup before any other, regardless of its destination', () => {
     const older = drill({ backup_id: 'b0' }, { job_id: 'older', finished_at: at(1) });
     const own = drill({}, { job_id: 'own', finished_at: at(3) });
     expect(judge(facts({ jobs: [older, own] }), NOW).drill).toMatchObject({ job_id: 'own', newest: true });
@@ -235,7 +235,7 @@ describe('the last drill', () => {
     expect(judge(facts({ jobs: [{ ...drill(), ...changes } as JobSummary] }), NOW).drill).toBeUndefined();
   });
 
-  test('gives the duration of a restore of today’s size, and never less than was measured', () => {
+  test('estimates the duration of a restore of today’s size, and never less than was measured', () => {
     const rto = (bytes: number) => judge(facts({ jobs: [drill({ seconds: 60, bytes })] }), NOW).rto_seconds;
     expect(backup(5).uncompressed_bytes).toBe(5000);
     expect([rto(5000), rto(1000), rto(50_000)]).toEqual([60, 300, 60]);
@@ -243,7 +243,7 @@ describe('the last drill', () => {
   });
 });
 
-test('over a year of days of every kind, the verdict is yes exactly while a good backup is young enough and nothing is wrong', () => {
+test('over a year of simulated days, the verdict is yes exactly while a good backup is recent enough and nothing is wrong', () => {
   const days = fc.array(
     fc.constantFrom('good', 'good', 'good', 'suspicious', 'damaged', 'failed', 'none', 'partial'),
     {
@@ -316,7 +316,7 @@ describe('in a bucket', () => {
     };
   });
 
-  test('an archive that is gone, and a target that a failed restore left locked, are found', async () => {
+  test('a missing archive, and a target that a failed restore left locked, are found', async () => {
     expect(await verdict()).toEqual([['no', 'no-backup']]);
     const { backup_id } = await make(3);
     expect(await verdict()).toEqual([['yes', 'not-rehearsed']]);
@@ -334,7 +334,7 @@ describe('in a bucket', () => {
     expect(await metricsText(context)).toContain('ngbak_recoverable{target="default"} 0\n');
   });
 
-  test('metrics give the verdict, the age of the backup, the duration of a restore and the last drill', async () => {
+  test('metrics state the verdict, the age of the backup, the duration of a restore and the last drill', async () => {
     const { backup_id } = await make(2);
     await createJob(context.bucket, {
       job_id: 'restore_1',

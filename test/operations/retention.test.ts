@@ -29,7 +29,7 @@ beforeEach(async () => {
   context = await freshContext({ config: true });
 });
 
-test('the policy that was set counts instead of that of cdk.json, until it is reset', async () => {
+test('the policy that was set applies instead of that of cdk.json, until it is reset', async () => {
   await catalogueDays(9);
   expect(await kept({})).toBe(7);
   const set = await setRetention(context, { policy: keepLast(4) }, ada);
@@ -55,7 +55,7 @@ test('the policy that was set counts instead of that of cdk.json, until it is re
   expect(await kept({})).toBe(3);
 });
 
-test('who looked at another policy than the present one changes nothing', async () => {
+test('a change based on an outdated policy is refused and changes nothing', async () => {
   const seen = await showRetention(context);
   await setRetention(context, { policy: keepLast(4), version: seen.version }, ada);
   const late = setRetention(context, { policy: keepLast(1), version: seen.version }, { requestedBy: 'bo' });
@@ -67,7 +67,7 @@ test('who looked at another policy than the present one changes nothing', async 
   expect((await showRetention(context)).policy).toEqual(keepLast(4));
 });
 
-test('of two changes at the same moment one is refused, and the other counts as a whole', async () => {
+test('of two concurrent changes, one is refused and the other applies as a whole', async () => {
   const { version } = await showRetention(context);
   const results = await Promise.allSettled(
     [2, 5].map((n) => setRetention(context, { policy: keepLast(n), version }, ada)),
@@ -78,7 +78,7 @@ test('of two changes at the same moment one is refused, and the other counts as 
 });
 
 test.each(['{"policy": {"keep_last": 1}}', 'not JSON'])(
-  'a policy that was set and can’t be read deletes nothing: %s',
+  'an unreadable policy deletes nothing: %s',
   async (Body) => {
     await catalogueDays(9);
     await context.bucket.s3.send(

@@ -53,8 +53,8 @@ async function openUploads(): Promise<number> {
   return Uploads?.length ?? 0;
 }
 
-describe('an upload in parts', () => {
-  test('is cut into at most 10,000 parts whose sizes add up, whatever the size', () => {
+describe('a multipart upload', () => {
+  test('is split into at most 10,000 parts whose sizes add up, for any size', () => {
     for (const bytes of [
       1,
       16 * MIB,
@@ -72,7 +72,7 @@ describe('an upload in parts', () => {
     }
   });
 
-  test('brings the very bytes to the one key, whatever the order of the parts', async () => {
+  test('writes exactly the same bytes to its key, regardless of the order of the parts', async () => {
     const { job_id, key, multipart } = await request();
     expect(multipart).toEqual({ bytes: FILE.length, part_bytes: 16 * MIB, part_count: 3 });
     expect(await Promise.all([3, 1, 2].map((number) => put(job_id, number)))).toEqual([200, 200, 200]);
@@ -99,7 +99,7 @@ describe('an upload in parts', () => {
     expect((await listUpload(context, job_id, { after: 2 })).parts).toEqual([]);
   });
 
-  test('takes a part only with the bytes that its address was signed for', async () => {
+  test('accepts a part only with the bytes that its address was signed for', async () => {
     const { job_id } = await request();
     const { url, headers } = await address(job_id, 1);
     const other = randomBytes(16 * MIB);
@@ -111,7 +111,7 @@ describe('an upload in parts', () => {
     ).rejects.toThrow(/no part 4/);
   });
 
-  test('is not completed while parts are missing, and says which', async () => {
+  test('is not completed while parts are missing, and names them', async () => {
     const { job_id } = await request();
     await put(job_id, 1);
     await expect(completeRestoreUpload(context, job_id)).rejects.toThrow(/2 of 3 parts are missing.*: 2, 3/);
@@ -122,14 +122,14 @@ describe('an upload in parts', () => {
     expect(await completeRestoreUpload(context, job_id)).toMatchObject({ job_id });
   });
 
-  test('that was completed says how its job stands, and takes no more parts', async () => {
+  test('that was completed reports the state of its job, and accepts no more parts', async () => {
     const { job_id } = await request();
     await updateJob(context.bucket, job_id, () => ({ state: 'processing', execution_arn: 'arn:x' }));
     expect(await completeRestoreUpload(context, job_id)).toEqual({ job_id, state: 'processing' });
     await expect(address(job_id, 1)).rejects.toThrow(/not waiting for an upload/);
   });
 
-  test('is gone from S3 once its job is cancelled', async () => {
+  test('is removed from S3 once its job is cancelled', async () => {
     const { job_id } = await request();
     await put(job_id, 1);
     expect(await openUploads()).toBe(1);
@@ -139,7 +139,7 @@ describe('an upload in parts', () => {
     await expect(completeRestoreUpload(context, job_id)).rejects.toThrow(/cancelled/);
   });
 
-  test('above the size that the deployment takes is refused before it begins', async () => {
+  test('above the size limit of the deployment is refused before it begins', async () => {
     const { config } = context;
     context = {
       ...context,
@@ -150,7 +150,7 @@ describe('an upload in parts', () => {
     expect(await openUploads()).toBe(0);
   });
 
-  test('needs the size, and a job that was requested', async () => {
+  test('requires the size, and a job that was requested', async () => {
     await expect(requestRestore(context, input({ bytes: undefined }), me)).rejects.toThrow(/needs the size/);
     await expect(address('restore_none', 1)).rejects.toThrow(/No upload was requested/);
     const single = await requestRestore(context, input({ upload: 'single' }), me);
@@ -168,7 +168,7 @@ describe('an idempotency key of an upload', () => {
     expect((await listUpload(context, first.job_id, { after: 0 })).parts).toHaveLength(1);
   });
 
-  test('renews the addresses of a single upload', async () => {
+  test('renews the addresses of an upload in one request', async () => {
     const ask = async () =>
       SingleUpload.parse(
         await requestRestore(context, input({ upload: 'single' }), { ...me, idempotencyKey: 'k' }),

@@ -49,7 +49,7 @@ const recoverable = async () =>
   (await checkHealth(context)).checks.find(({ name }) => name.startsWith('newest backup'))?.ok;
 
 describe('a backup with warnings', () => {
-  test('is listed so and shown with them, and stays a good one where only something small is missing', async () => {
+  test('is listed and shown with them, and is still a good one if only something small is missing', async () => {
     const { backup_id } = await make(1, { warnings: [LEFT_OUT] });
     await make(2);
     expect(await list()).toEqual([
@@ -69,7 +69,7 @@ describe('a backup with warnings', () => {
     });
   });
 
-  test('is complete once somebody has acknowledged them for its target, as is every other with the same', async () => {
+  test('is complete once they are acknowledged for its target, as is every other backup with the same warnings', async () => {
     const { backup_id } = await make(1, { warnings: [LEFT_OUT, { ...LEFT_OUT, code: 'other' }] });
     await make(2, { warnings: [{ ...LEFT_OUT, count: 4 }] });
     await make(3, { target: 'other', warnings: [LEFT_OUT] });
@@ -93,7 +93,7 @@ describe('a backup with warnings', () => {
     expect((await list()).map(({ open_warnings }) => open_warnings)).toEqual([0, 0]);
   });
 
-  test('is read from records of earlier versions, which have none', async () => {
+  test('can be read from records of earlier versions, which have no warnings', async () => {
     const { warnings: _, ...old } = CatalogRecord.parse(await make(1));
     expect(old).not.toHaveProperty('warnings');
     expect(await list()).toEqual([{ state: 'complete', open_warnings: 0, good: true }]);
@@ -101,7 +101,7 @@ describe('a backup with warnings', () => {
 });
 
 describe('an empty or suspiciously small backup', () => {
-  test('is not what a target can be recovered from, until somebody says that it is right', async () => {
+  test('does not make a target recoverable until an operator acknowledges it', async () => {
     await make(100);
     const { backup_id } = await make(1, { warnings: [EMPTY] });
     expect(await recoverable()).toBe(false);
@@ -116,7 +116,7 @@ describe('an empty or suspiciously small backup', () => {
     expect(await recoverable()).toBe(false);
   });
 
-  test('pushes no good backup out of retention, however many follow', async () => {
+  test('displaces no good backup in retention, however many follow', async () => {
     const good = await make(300);
     for (let hours = 30; hours > 0; hours--) await make(hours, { warnings: [EMPTY], tallies: {} });
     const { backups } = await prune(context, PruneInput.parse({ dry_run: false, policy: { keep_last: 7 } }));

@@ -18,7 +18,7 @@ describe('profiles', () => {
     });
   });
 
-  test('nano-graphrag: the label is made from the working directory as its own storage makes it', () => {
+  test('nano-graphrag: the label is derived from the working directory as its own storage does', () => {
     const { graph } = profileScopes('nano-graphrag', { working_dir: './nano-graphrag_cache.1/x' }, 'files');
     expect(graph).toMatchObject({ label: '___nano_graphrag_cache_1__x__chunk_entity_relation' });
   });
@@ -30,7 +30,7 @@ describe('profiles', () => {
     });
   });
 
-  test('LightRAG has a workspace for each store, where the environment of LightRAG overrides it', () => {
+  test('LightRAG has a workspace for each store, which the environment of LightRAG overrides', () => {
     const { graph, vectors, kv } = profileScopes('lightrag', {
       workspace: 'docs',
       graph_workspace: 'prod',
@@ -58,7 +58,7 @@ describe('profiles', () => {
     });
   });
 
-  test('a LightRAG workspace never reaches into another one whose name starts like it', () => {
+  test('a LightRAG workspace never includes another one whose name starts with it', () => {
     const space = new KeySpace(RedisScope.parse(profileScopes('lightrag', { workspace: 'a' }).kv));
     expect(space.namespaceOf('a_full_docs:doc-1')).toBe('full_docs');
     expect(space.namespaceOf('a_b_full_docs:doc-1')).toBeUndefined();
@@ -68,14 +68,14 @@ describe('profiles', () => {
     expect(space.reasonOf('a_b_full_docs:doc-1')).toBe('outside');
   });
 
-  test('a LightRAG workspace with the characters of a pattern means only itself', () => {
+  test('a LightRAG workspace with pattern characters matches only itself', () => {
     const space = new KeySpace(RedisScope.parse(profileScopes('lightrag', { workspace: 'a*[b]' }).kv));
     expect(space.namespaceOf('a*[b]_doc_status__sched:x')).toBe('doc_status');
     expect(space.namespaceOf('axb_doc_status__sched:x')).toBeUndefined();
     expect(space.pattern).toBe('a\\*\\[b\\]_*');
   });
 
-  test('wrong parameters are named, and where to correct them', () => {
+  test('invalid parameters are named, with where to correct them', () => {
     expect(() => profileScopes('ngraf-023', {})).toThrow(
       '"parameters" of profile ngraf-023 is not valid: namespace',
     );
@@ -83,7 +83,7 @@ describe('profiles', () => {
     expect(() => profileScopes('unknown', {})).toThrow('There is no profile "unknown"');
   });
 
-  test('statistics count what people know: documents, chunks, entities, vectors', () => {
+  test('statistics count documents, chunks, entities and vectors', () => {
     const statistics = profileStatistics(
       'ngraf-023',
       {},
@@ -110,7 +110,7 @@ describe('profiles', () => {
     expect(profileStatistics('ngraf-023', {}, { config: { settings: tally(5) } })).toEqual({});
   });
 
-  test('every reference starts and ends at a different thing, and each profile is listed', () => {
+  test('the two sides of every reference differ, and each profile is listed', () => {
     for (const name of PROFILE_NAMES) {
       for (const { from, to } of findProfile(name).references) expect(from).not.toEqual(to);
     }

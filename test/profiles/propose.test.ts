@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { proposeProfile } from '../../shared/profiles/propose.ts';
 
-describe('the profile that is proposed for what stores hold', () => {
-  test('is ngraf-023 where labels and keys are named like its own, with namespace and root', () => {
+describe('the profile proposed for the contents of stores', () => {
+  test('is ngraf-023 if labels and keys follow its naming, with namespace and root', () => {
     const found = {
       graph: ['(:PERSON)', '(:GraphRAG_demo)', '[:RELATED]'],
       vectors: ['chunks', 'entities'],
@@ -15,7 +15,7 @@ describe('the profile that is proposed for what stores hold', () => {
     });
   });
 
-  test('is lightrag with workspace and suffix of the model', () => {
+  test('is lightrag with workspace and model suffix', () => {
     const found = {
       graph: ['(:alpha_beta)', '[:DIRECTED]'],
       vectors: ['lightrag_vdb_entities_stub_8d', 'lightrag_vdb_chunks_stub_8d'],
@@ -34,7 +34,7 @@ describe('the profile that is proposed for what stores hold', () => {
     );
   });
 
-  test('is nano-graphrag with a working directory that makes the same label', () => {
+  test('is nano-graphrag with a working directory that results in the same label', () => {
     const found = {
       graph: ['(:__srv__kb__chunk_entity_relation)', '[:RELATED]'],
       kv: ['kv_store_community_reports.json'],
@@ -54,7 +54,7 @@ describe('the profile that is proposed for what stores hold', () => {
     });
   });
 
-  test('is custom where nothing is known', () => {
+  test('is custom if nothing is recognized', () => {
     expect(proposeProfile({ graph: ['(:Movie)'], kv: [] })).toMatchObject({
       profile: 'custom',
       parameters: {},

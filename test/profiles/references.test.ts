@@ -155,7 +155,7 @@ describe('references between stores', () => {
     }
   });
 
-  test('are proved in the target after the load', async () => {
+  test('are verified in the target after the load', async () => {
     const all = plan(['graph', 'vectors', 'kv']);
     const prove = (name: Name) =>
       withStore(open(name), (store) => proveReferences(config, all, archive, store, legContext()));

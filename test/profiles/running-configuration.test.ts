@@ -43,7 +43,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-test('settings are read from keys outside of the scope, masked; what holds no settings is a warning', async () => {
+test('settings are read from keys outside of the scope, masked; a key without settings is a warning', async () => {
   const [text = '', hash = '', list = '', large = '', words = ''] = FROM;
   await redis.set(text, JSON.stringify({ model: 'a', api_key: 'hunter2hunter2' }));
   await redis.hset(hash, {
@@ -70,7 +70,7 @@ test('settings are read from keys outside of the scope, masked; what holds no se
   expect(JSON.stringify(found)).not.toContain('hunter2');
 });
 
-test('settings are read from the files that the profile knows, where they exist, and from no other folder', async () => {
+test('settings are read from the files that the profile knows, if they exist, and from no other folder', async () => {
   await writeFile(join(folder, '.env'), 'LLM_BINDING_API_KEY=hunter2\nTOP_K=60\n');
   await writeFile(join(folder, 'config.ini'), '[neo4j]\nuri = neo4j://x\npassword = hunter2\n');
   const kv = { kind: 'files', secret: await secret('settings-files', { location: folder }) };
@@ -87,7 +87,7 @@ test('settings are read from the files that the profile knows, where they exist,
   expect(found.warnings).toMatchObject([{ code: 'configuration-left-out', samples: ['../secrets.env'] }]);
 });
 
-describe('a folder of its own, beside a key-value store in Redis', () => {
+describe('a separate folder next to a key-value store in Redis', () => {
   const bucket = `settings-${id}`;
   const s3 = new S3Client({});
   const put = (Key: string, Body: string) => s3.send(new PutObjectCommand({ Bucket: bucket, Key, Body }));
@@ -153,7 +153,7 @@ describe('a folder of its own, beside a key-value store in Redis', () => {
     ]);
   });
 
-  test('keys of Redis are read as well; all of it is bounded', async () => {
+  test('keys of Redis are read as well, all within limits', async () => {
     const [text = ''] = FROM;
     await redis.set(text, '{"model": "a"}');
     await put('kb/large.json', JSON.stringify({ text: 'x'.repeat(70_000) }));
@@ -166,7 +166,7 @@ describe('a folder of its own, beside a key-value store in Redis', () => {
   });
 });
 
-test('a store that cannot be reached fails only a job that needs it in any case', async () => {
+test('an unreachable store fails only a job that needs it anyway', async () => {
   const kv = {
     kind: 'redis',
     secret: await secret('settings-closed', { url: 'redis://127.0.0.1:1' }),

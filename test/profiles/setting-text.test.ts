@@ -25,7 +25,7 @@ describe('settings in a text', () => {
     ['graphrag:settings', '{"a": 1}', { a: 1 }],
     ['graphrag:settings', 'A=1\nB=2', { A: '1', B: '2' }],
     ['graphrag:settings', 'a: 1\nb:\n  - c', { a: 1, b: ['c'] }],
-  ])('%s is read by its ending, or as what it is: %j', (name, text, expected) => {
+  ])('%s is parsed by its file extension, or by its contents: %j', (name, text, expected) => {
     expect(parseSettings(name, text)).toEqual(expected);
   });
 
@@ -39,17 +39,17 @@ describe('settings in a text', () => {
       'settings.yaml',
       `a: &a [x, x]\n${Array.from({ length: 9 }, (_, n) => `${'bcdefghij'[n]}: &${'bcdefghij'[n]} [${Array(9).fill(`*${'abcdefghi'[n]}`).join(',')}]`).join('\n')}`,
     ],
-  ])('%s that is not read, since nothing in it could be masked by its name: %s', (name, text) => {
+  ])('%s is not read, since nothing in it could be masked by its name: %s', (name, text) => {
     expect(parseSettings(name, text)).toBeUndefined();
   });
 
-  test('names that mean something to JavaScript are names of settings', () => {
+  test('names with a meaning in JavaScript are valid names of settings', () => {
     const parsed = parseSettings('.env', '__proto__=1\nconstructor=2');
     expect(JSON.stringify(parsed)).toBe('{"__proto__":"1","constructor":"2"}');
     expect(({} as Record<string, unknown>).constructor).toBe(Object);
   });
 
-  test('secrets are masked by the names that reading has shown', () => {
+  test('secrets are masked by the names found while reading', () => {
     const masked = maskSecrets(parseSettings('.env', 'OPENAI_API_KEY=abcdefgh\nCHUNK_SIZE=1200') ?? null);
     expect(masked).toEqual({ OPENAI_API_KEY: '***', CHUNK_SIZE: '1200' });
   });
@@ -83,7 +83,7 @@ describe('two configurations', () => {
     expect(compareConfigurations(now, now).total).toBe(0);
   });
 
-  test('of an archive are bounded, whatever they hold', () => {
+  test('of an archive are bounded, regardless of their contents', () => {
     const many = Object.fromEntries(Array.from({ length: 500 }, (_, n) => [`s${n}`, 'x'.repeat(5000)]));
     const { differences, total } = compareConfigurations(configuration(many), configuration({}));
     expect([differences.length, total]).toEqual([50, 500]);

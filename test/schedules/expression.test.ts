@@ -9,7 +9,7 @@ function next(expression: string, after: string, count = 3, zone = 'UTC'): strin
   return timing.next(count, new Date(after)).map((time) => time.toISOString().slice(0, 16));
 }
 
-describe('cron expressions mean what AWS says they mean', () => {
+describe('cron expressions have the meaning that AWS documents', () => {
   // 2026-11-21 is a Saturday.
   test.each([
     ['each day', 'cron(0 3 * * ? *)', ['2026-11-21T03:00', '2026-11-22T03:00', '2026-11-23T03:00']],
@@ -39,7 +39,7 @@ describe('cron expressions mean what AWS says they mean', () => {
     expect(next(expression, '2026-11-21T00:00:00Z')).toEqual(times);
   });
 
-  test('a time that clocks jump over is left out', () => {
+  test('a local time that clocks skip is omitted', () => {
     expect(next('cron(30 2 * * ? *)', '2026-03-28T00:00:00Z', 3, 'Europe/Berlin')).toEqual([
       '2026-03-28T01:30',
       '2026-03-30T00:30',
@@ -47,7 +47,7 @@ describe('cron expressions mean what AWS says they mean', () => {
     ]);
   });
 
-  test('a time that comes twice when clocks go back runs once', () => {
+  test('a local time that occurs twice when clocks go back runs once', () => {
     expect(next('cron(30 2 * * ? *)', '2026-10-24T12:00:00Z', 2, 'Europe/Berlin')).toEqual([
       '2026-10-25T00:30',
       '2026-10-26T01:30',
@@ -59,7 +59,7 @@ describe('cron expressions mean what AWS says they mean', () => {
     ]);
   });
 
-  test('looking back finds the same times as looking forward', () => {
+  test('searching backwards finds the same times as searching forwards', () => {
     const field = (min: number, max: number) =>
       fc.oneof(
         fc.constant('*'),
@@ -96,7 +96,7 @@ describe('cron expressions mean what AWS says they mean', () => {
   });
 });
 
-test('rates are intervals, and at is a time on the clock of the zone', () => {
+test('rates are intervals, and at(…) is a local time of the zone', () => {
   expect(parseExpression('rate(6 hours)', 'UTC')).toEqual({ kind: 'rate', intervalMs: 6 * 3_600_000 });
   expect(parseExpression('rate(1 day)', 'UTC')).toEqual({ kind: 'rate', intervalMs: 24 * 3_600_000 });
   expect(parseExpression('at(2026-07-01T20:00:00)', 'Europe/Berlin')).toEqual({

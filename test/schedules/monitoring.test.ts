@@ -53,7 +53,7 @@ beforeEach(async () => {
 });
 
 describe('health', () => {
-  test('is ok where every target has a good backup that is young enough', async () => {
+  test('is ok if every target has a good backup that is recent enough', async () => {
     await backup(5);
     await backup(30, { target: 'other' });
     expect(await checkHealth(context)).toMatchObject({ status: 'ok' });
@@ -67,7 +67,7 @@ describe('health', () => {
     ]);
   });
 
-  test('says that an archive lies in Glacier before somebody needs it, and so does its download', async () => {
+  test('reports in advance that an archive is in Glacier, and so does its download', async () => {
     const { backup_id, archive } = await backup(5);
     await backup(5, { target: 'other' });
     await context.bucket.s3.send(
@@ -93,7 +93,7 @@ describe('health', () => {
     expect(await failing()).toEqual(['newest backup of default: There is no verified backup yet.']);
   });
 
-  test('lets a backup be as old as the schedules of its target make it', async () => {
+  test('allows a backup to be as old as the schedules of its target imply', async () => {
     await backup(24 * 8);
     await backup(24 * 8, { target: 'other' });
     const weekly = { name: 'weekly', expression: 'cron(0 3 ? * SUN *)', backup: { target: 'default' } };
@@ -129,7 +129,7 @@ describe('metrics', () => {
   const lines = async (name: string) =>
     (await metricsText(context)).split('\n').filter((line) => line.startsWith(name));
 
-  test('tell size, duration and age of the last good backup, and that there is none by +Inf', async () => {
+  test('report size, duration and age of the last good backup, and +Inf if there is none', async () => {
     await backup(2);
     await backup(1, { tags: ['pre-restore'] });
     expect(await lines('ngbak_last_backup_duration_seconds')).toEqual([
@@ -149,7 +149,7 @@ describe('metrics', () => {
     );
   });
 
-  test('tell failures, skipped runs and checksum mismatches apart', async () => {
+  test('distinguish failures, skipped runs and checksum mismatches', async () => {
     await job('a');
     await job('b', { state: 'failed', error: { name: 'UnavailableError', message: 'x' } });
     await job('c', { state: 'failed', kind: 'restore', error: { name: 'IntegrityError', message: 'x' } });
@@ -165,7 +165,7 @@ describe('metrics', () => {
     ]);
   });
 
-  test('count records that nobody can read instead of failing by them', async () => {
+  test('count unreadable records instead of failing on them', async () => {
     await context.bucket.s3.send(
       new PutObjectCommand({ Bucket: context.bucket.name, Key: jobRecordKey('spoiled'), Body: 'no JSON' }),
     );
@@ -178,7 +178,7 @@ describe('metrics', () => {
     ]);
   });
 
-  test('tell of each schedule whether it is enabled, its next run and missed runs', async () => {
+  test('report for each schedule whether it is enabled, its next run and missed runs', async () => {
     const nightly = {
       name: 'nightly',
       expression: 'rate(1 day)',
@@ -193,7 +193,7 @@ describe('metrics', () => {
   });
 });
 
-test('the dashboard for Grafana asks only for metrics that there are', async () => {
+test('the Grafana dashboard uses only metrics that exist', async () => {
   const text = await readFile(join(import.meta.dirname, '../../docs/grafana/ngbak.json'), 'utf8');
   const { panels } = JSON.parse(text) as { panels: { title: string; targets: { expr: string }[] }[] };
   const exported = new Set(

@@ -46,7 +46,7 @@ const nightly = (changes: object = {}) =>
   });
 
 describe('a schedule', () => {
-  test('is made with everything it was given, and read back', async () => {
+  test('is created with everything in the request, and read back', async () => {
     const made = await createSchedule(context, nightly({ flexible_minutes: 15, description: 'for Ada' }), me);
     expect(made).toMatchObject({
       name: 'nightly',
@@ -71,7 +71,7 @@ describe('a schedule', () => {
     expect((await listSchedules(context)).schedules).toEqual([made]);
   });
 
-  test('may only start the backup workflow, with the role for that, and says which run it is', async () => {
+  test('may only start the backup workflow, with the role for that, and names its run', async () => {
     await createSchedule(context, nightly(), me);
     const { Target } = await client.send(new GetScheduleCommand({ GroupName: group, Name: 'nightly' }));
     expect(Target).toMatchObject({ Arn: context.stateMachines.backup, RoleArn: ROLE });
@@ -82,7 +82,7 @@ describe('a schedule', () => {
     });
   });
 
-  test('made twice is one; another one under its name is refused', async () => {
+  test('created twice is one; another one with its name is refused', async () => {
     const made = await createSchedule(context, nightly(), me);
     expect(await createSchedule(context, nightly(), { requestedBy: 'bob' })).toEqual(made);
     await expect(createSchedule(context, nightly({ time_zone: 'UTC' }), me)).rejects.toThrow(
@@ -90,7 +90,7 @@ describe('a schedule', () => {
     );
   });
 
-  test('is changed in what is given, and keeps the rest', async () => {
+  test('is changed only in the given fields', async () => {
     const made = await createSchedule(context, nightly(), me);
     const changed = await changeSchedule(
       context,
@@ -113,7 +113,7 @@ describe('a schedule', () => {
     expect((await changeSchedule(context, 'nightly', { enabled: true })).next_run).toBeDefined();
   });
 
-  test('is gone when it is removed', async () => {
+  test('no longer exists once it is removed', async () => {
     await createSchedule(context, nightly(), me);
     await removeSchedule(context, 'nightly');
     await expect(showSchedule(context, 'nightly')).rejects.toThrow(/no schedule "nightly"/);
@@ -138,12 +138,12 @@ describe('a schedule', () => {
     ['a date that does not exist', { expression: 'cron(0 3 31 2 ? *)' }, /never occurs/],
     ['a store that the target does not have', { backup: { stores: ['graph'] } }, /no store "graph"/],
     ['a target that does not exist', { backup: { target: 'nowhere' } }, /no target "nowhere"/],
-  ])('with %s is refused before it is made', async (_what, changes, why) => {
+  ])('with %s is refused before it is created', async (_what, changes, why) => {
     await expect(createSchedule(context, nightly(changes), me)).rejects.toThrow(why);
     expect((await listSchedules(context)).schedules).toEqual([]);
   });
 
-  test('that somebody wrote by hand hides none of the others', async () => {
+  test('with an invalid hand-written definition hides none of the others', async () => {
     await createSchedule(context, nightly(), me);
     await client.send(
       new CreateScheduleCommand({
@@ -208,14 +208,14 @@ describe('a run', () => {
   });
 });
 
-test('a schedule does not show the runs of an earlier one with its name', async () => {
+test('of an earlier schedule is not shown by a schedule with the same name', async () => {
   const at = new Date(Date.now() - 3_600_000).toISOString();
   await recordRun(context.bucket, { schedule: 'nightly', job_id: 'job-1', at, by_hand: false });
   await createSchedule(context, nightly(), me);
   expect(await showSchedule(context, 'nightly')).not.toHaveProperty('last_run');
 });
 
-describe('a run that finds another job at work', () => {
+describe('a run that finds another job in progress', () => {
   const plan = async (jobId: string, schedule?: object) => {
     const machine = await waitingMachine(context.sfn);
     const arn = await machine.start(jobId);
@@ -240,7 +240,7 @@ describe('a run that finds another job at work', () => {
     });
   });
 
-  test('that asks again, because its function was repeated, is still skipped', async () => {
+  test('whose function is repeated is still skipped', async () => {
     const [first, second] = [id('first'), id('second')];
     await plan(first);
     const run = { name: 'nightly', scheduled_at: '2026-11-21T03:00:00Z' };
@@ -252,12 +252,12 @@ describe('a run that finds another job at work', () => {
     expect(await again()).toEqual(skipped);
   });
 
-  test('by no schedule is refused as ever', async () => {
+  test('without a schedule is refused as before', async () => {
     await plan(id('first'));
     await expect(plan(id('second'))).rejects.toThrow(/in use by/);
   });
 
-  test('started twice for one planned time by AWS is one backup', async () => {
+  test('that AWS starts twice for one planned time is one backup', async () => {
     const [first, second] = [id('first'), id('second')];
     const run = { name: 'nightly', scheduled_at: '2026-11-21T03:00:00Z' };
     expect(await plan(first, run)).not.toHaveProperty('skipped');

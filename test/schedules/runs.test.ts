@@ -22,7 +22,7 @@ describe('a missed run', () => {
     expect(missedRuns(schedule, days(15, 16, 17, 18, 19, 20, 21), NOW)).toEqual([]);
   });
 
-  test('is none while the run may still come', () => {
+  test('is not counted while the run may still start', () => {
     const runs = days(15, 16, 17, 18, 19, 20);
     expect(missedRuns(schedule, runs, new Date('2026-11-21T03:10:00Z'))).toEqual([]);
     expect(missedRuns(schedule, runs, new Date('2026-11-21T03:20:00Z'))).toHaveLength(1);
@@ -31,13 +31,13 @@ describe('a missed run', () => {
     expect(missedRuns(flexible, runs, new Date('2026-11-21T04:20:00Z'))).toHaveLength(1);
   });
 
-  test('is none where the run began within the flexible window', () => {
+  test('is not counted if the run began within the flexible window', () => {
     const late = [...days(15, 16, 17, 18, 19, 20), new Date('2026-11-21T03:45:00Z')];
     expect(missedRuns({ ...schedule, flexible_minutes: 60 }, late, NOW)).toEqual([]);
     expect(minutes(missedRuns(schedule, late, NOW))).toEqual(['2026-11-21T03:00']);
   });
 
-  test('is none before the schedule was last changed, and none while it is paused', () => {
+  test('is not counted before the last change of the schedule, nor while it is paused', () => {
     const changed = { ...schedule, changed_at: '2026-11-20T00:00:00.000Z' };
     expect(minutes(missedRuns(changed, [], NOW))).toEqual(['2026-11-21T03:00', '2026-11-20T03:00']);
     expect(missedRuns({ ...schedule, enabled: false }, [], NOW)).toEqual([]);
@@ -58,7 +58,7 @@ describe('a missed run', () => {
     expect(missedRuns(rate, [], NOW)).toHaveLength(5);
   });
 
-  test('of a single time is that time', () => {
+  test('of a one-time schedule is that time', () => {
     const once = { ...schedule, expression: 'at(2026-11-21T09:00:00)', time_zone: 'Europe/Berlin' };
     expect(minutes(missedRuns(once, [], NOW))).toEqual(['2026-11-21T08:00']);
     expect(missedRuns(once, [new Date('2026-11-21T08:00:00Z')], NOW)).toEqual([]);
@@ -66,19 +66,19 @@ describe('a missed run', () => {
 });
 
 describe('the next run', () => {
-  test('follows the clock of the zone over a change to winter time', () => {
+  test('follows local time across a change to winter time', () => {
     const berlin = { ...schedule, time_zone: 'Europe/Berlin' };
     expect(nextRun(berlin, [], new Date('2026-10-24T00:30:00Z'))).toEqual(new Date('2026-10-24T01:00:00Z'));
     expect(nextRun(berlin, [], new Date('2026-10-25T00:30:00Z'))).toEqual(new Date('2026-10-25T02:00:00Z'));
   });
 
-  test('of a rate is counted from its last run, or from when it was made', () => {
+  test('of a rate is counted from its last run, or from its creation', () => {
     const rate = { ...schedule, expression: 'rate(6 hours)', changed_at: '2026-11-21T05:00:00.000Z' };
     expect(nextRun(rate, [], NOW)).toEqual(new Date('2026-11-21T17:00:00Z'));
     expect(nextRun(rate, [new Date('2026-11-21T11:30:00Z')], NOW)).toEqual(new Date('2026-11-21T17:30:00Z'));
   });
 
-  test('of one that is paused or over is none', () => {
+  test('of a paused or completed schedule does not exist', () => {
     expect(nextRun({ ...schedule, enabled: false }, [], NOW)).toBeUndefined();
     expect(nextRun({ ...schedule, expression: 'at(2026-11-21T09:00:00)' }, [], NOW)).toBeUndefined();
     expect(nextRun({ ...schedule, expression: 'cron(0 3 * * ? 2025)' }, [], NOW)).toBeUndefined();

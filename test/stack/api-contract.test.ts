@@ -62,12 +62,12 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 }, 120_000);
 
-test('whatever its OpenAPI text allows or forbids, the API answers as it says there, and never with 500', async () => {
+test('the API responds to all that its OpenAPI document allows or forbids as documented, and never with 500', async () => {
   const without = WITH_EFFECT.flatMap((path) => ['--exclude-path', path]);
   expect(await run(stack.apiKey('admin'), without)).toBe('');
 }, 300_000);
 
-test('the same for a viewer, who may start, set and delete nothing', async () => {
+test('the same for a viewer, who may start, change and delete nothing', async () => {
   expect(
     await run(
       stack.apiKey('viewer'),
@@ -76,7 +76,7 @@ test('the same for a viewer, who may start, set and delete nothing', async () =>
   ).toBe('');
 }, 300_000);
 
-test('a name with a character that ends a path elsewhere is refused as a name, not as another path', async () => {
+test('a name with a path delimiter is refused as a name, and does not address another path', async () => {
   for (const name of ['a%23b', 'a%3Fb']) {
     const answer = await fetch(`${base}/api/v1/schedules/${name}/run`, {
       method: 'POST',

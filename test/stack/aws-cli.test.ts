@@ -63,7 +63,7 @@ function shell(lines: string): Promise<string> {
   });
 }
 
-test('the lines of the README back up, download, share and restore by the AWS CLI alone', async () => {
+test('the commands in the README back up, download, share and restore with the AWS CLI alone', async () => {
   const [backup = '', download = '', restore = '', upload = ''] = await paragraphs();
   const before = await readTarget(AWS_CLI);
 

@@ -83,7 +83,7 @@ beforeAll(async () => {
 }, 180_000);
 
 describe('a backup', () => {
-  test('of a store that does not answer fails and names address and remedy', async () => {
+  test('of a store that does not respond fails and names address and remedy', async () => {
     const message = await withConnections(
       { graph: { ...connections.graph, uri: 'bolt://127.0.0.1:9' } },
       () => failingBackup(),
@@ -146,13 +146,13 @@ describe('a backup', () => {
     expect(restore.cause ?? restore.status).toBe('SUCCEEDED');
   }, 180_000);
 
-  test('of a target that does not exist is refused with the names that do', async () => {
+  test('of a target that does not exist is refused, and the existing ones are named', async () => {
     const execution = await stack.run('Backup', { target: 'nowhere' });
     expect(execution.status).toBe('FAILED');
     expect(execution.cause).toMatch(/scratch/);
   }, 60_000);
 
-  test('while another one of the same target runs is refused with the name of the holder', async () => {
+  test('while another one of the same target runs is refused, and the other job is named', async () => {
     const stateMachineArn = stack.output('BackupStateMachineArn');
     const names = [0, 1].map((n) => `two-at-once-${n}-${randomBytes(4).toString('hex')}`);
     const started = await Promise.all(
@@ -176,7 +176,7 @@ describe('a backup', () => {
   }, 180_000);
 });
 
-describe('a restore, with the target left as it was,', () => {
+describe('a restore, with the target left unchanged,', () => {
   test('of a file that is not an archive fails with the reason', async () => {
     expect(await failingRestore(randomBytes(5000))).toMatch(/archive/i);
   }, 120_000);
@@ -191,7 +191,7 @@ describe('a restore, with the target left as it was,', () => {
     );
   }, 120_000);
 
-  test('of an archive with a changed byte fails and names the place', async () => {
+  test('of an archive with a changed byte fails and names the location', async () => {
     const damaged = new Uint8Array(archive);
     const place = Math.floor(damaged.length / 3);
     damaged[place] = (damaged[place] ?? 0) ^ 0xff;
@@ -212,14 +212,14 @@ describe('a restore, with the target left as it was,', () => {
     expect(await readTarget()).toEqual(before);
   }, 120_000);
 
-  test('is refused for a confirmation that is not the name of the target', async () => {
+  test('is refused if the confirmation is not the name of the target', async () => {
     await expect(
       createRestoreRequest(stack.bucket, { target, fileName: 'x.ngbak', confirm: 'something else' }),
     ).rejects.toThrow(/confirmation/);
   });
 });
 
-test('the same upload event ten times starts one restore', async () => {
+test('whose upload event arrives ten times is started once', async () => {
   const upload = await createRestoreRequest(stack.bucket, { target, fileName: 'x.ngbak', confirm: target });
   const { VersionId, ETag } = await stack.bucket.s3.send(
     new PutObjectCommand({ Bucket: stack.bucket.name, Key: upload.key, Body: archive }),

@@ -152,7 +152,7 @@ test.each<[string, () => Promise<{ from: Place; to: Place; inPlace?: string }>]>
     async () => ({ from: await folderOf('busy'), to: await folderOf('copy'), inPlace: 'in-place.json' }),
   ],
 ])(
-  'backups while files in %s are written hold only what could have been read, and come back',
+  'backups while files in %s are written hold only consistent reads, and can be restored',
   async (_name, make) => {
     const { from, to, inPlace } = await make();
     const secret = secretName('busy', 'kv');

@@ -410,7 +410,7 @@ async function keysReadTwice(backupId: string): Promise<readonly string[]> {
 }
 
 test(
-  `${BACKUPS} backups while writers are at work on all stores hold only what could have been read, and come back`,
+  `${BACKUPS} backups while writers change all stores hold only consistent reads, and can be restored`,
   async () => {
     const stack = deployedStack();
     const failures: unknown[] = [];

@@ -49,7 +49,7 @@ test('ngbak finds the stack, backs up, and follows the job with progress for eac
   expect(listed?.backup_id).toBe(backupId);
 });
 
-test('what it backed up can be looked into, verified and downloaded', async () => {
+test('its backup can be inspected, verified and downloaded', async () => {
   const entries = await ngbak('entry', ['contents', backupId]);
   expect(entries.map(({ name }) => String(name).split('/')[0])).toEqual(
     expect.arrayContaining(['graph', 'vectors', 'kv']),
@@ -60,7 +60,7 @@ test('what it backed up can be looked into, verified and downloaded', async () =
   expect(await readdir(folder)).toEqual([expect.stringMatching(/^backup_\d{8}_\d{6}\.ngbak$/)]);
 });
 
-test('at a terminal, a file is restored after its inspection was shown and the target’s name typed', async () => {
+test('at a terminal, a file is restored after its inspection is shown and the name of the target typed', async () => {
   await damage();
   expect(await readTarget(CLI)).not.toEqual(whole);
   const session = new Session(['restore', file, '--target', 'cli'], environment, { terminal: true });
@@ -74,7 +74,7 @@ test('at a terminal, a file is restored after its inspection was shown and the t
   expect(await readTarget(CLI)).toEqual(whole);
 });
 
-test('without a terminal, a restore waits, says so by its exit code, and is rejected', async () => {
+test('without a terminal, a restore waits, reports it by its exit code, and is rejected', async () => {
   await damage();
   const damaged = await readTarget(CLI);
   const ran = await run(['restore', backupId], environment);
@@ -108,7 +108,7 @@ test('a catalogued backup is restored with --yes', async () => {
   expect(await readTarget(CLI)).toEqual(whole);
 });
 
-test('a part is saved, found by what it holds, and restored without a change to anything else', async () => {
+test('a subset is backed up, found by its contents, and restored without a change to anything else', async () => {
   const part = ['--namespaces', 'docs', '--label', 'Thing'];
   const [job] = await ngbak('job', ['backup', '--target', 'cli', ...part, '--tag', 'part', '--wait']);
   const id = String(job?.backup_id);
@@ -138,7 +138,7 @@ test('a part is saved, found by what it holds, and restored without a change to 
   expect(await readTarget(CLI)).toEqual(whole);
 });
 
-test('a part that the target has not fails with its name, and leaves no backup', async () => {
+test('a subset that the target does not have fails with its name, and leaves no backup', async () => {
   const args = ['backup', '--target', 'cli', '--tag', 'part', '--label', 'Twon', '--wait'];
   const ran = await run(args, environment);
   expect([ran.code, ran.stdout + ran.stderr]).toEqual([
@@ -148,7 +148,7 @@ test('a part that the target has not fails with its name, and leaves no backup',
   expect(await ngbak('backup', ['list', '--type', 'partial', '--tag', 'part'])).toHaveLength(1);
 });
 
-test('doctor tells what AWS credentials may do by trying it, and changes nothing', async () => {
+test('doctor tests the permissions of AWS credentials by harmless calls, and changes nothing', async () => {
   const permissions = async (more: NodeJS.ProcessEnv = {}) => {
     const { stdout } = await run(['doctor', '--json'], { ...environment, ...more });
     const { data } = JSON.parse(stdout) as { data: { findings: { name: string; message: string }[] } };
@@ -192,7 +192,7 @@ async function makeUser(policy: object): Promise<NodeJS.ProcessEnv> {
   return { AWS_ACCESS_KEY_ID: AccessKey.AccessKeyId, AWS_SECRET_ACCESS_KEY: AccessKey.SecretAccessKey };
 }
 
-test('through the HTTP API, all of that works the same', async () => {
+test('the same commands work through the HTTP API', async () => {
   const api = {
     NGBAK_API_URL: stack.apiUrl(),
     NGBAK_API_KEY: stack.apiKey('admin'),
@@ -216,7 +216,7 @@ test('through the HTTP API, all of that works the same', async () => {
   expect((await run(['show', made], { ...environment, ...api })).code).toBe(3);
 }, 300_000);
 
-test('docs/aws-cli.md: its lines do by the AWS CLI alone what they say', async () => {
+test('docs/aws-cli.md: its commands do what it says with the AWS CLI alone', async () => {
   const blocks = await linesOf('docs/aws-cli.md');
   const sh = (name: string) => shell(blocks.get(name) ?? `echo 'there is no block "${name}"'; exit 1`);
   await sh('setup');

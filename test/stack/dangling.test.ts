@@ -37,7 +37,7 @@ describe('dangling relationships', () => {
   });
 
   let kept: string;
-  it('are kept by a restore that defers them, which attaches those whose other end is there', async () => {
+  it('are kept by a restore that defers them, which attaches those whose other end exists', async () => {
     const stack = deployedStack();
     await makeNeighbour('x');
     const input = { backup_id: backupId, confirm: 'options', rename: RENAME, dangling: 'defer' };
@@ -51,7 +51,7 @@ describe('dangling relationships', () => {
     expect(await stack.keys('deferred/')).toContain(deferredKey(kept));
   });
 
-  it('are attached by `ngbak attach` when the other end has come, each once, however often', async () => {
+  it('are attached by `ngbak attach` once the other end exists, each once, however often it runs', async () => {
     await makeNeighbour('y');
     for (let time = 0; time < 2; time++) {
       const ran = await run(['attach', kept, '--confirm', 'options', '--json'], {
@@ -107,7 +107,7 @@ describe('dangling relationships', () => {
     expect(await links()).toEqual(['a CITES x', 'b CITES y']);
   });
 
-  it('are named as not there by an attach of a restore that kept none', async () => {
+  it('are reported as missing by an attach for a restore that kept none', async () => {
     const { cause, status } = await deployedStack().run('Restore', {
       attach: 'no-such-job',
       confirm: 'options',

@@ -94,7 +94,7 @@ test(
 );
 
 test(
-  'a part of a target is backed up, judged by the last backup of the same part, and told as a part',
+  'a subset of a target is backed up, compared with the last backup of the same subset, and shown as partial',
   async () => {
     const visit = await browser.visit({ role: 'operator' });
     const { page } = visit;
@@ -121,7 +121,7 @@ test(
 );
 
 test(
-  'a file is uploaded, inspected, tried with other options, confirmed by name, and restored with proof',
+  'a file is uploaded, inspected, inspected again with other options, confirmed by name, and restored with proof',
   async () => {
     await damage();
     const damaged = await readTarget(DASHBOARD);
@@ -177,7 +177,7 @@ test(
   LONG_MS,
 );
 
-test('the newest good backup then counts as proved by a restore', async () => {
+test('the newest good backup is then shown as proved by a restore', async () => {
   const visit = await browser.visit({ role: 'viewer' });
   await visit.open('');
   const target = visit.page.getByRole('region', { name: 'dashboard', exact: true });
@@ -286,7 +286,7 @@ test(
 );
 
 test(
-  'an upload waits while there is no network and resumes when it is back; its file may have a name in any script',
+  'an upload waits without a network and resumes when it is back; its file may have a name in any script',
   async () => {
     const named = join(folder, 'גיבוי של المعرفة.ngbak');
     await copyFile(file, named);
@@ -317,7 +317,7 @@ test(
 );
 
 test(
-  'a job that vanishes while it is shown is reported as missing',
+  'a job that disappears while it is shown is reported as missing',
   async () => {
     const visit = await browser.visit({ role: 'operator' });
     const { page } = visit;
@@ -334,7 +334,7 @@ test(
 );
 
 test(
-  'a restore is done by keyboard alone, from the choice of the backup to its proof',
+  'a restore is done with the keyboard alone, from the choice of the backup to its proof',
   async () => {
     await damage();
     const visit = await browser.visit({ role: 'operator' });
@@ -435,7 +435,7 @@ test(
 );
 
 test(
-  'a session that ends in the middle asks for a key and comes back to the same step',
+  'a session that expires in the middle asks for a key and returns to the same step',
   async () => {
     const visit = await browser.visit({ role: 'operator' });
     const { page } = visit;
@@ -469,7 +469,7 @@ test(
 );
 
 test(
-  'a viewer sees everything and can act on nothing, with the reason',
+  'a viewer sees everything and can change nothing, with the reason',
   async () => {
     const operator = await browser.visit({ role: 'operator' });
     await operator.open(`restore?backup=${backupId}`);
@@ -501,7 +501,7 @@ test(
 );
 
 test(
-  'a job that does not exist, or vanishes, is reported as missing',
+  'a job that does not exist, or disappears, is reported as missing',
   async () => {
     const visit = await browser.visit({ role: 'viewer' });
     await visit.open('job/backup_of-long-ago');
@@ -517,7 +517,7 @@ test.each([
   { mode: 'light' as const, narrow: false },
   { mode: 'dark' as const, narrow: true },
 ])(
-  'axe finds nothing and nothing scrolls sideways: %o',
+  'axe finds no violations and nothing scrolls sideways: %o',
   async (options) => {
     const operator = await browser.visit({ role: 'operator', ...options });
     const { page } = operator;

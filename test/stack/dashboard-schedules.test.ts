@@ -20,7 +20,7 @@ async function act(page: Page, action: string): Promise<void> {
   await page.getByRole('menuitem', { name: action, exact: true }).click();
 }
 
-test('a schedule is created, changed, paused, run and removed, without a deployment', async () => {
+test('a schedule is created, changed, paused, run and deleted, without a deployment', async () => {
   const visit = await browser.visit({ role: 'operator', timezone: 'Asia/Tokyo' });
   const { page } = visit;
   await visit.open('schedules/new');
@@ -56,7 +56,7 @@ test('a schedule is created, changed, paused, run and removed, without a deploym
   visit.assertClean();
 }, 240_000);
 
-test('what retention would keep and drop is shown with its reasons, and nothing is deleted', async () => {
+test('retention shows what it would keep and delete, with reasons, and deletes nothing', async () => {
   const visit = await browser.visit({ role: 'viewer' });
   const { page } = visit;
   const before = await browser.stack.keys('backups/');
@@ -80,7 +80,7 @@ test('what retention would keep and drop is shown with its reasons, and nothing 
   visit.assertClean();
 });
 
-test('the retention policy is changed only after its preview, and not by a page that shows an older one', async () => {
+test('the retention policy is changed only after its preview, and not from an outdated page', async () => {
   const [one, two] = [await browser.visit({ role: 'admin' }), await browser.visit({ role: 'admin' })];
   for (const visit of [one, two]) {
     await visit.open('schedules');
@@ -128,7 +128,7 @@ test.each([
   { mode: 'light' as const, narrow: false },
   { mode: 'dark' as const, narrow: true },
 ])(
-  'axe finds nothing and nothing scrolls sideways: %o',
+  'axe finds no violations and nothing scrolls sideways: %o',
   async (options) => {
     const visit = await browser.visit({ role: 'operator', ...options });
     const { page } = visit;

@@ -133,7 +133,7 @@ const NOTHING =
 describe.each(Object.entries(VIEWS))('%s', (name, { path, loading, ready }) => {
   const isReady = () => page.getByText(ready).first().waitFor();
 
-  test('says what it waits for while nothing comes', async () => {
+  test('says what it waits for until a response arrives', async () => {
     const answers = Promise.withResolvers<void>();
     await apiAnswers(async (route) => {
       await answers.promise;
@@ -147,7 +147,7 @@ describe.each(Object.entries(VIEWS))('%s', (name, { path, loading, ready }) => {
     await apiAnswersAsItDoes();
   });
 
-  test('tells a failure with what to do about it, and tries again when asked', async () => {
+  test('reports a failure with a remedy, and retries on request', async () => {
     await apiAnswers((route) => route.fulfill(problem(500, FAULT)));
     await openAnew(path());
     await page.getByText('The bucket is asleep. Wake it.').first().waitFor();
@@ -157,7 +157,7 @@ describe.each(Object.entries(VIEWS))('%s', (name, { path, loading, ready }) => {
     await isReady();
   });
 
-  test('tells what a key may not see, and is there once it may', async () => {
+  test('reports what a key has no permission to see, and shows it once it has', async () => {
     const detail = 'This needs a role that your key has not.';
     await apiAnswers((route) => route.fulfill(problem(403, { ...FAULT, title: 'Not allowed', detail })));
     await openAnew(path());
@@ -252,7 +252,7 @@ test('a running job is cancelled from its page, after a description of the conse
   }
 });
 
-test('a response that is not from the API, but from a gateway for example, is reported as such', async () => {
+test('a response that is not from the API, for example from a gateway, is reported as such', async () => {
   await apiAnswers((route) =>
     route.fulfill({ status: 502, contentType: 'text/html', body: '<html>Bad gateway</html>' }),
   );
@@ -264,7 +264,7 @@ test.each([
   ['settings', /\/assets\/settings-/, 'This page could not be displayed', 'Keys and roles'],
   ['', /\/assets\/charts-/, 'The charts could not be displayed', 'Archive size'],
 ] as const)(
-  'a part of “%s” whose code cannot be loaded is reported, and works after a reload',
+  'a chunk of “%s” whose code cannot be loaded is reported, and works after a reload',
   async (path, code, told, there) => {
     const own = await browser.visit({ role: 'admin' });
     await own.page.route(code, (route) => route.abort('connectionreset'));
@@ -304,10 +304,10 @@ const PARTIAL: [view: string, path: () => string, failing: RegExp, there: string
     /There is no backup/,
   ],
   ['the wizard without the backups', () => 'restore', /^backup$/, 'Restore into', /No backups yet/],
-  ['an upload without what S3 has', () => `restore/${uploadJob}`, /\/parts$/, 'Upload', /was interrupted/],
+  ['an upload without its parts in S3', () => `restore/${uploadJob}`, /\/parts$/, 'Upload', /was interrupted/],
   ['the schedules without the retention policy', () => 'schedules', /^retention$/, SCHEDULE, /^$/],
   ['the retention policy without the schedules', () => 'schedules', /^schedules$/, 'Newest', /No schedules/],
-  ['a schedule that does not come', () => `schedules/${SCHEDULE}/edit`, /^schedules\//, 'Schedule', /^$/],
+  ['a schedule that does not load', () => `schedules/${SCHEDULE}/edit`, /^schedules\//, 'Schedule', /^$/],
   ['Settings without the health', () => 'settings', /^health$/, 'Keys and roles', /^$/],
   ['Settings without the deployment', () => 'settings', /^deployment$/, 'Keys and roles', /No target/],
   ['Settings without the overview', () => 'settings', /^overview$/, 'Keys and roles', /Not yet/],
@@ -361,7 +361,7 @@ const EMPTY: EmptyView[] = [
 ];
 
 test.each(EMPTY)(
-  '“$path” says “$message” where there is nothing yet',
+  '“$path” shows “$message” if there is nothing yet',
   async ({ path, answers, message, wayOn }) => {
     const only = new RegExp(`^(${Object.keys(answers).join('|')})$`);
     await apiAnswers(
@@ -382,7 +382,7 @@ test.each(EMPTY)(
   },
 );
 
-test('a job over 200 collections sums them up, with a table of all of them', async () => {
+test('a job over 200 collections summarizes them, with a table of all of them', async () => {
   const at = new Date().toISOString();
   const units = Object.fromEntries(
     Array.from({ length: 200 }, (_, i) => [`points:c${i}`, { done: i < 198 ? 10 : 5, total: 10 }]),
@@ -410,7 +410,7 @@ test('a job over 200 collections sums them up, with a table of all of them', asy
 });
 
 test.each(['create-backup', 'restore', 'restore?from=file', 'schedules/new', 'settings'])(
-  '%s without any target says that an administrator configures one',
+  '%s without a target says that an administrator configures one',
   async (path) => {
     await apiAnswers(
       async (route) => {

@@ -58,8 +58,8 @@ const button = (page: Page, name: string) => page.getByRole('button', { name, ex
 const timesIn = (page: Page) =>
   page.locator('tbody th a').evaluateAll((links) => links.map((link) => link.getAttribute('href')));
 
-describe('what the API serves as pages', () => {
-  test('the index is revalidated each time, files with a hash never, and a first visit loads less than 400 kB', async () => {
+describe('the pages served by the API', () => {
+  test('the index is revalidated each time, hashed files never, and a first visit loads less than 400 kB', async () => {
     const index = await fetch(browser.root, { headers: { 'accept-encoding': 'br' } });
     const html = await index.text();
     expect(index.headers.get('cache-control')).toBe('no-cache');
@@ -89,7 +89,7 @@ describe('what the API serves as pages', () => {
   });
 
   test.each(['assets/../index.mjs', 'index.mjs', 'dashboard/index.html', 'assets/', '%2e%2e/index.mjs'])(
-    'nothing else of the function: %s',
+    'nothing else of the function is served: %s',
     async (path) => {
       const answer = await fetch(browser.root + path);
       expect(answer.status).toBe(404);
@@ -98,7 +98,7 @@ describe('what the API serves as pages', () => {
   );
 });
 
-test('without a valid key nobody gets in; with one the requested page opens', async () => {
+test('without a valid key access is refused; with one the requested page opens', async () => {
   const visit = await browser.visit();
   const { page } = visit;
   await visit.open(`backup/${backupId}`);
@@ -137,7 +137,7 @@ test('Home shows for each target whether it is recoverable, and the last days', 
   visit.assertClean();
 });
 
-test('the list goes through its pages by cursor, sorts, filters, and keeps all of it in the address', async () => {
+test('the list is paged by cursor, sorts, filters, and keeps its state in the address', async () => {
   const visit = await browser.visit({ role: 'viewer' });
   const { page } = visit;
   await visit.open(`backups?target=${PAST_TARGET}`);
@@ -174,7 +174,7 @@ test('the list goes through its pages by cursor, sorts, filters, and keeps all o
   visit.assertClean();
 });
 
-test('among more than 1,000 backups the list and the wizard reach each, a page at a time', async () => {
+test('of more than 1,000 backups, the list and the wizard reach each, a page at a time', async () => {
   const old = Array.from({ length: MANY }, (_, i) => new Date(Date.UTC(2016, 0, 1, 3) + i * DAY_MS));
   try {
     for (let i = 0; i < MANY; i += 50) {
@@ -228,7 +228,7 @@ test('among more than 1,000 backups the list and the wizard reach each, a page a
   }
 }, 240_000);
 
-test('columns that the user chose are there the next time', async () => {
+test('the chosen columns are remembered', async () => {
   const visit = await browser.visit({ role: 'viewer' });
   const { page } = visit;
   await visit.open(`backups?target=${PAST_TARGET}`);
@@ -244,7 +244,7 @@ test('columns that the user chose are there the next time', async () => {
   visit.assertClean();
 });
 
-test('a time is in the user’s zone, with UTC when it is pointed at', async () => {
+test('a time is in the user’s zone, with UTC in its tooltip', async () => {
   const visit = await browser.visit({ role: 'viewer', timezone: 'Asia/Kathmandu' });
   await visit.open(`backup/${backupId}`);
   const time = visit.page.locator('h1 time');
@@ -256,7 +256,7 @@ test('a time is in the user’s zone, with UTC when it is pointed at', async () 
   visit.assertClean();
 });
 
-test('tags, note and retention are changed where they stand', async () => {
+test('tags, note and retention are edited in place', async () => {
   const visit = await browser.visit({ role: 'admin' });
   const { page } = visit;
   const save = async () => {
@@ -290,7 +290,7 @@ test('tags, note and retention are changed where they stand', async () => {
   visit.assertClean();
 });
 
-test('every entry can be downloaded by itself, and is what the index says', async () => {
+test('every entry can be downloaded separately, and matches the index', async () => {
   const visit = await browser.visit({ role: 'operator' });
   const { page } = visit;
   await visit.open(`backup/${backupId}`);
@@ -310,7 +310,7 @@ test('every entry can be downloaded by itself, and is what the index says', asyn
   visit.assertClean();
 });
 
-test('a checksum and a command are copied whole; the manifest is shown', async () => {
+test('a checksum and a command are copied in full; the manifest is shown', async () => {
   const visit = await browser.visit({ role: 'viewer' });
   const { page } = visit;
   await visit.open(`backup/${backupId}`);
@@ -325,7 +325,7 @@ test('a checksum and a command are copied whole; the manifest is shown', async (
   visit.assertClean();
 });
 
-test('a verification reads every byte; of an archive that is gone it says so', async () => {
+test('a verification reads every byte; a missing archive is reported', async () => {
   const visit = await browser.visit({ role: 'operator' });
   const { page } = visit;
   await visit.open(`backup/${backupId}`);
@@ -339,7 +339,7 @@ test('a verification reads every byte; of an archive that is gone it says so', a
   visit.assertClean();
 });
 
-test('a backup is deleted by an admin who types its target’s name, and by nobody else', async () => {
+test('a backup is deleted only by an admin who types the name of its target', async () => {
   const made = await browser.stack.run('Backup', { target: 'views' });
   const { backup_id: id = '' } = JSON.parse(made.output ?? '{}') as { backup_id?: string };
   const operator = await browser.visit({ role: 'operator' });
@@ -364,7 +364,7 @@ test('a backup is deleted by an admin who types its target’s name, and by nobo
   visit.assertClean();
 });
 
-test('Settings shows health, what can’t be done and why, and no secret; keys are for admins', async () => {
+test('Settings shows health, limitations with reasons, and no secret; keys are for admins', async () => {
   const visit = await browser.visit({ role: 'admin' });
   const { page } = visit;
   await visit.open('settings');
@@ -407,7 +407,7 @@ describe.each([
     ['a backup', 'backup', 'Contents ('],
     ['Settings', 'settings', 'Keys and roles'],
     ['a page that is not there', 'nowhere', ''],
-  ])('%s has nothing that axe finds, and does not scroll sideways', async (_, path, heading) => {
+  ])('%s has no axe violations, and does not scroll sideways', async (_, path, heading) => {
     const visit = await browser.visit({ role: 'admin', mode, narrow });
     await visit.open(path === 'backup' ? `backup/${backupId}` : path);
     if (heading) await visit.page.getByRole('heading', { name: heading }).waitFor();
@@ -430,7 +430,7 @@ describe.each([
   });
 });
 
-test('the keyboard alone is enough: sign in, open the newest backup, change its note', async () => {
+test('the keyboard alone suffices: sign in, open the newest backup, change its note', async () => {
   const visit = await browser.visit();
   const { page } = visit;
   await visit.open('backups?target=views');

@@ -59,7 +59,7 @@ async function drill(input: object, name?: string) {
   return { job, record: await readDrill(stack.bucket, started.name) };
 }
 
-test('a drill by the command line restores the newest good backup, proves it, and leaves nothing', async () => {
+test('a drill from the command line restores the newest good backup, proves it, and leaves nothing', async () => {
   const ran = await run(['drill', '--target', 'options', '--wait', '--json'], operator);
   expect([ran.code, ran.stderr]).toEqual([0, '']);
   const proved = ran.lines().find(({ type }) => type === 'drill')?.data as DrillRecord | undefined;
@@ -80,7 +80,7 @@ test('a drill by the command line restores the newest good backup, proves it, an
   expect([shown.code, shown.stdout]).toEqual([0, expect.stringMatching(/verified, no differences: removed/)]);
 });
 
-test('a drill by the API, of Qdrant snapshots, beside a writer of the target, whose records stay', async () => {
+test('a drill through the API, of Qdrant snapshots, alongside a writer of the target, whose records stay', async () => {
   await fillTarget(SCRATCH);
   const { output } = await stack.run('Backup', { target: 'scratch' });
   const { backup_id } = JSON.parse(output ?? '') as { backup_id: string };
@@ -109,7 +109,7 @@ test('a drill by the API, of Qdrant snapshots, beside a writer of the target, wh
   expect((await api('GET', '/drills?target=nobody')).body).toMatchObject({ drills: [], total: 0 });
 });
 
-test('a damaged archive fails a drill, and a name that exists refuses it', async () => {
+test('a damaged archive fails a drill, and an existing name refuses it', async () => {
   const jobId = 'drill_of_taken_names';
   const key = `${OPTIONS.prefix}__ngbak:drill:${jobId}:docs:mine`;
   await withClients(({ redis }) => redis.set(key, 'of somebody'));

@@ -229,7 +229,7 @@ const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
 
 describe('an archive', () => {
   test.each(corpus)(
-    '%s is refused with a reason, and the target is as it was',
+    '%s is refused with a reason, and the target is unchanged',
     async (_name, make, reason) => {
       const { trial, now } = prepared;
       const job = await trial.stack.restoreByUpload(trial.target, await make());
@@ -244,7 +244,7 @@ describe('an archive', () => {
   );
 });
 
-describe('an archive that passes itself off as a safety backup whose scope was the whole server', () => {
+describe('an archive that poses as a safety backup whose scope was the whole server', () => {
   const scope = () => ({
     ...(parts.manifest.scope as object),
     scopes: { graph: {}, vectors: {}, kv: { prefix: '' } },
@@ -254,7 +254,7 @@ describe('an archive that passes itself off as a safety backup whose scope was t
   test.each<[string, () => Promise<Buffer>]>([
     ['seekable', seekable],
     ['packed again by tar', async () => gzipSync(gunzipSync(await seekable()))],
-  ])('(%s) leaves what others keep on the same servers alone', async (_name, make) => {
+  ])('(%s) does not touch the data of others on the same servers', async (_name, make) => {
     const { trial } = prepared;
     await withClients(async ({ cypher, redis, qdrant }) => {
       const read = async () => ({

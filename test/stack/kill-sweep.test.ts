@@ -37,7 +37,7 @@ async function expectWhole(kill: Kill): Promise<Outcome> {
   return outcome;
 }
 
-test('a function that is killed in any state leaves the archive or what was there before, and no trace', async () => {
+test('a function that is killed in any state leaves either the archive or the previous contents, and no trace', async () => {
   const states = await killableStates(prepared.trial);
   const missed: string[] = [];
   for (const { name, seenAs } of states) {
@@ -51,7 +51,7 @@ test('a function that is killed in any state leaves the archive or what was ther
 }, 900_000);
 
 test(
-  'functions that are killed at random instants leave the archive or what was there before, and no trace',
+  'functions that are killed at random instants leave either the archive or the previous contents, and no trace',
   async () => {
     const random = randomNumbers(SEED);
     for (let i = 0; i < RANDOM_KILLS; i++) {

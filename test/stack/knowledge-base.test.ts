@@ -53,7 +53,7 @@ afterAll(async () => {
 });
 
 describe('a real knowledge base, through the deployed stack', () => {
-  it('comes back exactly after it was damaged, and its neighbours on the same servers are not touched', async () => {
+  it('is restored exactly after it was damaged, and its neighbours on the same servers are not touched', async () => {
     const stack = deployedStack();
     const before = await read('before', layout);
     const neighbourBefore = await read('neighbour-before', neighbour);

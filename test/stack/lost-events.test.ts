@@ -42,7 +42,7 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<void>
 
 beforeAll(() => fillTarget());
 
-test('a backup, a failed restore and its rollback are cleaned up after though no event of any of them comes', async () => {
+test('a backup, a failed restore and its rollback are cleaned up although no event of them arrives', async () => {
   const name = `backup_lost_event_${RUN}`;
   const backup = await stack.run('Backup', { target }, name);
   expect(backup.cause ?? backup.status).toBe('SUCCEEDED');

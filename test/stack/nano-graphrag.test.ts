@@ -138,7 +138,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-it('what nano-graphrag wrote comes back through the deployed stack, and nano-graphrag reads the same', async () => {
+it('data of nano-graphrag is restored by the deployed stack, and nano-graphrag reads the same', async () => {
   const [before, files, nodes] = [await nano('read'), await objects(), await graph()];
   expect(JSON.parse(before).nodes[7]).toMatchObject({ source_id: 'chunk-7<SEP>chunk-0' });
   expect(Object.keys(files)).toContain('vdb_entities.json');
@@ -193,7 +193,7 @@ it('its writers are paused before anything is read, and resumed after the end of
   });
 }, 300_000);
 
-it('a backup whose writers do not stop fails before it reads, names the function, and has them resumed', async () => {
+it('a backup whose writers do not pause fails before it reads, names the function, and has them resumed', async () => {
   await writeFile(join(folder, 'refuses-pause'), '');
   const backup = await stack.run('Backup', { target: 'nano' });
   expect(backup).toMatchObject({ status: 'FAILED', error: 'HookError' });
@@ -213,7 +213,7 @@ it('the writers of a backup that is stopped are resumed as well', async () => {
   expect(await stack.waitForJob(name)).toMatchObject({ state: 'cancelled' });
 }, 300_000);
 
-it('uploads into the bucket of the user that a restore left are aborted by the janitor; those of others stay', async () => {
+it('uploads that a restore left in the bucket of the user are aborted by the janitor; those of others stay', async () => {
   const { backup_id } = JSON.parse((await stack.run('Backup', { target: 'nano' })).output ?? '{}') as {
     backup_id: string;
   };

@@ -108,7 +108,7 @@ describe('an archive of NGRAF-023', () => {
       'computes',
       'UNWIND [{id:randomUUID(), properties:{}}] AS row\nCREATE (n:L{id: row.id}) SET n += row.properties;',
     ],
-  ])('whose script %s is refused with the line, and the target is as it was', async (_name, statement) => {
+  ])('whose script %s is refused with the line, and the target is unchanged', async (_name, statement) => {
     const { trial, before } = prepared;
     const archive = await pack(script.replace(/:begin\nUNWIND/, `:begin\n${statement}\nUNWIND`));
     const job = await trial.stack.restoreByUpload(trial.target, archive, { cypher_script: true });
@@ -118,7 +118,7 @@ describe('an archive of NGRAF-023', () => {
     expect(await readTarget(trial)).toEqual(before.held);
   });
 
-  test('brings vectors and key-value data back, and leaves the graph alone unless its script is asked for', async () => {
+  test('restores vectors and key-value data, and does not touch the graph unless its script is requested', async () => {
     const { trial, before, now } = prepared;
     const job = await trial.stack.restoreByUpload(trial.target, await pack(script));
     expect({ state: job.state, error: job.error }).toEqual({ state: 'completed', error: undefined });
@@ -129,7 +129,7 @@ describe('an archive of NGRAF-023', () => {
     expect(await readKeys()).toEqual(keys);
   });
 
-  test('brings all of the graph back out of its script', async () => {
+  test('restores the whole graph from its script', async () => {
     const { trial, now } = prepared;
     const begun = Date.now();
     const job = await trial.stack.restoreByUpload(trial.target, await pack(script), {

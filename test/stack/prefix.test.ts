@@ -100,7 +100,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-test('a stack on an existing bucket backs up and restores below its prefix, and leaves all else alone', async () => {
+test('a stack on an existing bucket backs up and restores below its prefix, and touches nothing else', async () => {
   const before = await keysOfOthers();
   expect(before).toHaveLength(OTHERS.length + 1);
   await fill('document');

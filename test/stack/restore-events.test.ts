@@ -76,7 +76,7 @@ describe('a restore that is cancelled', () => {
     ['Verify stores', 'rolled_back'],
     ['Finish stores', 'rolled_back'],
   ];
-  test.each(outcomes)('in "%s" is %s: the target is as it was, nothing is left', async (state, outcome) => {
+  test.each(outcomes)('in "%s" is %s: the target is unchanged, nothing is left', async (state, outcome) => {
     const { trial } = prepared;
     const followed = await begin(trial, other, state !== 'Wait for confirmation');
     await untilIn(followed, state);
@@ -129,7 +129,7 @@ describe('a confirmation', () => {
     await expectAsBefore(jobId);
   });
 
-  test('that never comes leaves no trace either, and says what to do', async () => {
+  test('that never arrives leaves no trace either, and reports what to do', async () => {
     const { trial } = prepared;
     const { jobId } = await waiting();
     const { task_token: taskToken } = await trial.stack.bucket.requireRecord(
@@ -150,7 +150,7 @@ describe('a confirmation', () => {
 });
 
 describe('an upload', () => {
-  test('whose event comes again after the restore has ended restores nothing, and leaves nothing', async () => {
+  test('whose event arrives again after the restore has ended restores nothing, and leaves nothing', async () => {
     const { trial } = prepared;
     const { stack, target } = trial;
     const upload = await createRestoreRequest(stack.bucket, { target, fileName: 'x.ngbak', confirm: target });
@@ -169,7 +169,7 @@ describe('an upload', () => {
     expect(await stack.waitForJob(upload.job_id)).toEqual(job);
   });
 
-  test('of two versions whose events come in the wrong order is restored once, from the version that was inspected', async () => {
+  test('of two versions whose events arrive out of order is restored once, from the version that was inspected', async () => {
     const { trial } = prepared;
     const { stack, target } = trial;
     const Key = `uploads/${target}/order-${randomBytes(4).toString('hex')}.ngbak`;
@@ -222,7 +222,7 @@ describe('a target', () => {
     [now, other] = [other, now];
   });
 
-  test('whose lock was left by an execution that has ended is taken over; by one that runs, it is not', async () => {
+  test('whose lock was left by an ended execution is taken over; if that still runs, it is not', async () => {
     const { trial } = prepared;
     const { stack, target } = trial;
     const ended = await stack.run('Backup', { target });

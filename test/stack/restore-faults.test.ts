@@ -154,7 +154,7 @@ const revoke = async () => {
 const grant = () => redis.acl('SETUSER', user.username, '+@all');
 
 describe('a restore whose store fails while it is loaded', () => {
-  test('without memory is rolled back, and says what to do', async () => {
+  test('without memory is rolled back, and reports what to do', async () => {
     const [, maximum = '0'] = (await redis.config('GET', 'maxmemory')) as string[];
     const followed = await restoreWhile(() => redis.config('SET', 'maxmemory', '1mb'));
     await untilRollbackBegins(followed).finally(() => redis.config('SET', 'maxmemory', maximum));
@@ -164,7 +164,7 @@ describe('a restore whose store fails while it is loaded', () => {
     await expectAsBefore(followed);
   });
 
-  test('without permissions is rolled back once they are there again', async () => {
+  test('without permissions is rolled back once they are granted again', async () => {
     const followed = await restoreWhile(revoke);
     await untilRollbackBegins(followed).finally(grant);
     const job = await prepared.trial.stack.waitForJob(followed.jobId);
@@ -173,7 +173,7 @@ describe('a restore whose store fails while it is loaded', () => {
     await expectAsBefore(followed);
   });
 
-  test('for lack of permissions that are not restored keeps the target locked, and names the backup to restore, which works', async () => {
+  test('without permissions that stay missing keeps the target locked, and names the backup to restore, which works', async () => {
     const { keyPrefix } = prepared.trial.layout;
     const loseKey = async () => {
       const [, [key = '']] = await redis.scan(0, 'MATCH', `${keyPrefix}:*`, 'COUNT', 10_000);

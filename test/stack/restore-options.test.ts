@@ -78,7 +78,7 @@ afterAll(async () => {
 });
 
 describe('a restore with options, through the deployed stack', () => {
-  it('puts a copy under other names beside the original, which is not touched', async () => {
+  it('creates a copy under other names next to the original, which is not touched', async () => {
     const stack = deployedStack();
     const before = await bare(OPTIONS);
     const input = { backup_id: backupId, confirm: 'options', rename: RENAME };
@@ -112,7 +112,7 @@ describe('a restore with options, through the deployed stack', () => {
     ]);
   });
 
-  it('saves the copy before it replaces it, and not the original', async () => {
+  it('backs up the copy, and not the original, before it replaces it', async () => {
     const stack = deployedStack();
     await withClients(async ({ redis }) => {
       await redis.set(`${COPY.prefix}docs:extra`, '{"only": "in the copy"}');
@@ -134,7 +134,7 @@ describe('a restore with options, through the deployed stack', () => {
     });
   });
 
-  it('brings back one namespace alone', async () => {
+  it('restores one namespace alone', async () => {
     const stack = deployedStack();
     await withClients(async ({ redis, cypher }) => {
       await redis.del(`${OPTIONS.prefix}docs:d1`);
@@ -154,7 +154,7 @@ describe('a restore with options, through the deployed stack', () => {
     });
   });
 
-  it('refuses what it can not do safely, with the reason, before anything is written', async () => {
+  it('refuses what it cannot do safely, with the reason, before anything is written', async () => {
     const stack = deployedStack();
     const before = await bare(OPTIONS);
     const refused = async (options: object) =>
@@ -202,7 +202,7 @@ describe('a restore with options, through the deployed stack', () => {
     );
   });
 
-  it('restores only into an empty target where that is requested, by either name of the option', async () => {
+  it('restores only into an empty target on request, by either name of the option', async () => {
     const stack = deployedStack();
     const names: Names = { label: 'OptionsEmpty', collection: 'options_empty', prefix: 'options-empty:' };
     const rename = {
@@ -225,7 +225,7 @@ describe('a restore with options, through the deployed stack', () => {
     await remove(names);
   });
 
-  it('names what another ngbak, profile or server made, and what may differ, before anything is written', async () => {
+  it('reports differing versions of ngbak, profile and servers, and what may differ, before anything is written', async () => {
     const stack = deployedStack();
     const archive = await buildArchive([], {
       draft: {
@@ -260,7 +260,7 @@ describe('a restore with options, through the deployed stack', () => {
     expect(inspection.warnings ?? []).toEqual([]);
   });
 
-  it('shows how the settings of the running system, in S3 beside keys in Redis, differ from those of the backup', async () => {
+  it('shows how the settings of the running system, in S3 and in keys in Redis, differ from those of the backup', async () => {
     const stack = deployedStack();
     const archive = await openArchive(bufferSource('own.ngbak', await stack.download(backupId)));
     const saved = (await readAll(archive, 'config/effective.json')).toString('utf8');
@@ -280,7 +280,7 @@ describe('a restore with options, through the deployed stack', () => {
     await putSettings('settings.yaml', SETTINGS_YAML);
   });
 
-  it('labels what it restored with its origin: nodes, points of a snapshot, and beside the keys', async () => {
+  it('labels what it restored with its origin: nodes, points of a snapshot, and next to the keys', async () => {
     const stack = deployedStack();
     await fillTarget(SCRATCH);
     const { output } = await stack.run('Backup', { target: 'scratch' });
@@ -324,7 +324,7 @@ describe('a restore with options, through the deployed stack', () => {
     ['keep', '{"content": "newer"}', 77],
     ['overwrite', '{"content":"document 3"}', 1.5],
   ])(
-    'merges into what is there (%s), and merging it again changes nothing more',
+    'merges into existing data (%s), and a second merge changes nothing more',
     async (onConflict, content, weight) => {
       const stack = deployedStack();
       await fillTarget(OPTIONS);
@@ -362,7 +362,7 @@ describe('a restore with options, through the deployed stack', () => {
     },
   );
 
-  it('writes onto the nodes where they come from, when it is asked to', async () => {
+  it('writes their origin onto the nodes on request', async () => {
     const stack = deployedStack();
     const { status } = await stack.run('Restore', {
       backup_id: backupId,
@@ -382,7 +382,7 @@ describe('a restore with options, through the deployed stack', () => {
   });
 });
 
-describe('a workspace of LightRAG that is restored as another one, through the deployed stack', () => {
+describe('a LightRAG workspace that is restored as another one, through the deployed stack', () => {
   /**
    * Target `lightrag` is OWN. Names of workspaces are prefixes of each other, as keys in Redis make them look alike; COPY
    * has different content, and EDGE must not be taken for a part of it.

@@ -13,7 +13,7 @@ const target = 'scratch';
 
 beforeAll(() => fillTarget());
 
-test('a restore that is stopped after its safety backup is rolled back: the target is as it was before', async () => {
+test('a restore that is stopped after its safety backup is rolled back: the target is as before', async () => {
   const backup = await stack.run('Backup', { target });
   expect(backup.cause ?? backup.status).toBe('SUCCEEDED');
   const archive = await stack.download(

@@ -49,7 +49,7 @@ async function lastRun(name: string) {
   }
 }
 
-test('the deployment has made a daily schedule for each target, which can be paused but not removed', async () => {
+test('the deployment has created a daily schedule for each target, which can be paused but not deleted', async () => {
   const schedules = await ngbak('schedule', ['schedule', 'list']);
   expect(schedules.map(({ name }) => name)).toEqual(
     expect.arrayContaining(['daily', 'daily-scratch', 'daily-empty']),
@@ -67,7 +67,7 @@ test('the deployment has made a daily schedule for each target, which can be pau
   await ngbak('schedule', ['schedule', 'resume', 'daily-empty']);
 });
 
-test('a schedule starts its backup by itself, with its own stores, tags, note and retention', async () => {
+test('a schedule starts its backup automatically, with its own stores, tags, note and retention', async () => {
   const name = `soon-${randomBytes(4).toString('hex')}`;
   // Long enough for a busy machine to make the schedule before its time has come.
   const at = new Date(Date.now() + 30_000).toISOString().slice(0, 19);
@@ -105,7 +105,7 @@ test('a schedule starts its backup by itself, with its own stores, tags, note an
   expect(await ngbak('removed', ['schedule', 'remove', name, '--yes'])).toEqual([{ name }]);
 }, 300_000);
 
-test('through the HTTP API, an operator does all of it, of a part too, and a viewer only looks', async () => {
+test('through the HTTP API, an operator can do all of it, for a subset too, and a viewer can only read', async () => {
   await makeEmptyCollection();
   const create = [
     'schedule',
@@ -152,7 +152,7 @@ test('through the HTTP API, an operator does all of it, of a part too, and a vie
   expect((await run(['schedule', 'show', 'by-api'], api('viewer'))).code).toBe(3);
 }, 300_000);
 
-test('docs/aws-cli.md: its lines make, pause and remove a schedule by the AWS CLI alone', async () => {
+test('docs/aws-cli.md: its commands create, pause and delete a schedule with the AWS CLI alone', async () => {
   const text = await readFile(new URL('../../docs/aws-cli.md', import.meta.url), 'utf8');
   const setup = /```sh\n(output\(\)[\s\S]*?)```/.exec(text)?.[1];
   const lines = (name: string) => {
@@ -186,7 +186,7 @@ test('docs/aws-cli.md: its lines make, pause and remove a schedule by the AWS CL
   }
 }, 300_000);
 
-describe('while another job is at work on the target', () => {
+describe('while another job runs on the target', () => {
   let other: string;
   beforeAll(async () => {
     // A restore that waits for its confirmation is an execution that runs for as long as a test wants it to.
@@ -242,7 +242,7 @@ describe('while another job is at work on the target', () => {
     expect(line).toMatch(/ skipped /);
   });
 
-  test('the lock of that job is left alone', async () => {
+  test('the lock of that job is not touched', async () => {
     const { status } = await stack.sfn.send(new DescribeExecutionCommand({ executionArn: other }));
     expect(status).toBe('RUNNING');
     await expect(
@@ -273,7 +273,7 @@ describe('retention', () => {
   const there = async () =>
     (await stack.keys('backups/snapshot_2026-0')).filter((key) => key.endsWith('_retired.json')).sort();
 
-  test('is applied after a backup: what has ended goes, archive and record; what a rule keeps stays', async () => {
+  test('is applied after a backup: archive and record of expired backups are deleted; those that a rule keeps stay', async () => {
     await past('snapshot_2026-01-01T03-00-00Z_retired', '30d');
     await past('snapshot_2026-01-02T03-00-00Z_retired', 'permanent');
     await past('snapshot_2026-01-03T03-00-00Z_retired');
@@ -299,7 +299,7 @@ describe('retention', () => {
   });
 });
 
-test('whether backups are too old is measured by the deployed function as health reports it', async () => {
+test('the deployed function and health agree on whether backups are too old', async () => {
   const answer = await new LambdaClient({}).send(
     new InvokeCommand({ FunctionName: 'NgbakTest-watch-backups', Payload: '{}' }),
   );

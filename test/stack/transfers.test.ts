@@ -279,7 +279,7 @@ describe('an upload by form', () => {
   }
 
   test(
-    'of curl starts the restore, which waits for its confirmation',
+    'with curl starts the restore, which waits for its confirmation',
     async () => {
       const wanted = await request();
       expect(await curl(wanted.post)).toMatch(/ 204$/);
@@ -289,7 +289,7 @@ describe('an upload by form', () => {
   );
 
   test(
-    'of a browser does, with the HTML of docs/form-upload.md',
+    'with a browser does too, with the HTML of docs/form-upload.md',
     async () => {
       const text = await readFile('docs/form-upload.md', 'utf8');
       const html = /```html\n([\s\S]*?)```/.exec(text)?.[1] ?? '';
@@ -312,7 +312,7 @@ describe('an upload by form', () => {
 
   testUnless(
     missing('jq'),
-    'of the lines for curl in docs/form-upload.md does',
+    'with the curl commands in docs/form-upload.md does',
     async () => {
       const text = await readFile('docs/form-upload.md', 'utf8');
       const lines = (/```sh\n([\s\S]*?)```/.exec(text)?.[1] ?? '').replace('"default"', `"${TARGET}"`);

@@ -193,7 +193,7 @@ afterAll(async () => {
   await remove(COPY);
 }, 60_000);
 
-test('an index that has failed is named everywhere, keeps no backup from its restore, and can be acknowledged', async () => {
+test('a failed index is reported everywhere, prevents no restore of a backup, and can be acknowledged', async () => {
   const { label } = SCRATCH;
   await withClients(async ({ cypher }) => {
     await cypher(
@@ -285,7 +285,7 @@ test('an index that has failed is named everywhere, keeps no backup from its res
   expect(isRaised(alarm, await measuresOf(next.job_id))).toBe(false);
 }, 240_000);
 
-test('a store that is emptied is a finding, takes no good backup’s place, and empties nothing by a restore', async () => {
+test('an emptied store is a finding, displaces no good backup, and empties nothing in a restore', async () => {
   const good = await backUp();
   expect(good).toMatchObject({ good: true });
   await stopWriters();

@@ -87,7 +87,7 @@ describe('the check of a graph', () => {
     expect(problems).toEqual([expect.stringMatching(problem)]);
   });
 
-  test('warns where ids are spread too far for the ends of relationships to be checked', async () => {
+  test('warns if ids are too sparse for the ends of relationships to be checked', async () => {
     const spread = Array.from({ length: 100_001 }, (_, i) => node(String(i * 1000)));
     const archive = archiveOf({ 'graph/nodes-00001.jsonl': lines(...spread) });
     const { counts } = await talliesOf(archive, graph);
@@ -96,7 +96,7 @@ describe('the check of a graph', () => {
     expect(found.warnings).toContainEqual(expect.objectContaining({ code: 'ends-not-checked' }));
   });
 
-  describe('of an archive with nodes that were deleted and created again while it was made', () => {
+  describe('of an archive with nodes that were deleted and created again during the export', () => {
     const unique = {
       ...{ type: 'constraint', name: 'only_one', kind: 'UNIQUENESS', entity: 'NODE' },
       ...{ tokens: ['A'], properties: ['name'], config: {} },
@@ -132,14 +132,14 @@ describe('the check of a graph', () => {
       ]);
     });
 
-    test('names their keys where no constraint says that there is one of each', async () => {
+    test('names their keys if no constraint makes them unique', async () => {
       expect(await check(archiveOf(nodes), { label: 'A', key_property: 'name' })).toEqual([
         expect.objectContaining({ code: 'nodes-with-equal-keys', count: 3, samples: ['1', '70', '70'] }),
       ]);
       expect(await check(archiveOf(nodes), { label: 'A' })).toEqual([]);
     });
 
-    test('takes constraints of other labels, and of several properties, for what they are', async () => {
+    test('ignores constraints of other labels, and of several properties', async () => {
       const others = lines(
         { ...unique, name: 'elsewhere', tokens: ['B'] },
         { ...unique, name: 'two', properties: ['name', 'missing'] },
@@ -163,7 +163,7 @@ describe('the check of a graph', () => {
     });
   });
 
-  test('refuses a constraint that the server which was saved could not have had', async () => {
+  test('refuses a constraint that the server of the backup could not have had', async () => {
     const row = {
       ...{ type: 'constraint', name: 'c', kind: 'NODE_KEY', entity: 'NODE' },
       ...{ tokens: ['A'], properties: ['name'], config: {} },
@@ -179,7 +179,7 @@ describe('the check of a graph', () => {
     );
   });
 
-  test('knows ids of any length, and keeps what it knows from leg to leg', () => {
+  test('handles ids of any length, and keeps its state from leg to leg', () => {
     const ids = ['0', '7', '999', '1000', '1001', '123456789012345678', '9223372036854775807'];
     const held = new IdSet();
     for (const id of ids) held.add(id);
@@ -198,7 +198,7 @@ describe('the check of keys', () => {
   const keys = { store: 'kv', kind: 'redis', scope: { prefix: 'p:', separator: ':' } } as const;
   const typed = (...records: object[]) => archiveOf({ 'kv/a.typed.jsonl': lines(...records) });
 
-  test('accepts parts of a key whose reading was begun again, as exports write them', async () => {
+  test('accepts parts of a key whose reading was restarted, as exports write them', async () => {
     const archive = archiveOf({
       'kv/a.typed.jsonl': lines(
         { key: 'p:a:1', type: 'list', last: false, items: ['x', 'y'] },
@@ -219,7 +219,7 @@ describe('the check of keys', () => {
     }
   });
 
-  test('refuses parts of a key that has no beginning', async () => {
+  test('refuses parts of a key without a beginning', async () => {
     const { problems } = await checkSealed(typed({ key: 'p:a:1', type: 'list', offset: 2, items: ['z'] }), {
       ...keys,
       tallies: {},
@@ -261,7 +261,7 @@ describe('the check of keys', () => {
     },
   );
 
-  test('refuses expiries without their keys, and keys outside of the scope that was saved', async () => {
+  test('refuses expiries without their keys, and keys outside of the saved scope', async () => {
     const check = async (files: Record<string, string>) =>
       (await checkSealed(archiveOf(files), { ...keys, tallies: {} })).problems;
     const expiry = lines({ key: 'p:a:2', expires_at: 1 });
@@ -319,7 +319,7 @@ describe('the check of files', () => {
 });
 
 describe('the check of an archive', () => {
-  test('looks into chosen stores only, and compares nothing where the manifest counts nothing', async () => {
+  test('checks only the chosen stores, and compares nothing if the manifest has no counts', async () => {
     const archive = archiveOf({ 'graph/nodes-00001.jsonl': 'not a node\n', 'kv/other': 'x' });
     expect(await checkSealed(archive, { store: 'kv', kind: 'unknown', tallies: {} })).toMatchObject({
       problems: [],

@@ -69,7 +69,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       await site.close();
     }, 120_000);
 
-    test('counts before an export what the export then has', async () => {
+    test('counts before an export what the export then contains', async () => {
       await site.seed();
       const { counts } = await withStore(site.open, (store) => store.probe(legContext()));
       const tallied = Object.fromEntries(
@@ -79,7 +79,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       expect(Object.values(counts).some((count) => count > 0)).toBe(true);
     });
 
-    test('tells names of what it holds, and changes nothing for it', async () => {
+    test('lists names of its contents, and changes nothing', async () => {
       await site.seed();
       const before = await site.content();
       const names = await withStore(site.open, (store) => store.names(legContext()));
@@ -88,7 +88,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       expect(await site.content()).toBe(before);
     });
 
-    test('plans shards that the workflow can carry', async () => {
+    test('plans shards that fit into the state of the workflow', async () => {
       await withStore(site.open, async (store) => {
         const shards = await store.plan(legContext(), await store.probe(legContext()));
         expect(shards.length).toBeGreaterThan(0);
@@ -109,7 +109,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       expect(await site.content()).toBe(before);
     });
 
-    test('removes everything that it reports to be there', async () => {
+    test('removes everything that it reports to exist', async () => {
       await site.seed();
       await withStore(site.open, async (store) => {
         expect((await store.occupied(legContext())).length).toBeGreaterThan(0);
@@ -120,7 +120,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       });
     });
 
-    test('exports the same where every leg ends after one step', async () => {
+    test('exports the same if every leg ends after one step', async () => {
       await site.seed();
       const stopped = await exportAll(site.open, 1);
       expect(stopped.tallies).toEqual(exported.tallies);
@@ -128,7 +128,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       expect(stopped.archive.names()).toEqual(whole.archive.names());
     });
 
-    test('exports what passes the check of a sealed archive, in one leg and in many', async () => {
+    test('exports data that passes the check of a sealed archive, in one leg and in many', async () => {
       const { name: store, kind: backend } = site.open();
       const sealed = { store, kind: backend, tallies: exported.tallies, adapter: site.adapter };
       expect(await checkSealed(exported.archive, sealed)).toMatchObject({
@@ -144,7 +144,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       expect(inLegs.legs).toBeGreaterThanOrEqual(exported.archive.names().length);
     });
 
-    test('exports nothing whose loss the check of a sealed archive would not find', async () => {
+    test('exports nothing whose loss the check of a sealed archive would miss', async () => {
       const { name: store, kind: backend } = site.open();
       const sealed = { store, kind: backend, tallies: exported.tallies, adapter: site.adapter };
       for (const name of exported.archive.names()) {
@@ -163,14 +163,14 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       }
     });
 
-    test('exports a step again, the same, where its leg is repeated', async () => {
+    test('repeats a step with the same result if its leg is repeated', async () => {
       await site.seed();
       if (site.stepsRepeat === false) return;
       const first = await withStore(site.open, firstSteps);
       expect(await withStore(site.open, firstSteps)).toEqual(first);
     });
 
-    test('tells by its fence whether anything changed', async () => {
+    test('shows by its fence whether anything changed', async () => {
       await site.seed();
       const fence = () => withStore(site.open, async (store) => (await store.probe(legContext())).fence);
       const before = await fence();
@@ -179,7 +179,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       expect(await fence()).not.toEqual(before);
     });
 
-    test('brings back exactly what was saved, whatever the target became', async () => {
+    test('restores exactly what was saved, regardless of the current contents of the target', async () => {
       await site.seed();
       await site.change();
       const restored = await restoreAll(site.open, exported.archive);
@@ -192,14 +192,14 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       expect((await exportAll(site.open)).tallies).toEqual(exported.tallies);
     });
 
-    test('brings back everything into an empty target', async () => {
+    test('restores everything into an empty target', async () => {
       await site.empty();
       const restored = await restoreAll(site.open, exported.archive);
       expect(restored.differences).toBe(0);
       expect(await site.content()).toBe(original);
     });
 
-    test('brings back everything where no leg has any time, and each is repeated', async () => {
+    test('restores everything if no leg has any time, and each is repeated', async () => {
       await site.empty();
       const restored = await restoreAll(site.open, exported.archive, { hurried: true, repeated: true });
       expect(restored.samples).toEqual([]);
@@ -210,7 +210,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       expect(await site.leftovers()).toEqual([]);
     });
 
-    test('brings back nothing of an empty scope, and clears the target for it', async () => {
+    test('restores an empty scope as empty, and clears the target for it', async () => {
       await site.empty();
       const nothing = await exportAll(site.open);
       const empty = await site.content();
@@ -231,7 +231,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       expect(restored.samples.length).toBeGreaterThan(0);
     });
 
-    test('finishes twice, and after nothing, without harm', async () => {
+    test('can finish twice, and after nothing, without harm', async () => {
       await site.seed();
       const finish = () => withStore(site.open, (store) => store.finish(legContext()));
       expect((await finish()).cursor).toBeNull();
@@ -239,7 +239,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       expect(await site.content()).toBe(original);
     });
 
-    test('admits an archive of its own', async () => {
+    test('admits its own archive', async () => {
       await site.seed();
       const problems = await withStore(site.open, (store) =>
         store.admits({
@@ -252,7 +252,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       expect(await site.content()).toBe(original);
     });
 
-    test('merges to the same, once and twice', async () => {
+    test('merges to the same result, once and twice', async () => {
       await site.empty();
       if (!site.merges) return;
       const options = { mode: 'merge', onConflict: 'overwrite' } as const;
@@ -264,14 +264,14 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       }
     });
 
-    test('says that the password is wrong, without repeating it', async () => {
+    test('reports a wrong password, without repeating it', async () => {
       if (!site.openWithWrongPassword) return;
       const error = await failure(site.openWithWrongPassword);
       expect(error).toBeInstanceOf(AccessDeniedError);
       expectSecretless(error, site.wrongPassword);
     });
 
-    test('says that nobody answers, and that trying again may help', async () => {
+    test('reports that the server does not respond, as a retryable error', async () => {
       if (!site.openUnreachable) return;
       const error = await failure(site.openUnreachable);
       expect(error).toBeInstanceOf(UnavailableError);

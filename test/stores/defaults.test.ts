@@ -11,21 +11,21 @@ const route = (request: Partial<RouteRequest>) =>
   sqliteAdapter.route(new MemoryArchive(), undefined, SCOPE, { ...WHOLE, ...request });
 const open = () => sqliteAdapter.create({ path: ':memory:' }, SCOPE, { target: 'test' });
 
-test('an adapter without parts refuses parts of its own store, and leaves those of others alone', async () => {
+test('an adapter without subsets refuses subsets of its own store, and ignores those of others', async () => {
   expect(() => sqliteAdapter.narrow(SCOPE, { namespaces: ['docs'] })).toThrow(InvalidInputError);
   expect(sqliteAdapter.narrow(SCOPE, { label: 'Person' })).toEqual(SCOPE);
   await expect(route({ only: { key_prefixes: ['x'] } })).rejects.toThrow('has no parts');
   expect(await route({ only: { collections: ['chunks'] } })).toMatchObject({ scope: SCOPE, changes: [] });
 });
 
-test('an adapter without other names refuses them for its own store only', async () => {
+test('an adapter that cannot rename refuses other names for its own store only', async () => {
   await expect(route({ rename: { key_prefix: 'copy:' } })).rejects.toThrow(
     'has no names that can be changed',
   );
   expect(await route({ rename: { label: 'Copy', collections: { a: 'b' } } })).toMatchObject({ names: {} });
 });
 
-test('a store that does not say how it merges refuses to, and admits everything else', async () => {
+test('a store without a merge mode refuses to merge, and admits everything else', async () => {
   const archive = new MemoryArchive();
   const admits = (mode: 'replace' | 'merge') =>
     open().admits({ archive, options: { mode, onConflict: 'overwrite' }, context: legContext() });
@@ -33,7 +33,7 @@ test('a store that does not say how it merges refuses to, and admits everything 
   expect(await admits('replace')).toEqual([]);
 });
 
-test('a store without questions, references and leftovers says so', async () => {
+test('a store without smoke checks, references and leftovers says so', async () => {
   const store = open();
   const context = legContext();
   expect(sqliteAdapter.questions(SCOPE)).toEqual([]);

@@ -27,7 +27,7 @@ test('keeps a bounded number of distinct warnings of bounded length, and counts 
   expect(mergeWarnings([merged, merged]).at(-1)).toMatchObject({ code: 'further-warnings', count: 100 });
 });
 
-test('writes a warning in one line with its count and names', () => {
+test('formats a warning as one line with its count and names', () => {
   const text = 'Keys are left out.';
   expect(warningText({ code: 'a', text })).toBe(text);
   expect(warningText({ code: 'a', text, count: 3 })).toBe('Keys are left out. (3)');

@@ -31,7 +31,7 @@ const kept = (decisions: ReturnType<typeof planRetention>) =>
   decisions.filter(({ action }) => action === 'keep').map(({ backup_id }) => backup_id);
 
 describe('retention', () => {
-  test('keeps the last seven unless told otherwise', () => {
+  test('keeps the last seven by default', () => {
     expect(kept(planRetention(days(20), policy(), at(20)))).toEqual(
       days(20)
         .slice(-7)
@@ -40,7 +40,7 @@ describe('retention', () => {
     );
   });
 
-  test('keeps the newest of each day, week, month and year that was asked for', () => {
+  test('keeps the newest of each day, week, month and year, as configured', () => {
     const hourly = Array.from({ length: 24 * 500 }, (_, hour) => backup(hour / 24));
     const decisions = planRetention(
       hourly,
@@ -66,7 +66,7 @@ describe('retention', () => {
     expect(kept(planRetention(leftovers, policy(), at(0.5)))).toHaveLength(2);
   });
 
-  test('counts weeks by ISO 8601, also over the turn of a year', () => {
+  test('counts weeks by ISO 8601, also across the turn of the year', () => {
     // 2026-12-28 (Monday) to 2027-01-03 (Sunday) is one week.
     const week = ['2026-12-28', '2026-12-31', '2027-01-01', '2027-01-03'].map((date) => ({
       ...backup(0),
@@ -96,7 +96,7 @@ describe('retention', () => {
     expect(kept(planRetention([...regular, ...safety], policy(), at(8)))).toHaveLength(17);
   });
 
-  test('does not let backups of one store, or of another target, take the place of full ones', () => {
+  test('does not let partial backups, or those of another target, displace full ones', () => {
     const full = days(7);
     const partial = Array.from({ length: 20 }, (_, i) => backup(7 + i, { stores: ['kv'] }));
     const other = Array.from({ length: 20 }, (_, i) => backup(30 + i, { target: 'other' }));
@@ -105,7 +105,7 @@ describe('retention', () => {
     expect(left).toHaveLength(21);
   });
 
-  test('counts each part apart, in whatever order it is named', () => {
+  test('counts each subset separately, regardless of the order of its names', () => {
     const whole = days(7);
     const part = (day: number, namespaces: string[]) => backup(day, { only: { namespaces } });
     const parts = Array.from({ length: 20 }, (_, i) => part(7 + i, i % 2 ? ['a', 'b'] : ['b', 'a']));
@@ -114,19 +114,19 @@ describe('retention', () => {
     expect(left).toHaveLength(7 + 7 + 1);
   });
 
-  test('never drops the newest good backup, even one whose own retention has ended', () => {
+  test('never deletes the newest good backup, even if its own retention has ended', () => {
     const expired = days(3, { retention: '1d' });
     expect(kept(planRetention(expired, policy({ keep_last: 0 }), at(400)))).toEqual([expired[2]?.backup_id]);
   });
 
-  test('neither counts nor drops damaged backups', () => {
+  test('neither counts nor deletes damaged backups', () => {
     const good = days(3);
     const damaged = Array.from({ length: 10 }, (_, i) => backup(3 + i, { verified: false }));
     const left = kept(planRetention([...good, ...damaged], policy({ keep_last: 3 }), at(20)));
     expect(left).toHaveLength(13);
   });
 
-  test('a run of bad backups pushes no good one out, and does not pile up either', () => {
+  test('a series of bad backups displaces no good one, and does not accumulate either', () => {
     const good = days(7);
     const bad = Array.from({ length: 40 }, (_, i) => backup(7 + i, { good: false }));
     const decisions = planRetention([...good, ...bad], policy({ keep_last: 7 }), at(60));
@@ -136,12 +136,12 @@ describe('retention', () => {
     expect(decisions[0]?.reasons).toEqual(['number 1 of the last 7, of those with no or far fewer records']);
   });
 
-  test('where none is good, the newest verified one stays', () => {
+  test('without a good backup, the newest verified one is kept', () => {
     const bad = days(3, { good: false, retention: '1d' });
     expect(kept(planRetention(bad, policy({ keep_last: 0 }), at(400)))).toEqual([bad[2]?.backup_id]);
   });
 
-  test('says why, for every backup', () => {
+  test('states the reason for each backup', () => {
     const decisions = planRetention(
       [...days(3), backup(3, { retention: 'permanent' })],
       policy({ keep_last: 2 }),
@@ -161,7 +161,7 @@ describe('retention', () => {
   });
 });
 
-describe('retention, over any year', () => {
+describe('retention over any year', () => {
   const anyPolicy = fc.record({
     keep_last: fc.nat(10),
     keep_daily: fc.nat(10),
@@ -186,7 +186,7 @@ describe('retention, over any year', () => {
     );
   const groupOf = ({ target, stores }: RetainedBackup) => `${target} ${stores.join()}`;
 
-  test('the same run twice does nothing more, and the order of the list does not matter', () => {
+  test('a second run deletes nothing more, and the order of the list does not matter', () => {
     fc.assert(
       fc.property(anyYear, anyPolicy, fc.nat(800), (year, wanted, day) => {
         const left = new Set(kept(planRetention(year, wanted, at(day))));
@@ -202,7 +202,7 @@ describe('retention, over any year', () => {
     );
   });
 
-  test('the newest good, the permanent, the protected and the unexpired are always there', () => {
+  test('the newest good, permanent, protected and unexpired backups are always kept', () => {
     fc.assert(
       fc.property(anyYear, anyPolicy, fc.nat(800), fc.nat(59), (year, wanted, day, pick) => {
         const protectedOne = year[pick % Math.max(1, year.length)];
@@ -229,7 +229,7 @@ describe('retention, over any year', () => {
     );
   });
 
-  test('bad backups, wherever they are in the year, change nothing of which good ones stay', () => {
+  test('bad backups at any point of the year do not change which good ones are kept', () => {
     fc.assert(
       fc.property(anyYear, anyPolicy, (year, wanted) => {
         // Retention runs after every backup: once with the bad ones, once without them.
@@ -251,7 +251,7 @@ describe('retention, over any year', () => {
     );
   });
 
-  test('a daily run through a whole year keeps what one run at its end would keep of the last days', () => {
+  test('daily runs through a whole year keep what a single run at its end would keep of the last days', () => {
     const wanted = policy({ keep_last: 3, keep_daily: 7, keep_weekly: 4, keep_monthly: 12 });
     let store: RetainedBackup[] = [];
     for (let day = 0; day < 365; day++) {

@@ -74,7 +74,7 @@ const rest = ({ from }: { from: number }, response: ServerResponse) => {
   response.end(BYTES.subarray(from));
 };
 
-test('CRC-32 is that of zlib, however the bytes are cut', () => {
+test('CRC-32 equals that of zlib, regardless of how the bytes are split', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 500 }), fc.nat(500), (bytes, cut) => {
       const crc = new Crc32();
@@ -92,7 +92,7 @@ test('an archive is fetched, checked, and its progress reported to the last byte
   expect([seen[0], seen.at(-1)]).toEqual([0, BYTES.length]);
 });
 
-test('a connection that breaks is continued after the last byte', async () => {
+test('a broken connection is resumed after the last byte', async () => {
   const ranges: (string | undefined)[] = [];
   const { result, bytes, calls } = await download((range, response, call) => {
     ranges.push(range.ranges);
@@ -107,7 +107,7 @@ test('a connection that breaks is continued after the last byte', async () => {
   expect(ranges[2]).toMatch(/^bytes=[1-9]\d*-$/);
 });
 
-test('a link that has ended is replaced by a new one', async () => {
+test('an expired link is replaced by a new one', async () => {
   const { result, links } = await download((range, response, call) => {
     if (call === 1) response.writeHead(403).end();
     else rest(range, response);
@@ -116,12 +116,12 @@ test('a link that has ended is replaced by a new one', async () => {
   expect(links()).toBe(2);
 });
 
-test('other bytes than those of the archive are refused', async () => {
+test('bytes other than those of the archive are refused', async () => {
   const { result } = await download(rest, 'AAAAAA==');
   await expect(result).rejects.toMatchObject({ title: 'Damaged data', status: 422 });
 });
 
-test('a server that never sends the rest is given up, with the reason', async () => {
+test('a server that never sends the rest is given up on, with the reason', async () => {
   const { result, calls } = await download((_, response) => response.writeHead(500).end());
   await expect(result).rejects.toMatchObject({ message: 'S3 answered 500.' });
   expect(calls()).toBe(8);

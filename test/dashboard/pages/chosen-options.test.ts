@@ -10,14 +10,14 @@ import {
 } from '../../../dashboard/pages/restore/chosen-options.ts';
 import { RestoreOptions } from '../../../shared/workflows/restore/request.ts';
 
-test('lines of names become an object and come back; an incomplete line is reported', () => {
+test('lines of names become an object, and are restored from it; an incomplete line is reported', () => {
   expect(pairs('a = b\n\n c=d = e ')).toEqual({ a: 'b', c: 'd = e' });
   expect(linesOf(pairs('a=b\nc=d'))).toBe('a = b\nc = d');
   expect([pairs('a'), pairs('= b'), pairs('a =')]).toEqual([undefined, undefined, undefined]);
   expect(pairs('')).toEqual({});
 });
 
-test('what is left empty is not sent, since the API refuses empty parts', () => {
+test('empty fields are not sent, since the API refuses empty values', () => {
   const only = withoutEmpty({
     label: '',
     collections: [],
@@ -39,7 +39,7 @@ test.each([
   },
   { rename: { label: 'Copy', collections: { a: 'b' } }, dangling: 'defer', label_origin: true },
   { cypher_script: true, default_expiries: 'from-backup', dry_run: true },
-])('a form that nobody has touched asks for the options that the restore has: %j', (given) => {
+])('an unchanged form requests the current options of the restore: %j', (given) => {
   const options = RestoreOptions.parse(given);
   const { dry_run: _, ...same } = options;
   const chosen = chosenOptions(draftOf(options), options);
@@ -50,7 +50,7 @@ test.each([
   expect(isChanged(chosen, { ...options, ...(chosen.stores ? { stores: chosen.stores } : {}) })).toBe(false);
 });
 
-test('a changed form asks for what was changed, and for the rest as it was', () => {
+test('a changed form requests the changed options, and leaves the others as they were', () => {
   const options = RestoreOptions.parse({ only: { label: 'Kept' }, default_expiries: 'from-restore' });
   const chosen = chosenOptions({ ...draftOf(options), mode: 'merge', toCollections: 'a = b' }, options);
   expect(isChanged(chosen, options)).toBe(true);

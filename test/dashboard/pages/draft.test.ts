@@ -10,7 +10,7 @@ import {
 import type { BackupSummary } from '../../../shared/catalog/summaries.ts';
 import { StartBackupInput } from '../../../shared/operations/start-backup.ts';
 
-test('every draft becomes a request that the API takes, and is read back as the same draft', () => {
+test('every draft becomes a request that the API accepts, and is read back as the same draft', () => {
   const drafts = [
     { ...EMPTY_DRAFT, target: 'prod' },
     { ...EMPTY_DRAFT, target: 'prod', stores: ['graph', 'kv'] as const, tags: 'a, b', note: 'why' },
@@ -43,7 +43,7 @@ test('what the API would reject is reported by field', () => {
   });
 });
 
-test('the estimate is taken from the last backup of the same scope, whether or not it has the configuration', () => {
+test('the estimate comes from the last backup of the same scope, with or without the configuration', () => {
   const of = (backup_id: string, target: string, stores: string[], only?: object) =>
     ({ backup_id, target, stores, ...(only ? { only } : {}) }) as BackupSummary;
   const backups = [

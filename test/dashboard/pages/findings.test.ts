@@ -38,7 +38,7 @@ const now = Date.parse('2026-01-03T00:00:00Z');
 const texts = (of: Inspection, chosen: Parameters<typeof findings>[1] = options) =>
   findings(of, chosen, now).map(({ severity, text }) => `${severity} ${text}`);
 
-test('what is lost comes first, the largest share before the smaller, then warnings, then what is good to know', () => {
+test('losses come first, the largest share before smaller ones, then warnings, then information', () => {
   expect(texts(inspection)).toEqual([
     'warning graph relationships: all 30 are deleted; the archive has none.',
     'warning graph nodes: 100 now, 90 afterwards: 10 fewer.',
@@ -48,7 +48,7 @@ test('what is lost comes first, the largest share before the smaller, then warni
   ]);
 });
 
-test('what makes a restore impossible is above everything, and told once', () => {
+test('what makes a restore impossible is listed first, and only once', () => {
   const [store] = inspection.stores;
   const refused = {
     ...inspection,

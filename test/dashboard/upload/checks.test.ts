@@ -6,7 +6,7 @@ import { explainAnswer } from '../../../dashboard/upload/send-part.ts';
 import { Speed } from '../../../dashboard/upload/speed.ts';
 import { fc } from '../../fast-check.ts';
 
-test('a file with another ending, an empty one, one cut off and one too large are refused before anything is read', () => {
+test('a file with another extension, an empty, a truncated and an oversized one are refused before anything is read', () => {
   expect(checkNameAndSize({ name: 'Backup.NGBAK', size: 5000 })).toBeUndefined();
   expect(checkNameAndSize({ name: 'backup.zip', size: 5000 })?.problem).toContain('does not end in .ngbak');
   expect(checkNameAndSize({ name: 'a.ngbak', size: 0 })?.problem).toContain('is empty');
@@ -16,7 +16,7 @@ test('a file with another ending, an empty one, one cut off and one too large ar
   );
 });
 
-test('a renamed file is refused by its first bytes, with what it is', async () => {
+test('a renamed file is refused by its first bytes, and its real type is named', async () => {
   const named = (data: Uint8Array) => new File([Uint8Array.from(data)], 'a.ngbak');
   expect(await checkContent(named(gzipSync('x')))).toBeUndefined();
   expect(await checkContent(named(Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0)))).toBeUndefined();
@@ -26,7 +26,7 @@ test('a renamed file is refused by its first bytes, with what it is', async () =
   );
 });
 
-test('parts cover the file without gap or overlap, all but the last of one size', () => {
+test('parts cover the file without gap or overlap, and all but the last have the same size', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 100_000 }),
@@ -46,7 +46,7 @@ test('parts cover the file without gap or overlap, all but the last of one size'
   );
 });
 
-test('the rate is that of the last seconds; a pause or a part sent again does not spoil it', () => {
+test('the rate is that of the last seconds, and is not distorted by a pause or a part sent again', () => {
   const speed = new Speed();
   expect(speed.bytesPerSecond()).toBeUndefined();
   for (let second = 0; second <= 60; second++) speed.sample(second * 100, second * 1000);
@@ -65,6 +65,6 @@ test.each([
   [500, '', 'retry'],
   [400, '<Error><Code>RequestTimeout</Code></Error>', 'retry'],
   [400, '<Error><Code>EntityTooLarge</Code></Error>', 'refused'],
-])('an answer of S3 is understood: %s %s is %s', (status, text, failure) => {
+])('a response of S3 is interpreted: %s %s is %s', (status, text, failure) => {
   expect(explainAnswer(status, text)).toMatchObject({ failure });
 });

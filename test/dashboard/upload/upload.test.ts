@@ -77,7 +77,7 @@ function begin(bucket: FakeBucket, of: Blob = file) {
 }
 
 describe('an upload', () => {
-  test('brings every byte in its place, with its SHA-256, four parts at once, and completes once', async () => {
+  test('sends every byte to its place, with its SHA-256, four parts at once, and completes once', async () => {
     const bucket = new FakeBucket();
     const { upload, states } = begin(bucket);
     await upload.resume();
@@ -92,7 +92,7 @@ describe('an upload', () => {
     ]);
   });
 
-  test('tries a part again after errors of the network and expired addresses, and tells when it waits', async () => {
+  test('retries a part after network errors and expired addresses, and reports when it waits', async () => {
     const bucket = new FakeBucket();
     const failures = [new UploadError('retry', 'broke'), new UploadError('address', 'expired')];
     bucket.before = () => {
@@ -155,7 +155,7 @@ describe('an upload', () => {
     expect(bucket.content().equals(bytes)).toBe(true);
   });
 
-  test('cancelled, throws away what is there and can’t be resumed', async () => {
+  test('that is cancelled deletes its parts and cannot be resumed', async () => {
     const bucket = new FakeBucket();
     const { upload } = begin(bucket);
     let cancelled: Promise<void> | undefined;
@@ -174,7 +174,7 @@ describe('an upload', () => {
     expect(bucket.completed).toBe(0);
   });
 
-  test('begun again after a reload, sends only what S3 lacks or has in another size', async () => {
+  test('that is restarted after a reload sends only what S3 lacks or has in another size', async () => {
     const bucket = new FakeBucket();
     await begin(bucket).upload.resume();
     bucket.stored.delete(3);
@@ -185,7 +185,7 @@ describe('an upload', () => {
     expect(bucket.content().equals(bytes)).toBe(true);
   });
 
-  test('begun again with another file of the same size, refuses it and leaves what is there', async () => {
+  test('that is restarted with another file of the same size refuses it and leaves the uploaded parts', async () => {
     const bucket = new FakeBucket();
     await begin(bucket).upload.resume();
     bucket.stored.delete(3);

@@ -73,7 +73,7 @@ describe("LightRAG's own storage classes", () => {
   }
 
   test.each(['alpha', 'alpha_beta', ''])(
-    'read from Redis after a restore what they wrote before it; workspace "%s", the others untouched',
+    'read the same from Redis after a restore; workspace "%s", the others untouched',
     async (workspace) => {
       for (const name of ['alpha', 'alpha_beta', '']) await lightrag('write', 'redis', name);
       const before = await lightrag('read', 'redis', workspace);
@@ -102,7 +102,7 @@ describe("LightRAG's own storage classes", () => {
     },
   );
 
-  test('read from files after a restore what they wrote before it: keys, statuses, vectors, graph', async () => {
+  test('read the same from files after a restore: keys, statuses, vectors, graph', async () => {
     await lightrag('write', 'files', 'alpha');
     const before = await lightrag('read', 'files', 'alpha');
     expect(JSON.parse(before).nodes).toHaveLength(20);
@@ -120,7 +120,7 @@ describe("LightRAG's own storage classes", () => {
     expect(await readFile(join(folder, 'other', 'kv_store_full_docs.json'))).toEqual(other);
   });
 
-  test('read from Neo4j and Qdrant after a restore what they wrote before it; the other workspace untouched', async () => {
+  test('read the same from Neo4j and Qdrant after a restore; the other workspace is untouched', async () => {
     const [own, other] = ['ngbak_alpha', 'ngbak_alpha_beta'];
     const { qdrant } = servers;
     const settings = { workspace: own, model_suffix: 'stub_8d' };

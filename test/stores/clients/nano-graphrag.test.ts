@@ -43,7 +43,7 @@ describe("nano-graphrag's own storage classes", () => {
     );
   }
 
-  test('read from files after a restore what they wrote before it: keys, both kinds of vectors, the graph', async () => {
+  test('read the same from files after a restore: keys, both kinds of vectors, the graph', async () => {
     await client(['write', 'files', folder]);
     const before = await client(['read', 'files', folder]);
     const read = JSON.parse(before);
@@ -76,7 +76,7 @@ describe("nano-graphrag's own storage classes", () => {
     expect(await client(['read', 'files', folder])).toBe(before);
   });
 
-  test('read from Neo4j after a restore the graph that they wrote before it; another working directory stays untouched', async () => {
+  test('read the same graph from Neo4j after a restore; another working directory is untouched', async () => {
     const { uri, username, password } = servers.neo4j;
     const neo4j = { NEO4J_URI: uri, NEO4J_USERNAME: username, NEO4J_PASSWORD: password };
     const [own, other] = [join(folder, 'own.kb'), join(folder, 'other-kb')];

@@ -39,7 +39,7 @@ describe('the saved configuration', () => {
     });
   });
 
-  test('holds no secret, wherever it stands', async () => {
+  test('holds no secret, wherever it occurs', async () => {
     const secrets = ['hunter2hunter2', OPENAI_KEY, AWS_KEY, JWT, 'p4ss', 'x9-signature'];
     const text = await exported({
       OPENAI_API_KEY: OPENAI_KEY,
@@ -83,7 +83,7 @@ describe('names of secrets', () => {
     'private_key',
     'credentials',
     'slack_webhook_url',
-  ])('%s is one', (name) => expect(isSecretName(name)).toBe(true));
+  ])('%s is recognized', (name) => expect(isSecretName(name)).toBe(true));
   test.each([
     'max_tokens',
     'MAX_TOKENS',
@@ -97,15 +97,15 @@ describe('names of secrets', () => {
     'passage_limit',
     'key_property',
     'llm_max_output_tokens',
-  ])('%s is none', (name) => expect(isSecretName(name)).toBe(false));
+  ])('%s is not recognized', (name) => expect(isSecretName(name)).toBe(false));
 
-  test('that nothing is set stays visible, and the argument stays as it was', () => {
+  test('with a missing value stay visible, and the argument is not modified', () => {
     const value = { password: null, api_key: '', token: 'abc', secrets: { a: 'b' } };
     expect(maskSecrets(value)).toEqual({ password: null, api_key: '', token: MASK, secrets: { a: MASK } });
     expect(value.token).toBe('abc');
   });
 
-  test('texts lose logins in addresses, and only these', () => {
+  test('logins in addresses are removed from texts, and nothing else', () => {
     expect(maskText('redis://user:pw@host:6379/0 and https://host/path')).toBe(
       'redis://***@host:6379/0 and https://host/path',
     );

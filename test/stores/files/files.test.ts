@@ -144,7 +144,7 @@ describe.each(places)('files in %s', (_, create) => {
     await place.destroy();
   });
 
-  test('come back to the byte, whatever is in them', async () => {
+  test('are restored to the byte, regardless of their contents', async () => {
     const probe = await open().probe(legContext());
     const { archive, tallies } = await exportAll(() => open());
     expect(probe.counts).toEqual({ files: 10 });
@@ -176,7 +176,7 @@ describe.each(places)('files in %s', (_, create) => {
     expect(await place.read()).toEqual(FILES);
   });
 
-  test('a difference is found: other content, a missing file, one too many', async () => {
+  test('differences are found: other content, a missing file, an additional file', async () => {
     const { archive } = await exportAll(() => open());
     await place.put('a.json', Buffer.from('smalL'));
     await place.remove('A.json');
@@ -190,7 +190,7 @@ describe.each(places)('files in %s', (_, create) => {
     ]);
   });
 
-  test('merging keeps, overwrites or refuses files that are there with different content', async () => {
+  test('merging keeps, overwrites or refuses existing files with different content', async () => {
     const { archive } = await exportAll(() => open());
     await place.put('a.json', Buffer.from('other'));
     await place.remove('A.json');
@@ -217,7 +217,7 @@ describe.each(places)('files in %s', (_, create) => {
     expect(await place.read()).toEqual(FILES);
   });
 
-  test('where the files come from is written beside them, and is never one of them', async () => {
+  test('the origin of the files is written next to them, and never counts as one of them', async () => {
     const { archive } = await exportAll(() => open());
     const labels = { restored_from_backup: 'snapshot_1' };
     const route = { scope: {}, names: {}, origin: labels, changes: [] };
@@ -256,7 +256,7 @@ describe.each(places)('files in %s', (_, create) => {
     ).toEqual([expect.stringContaining('not part of the target')]);
   });
 
-  test('an entry cut off in the archive leaves the old file as it was', async () => {
+  test('an entry that is truncated in the archive leaves the old file unchanged', async () => {
     const { archive } = await exportAll(() => open());
     const broken = new (class extends MemoryArchive {
       override async *open(entry: Parameters<MemoryArchive['open']>[0]): AsyncGenerator<Uint8Array> {
@@ -274,7 +274,7 @@ describe.each(places)('files in %s', (_, create) => {
   });
 });
 
-describe('uploads of a restore into S3 that was killed', () => {
+describe('S3 uploads of a restore that was killed', () => {
   /** Uploads of a user under the key of the file that is restored, and under one that begins with it. */
   async function withUploads(
     work: (found: {
@@ -421,7 +421,7 @@ describe('a mounted folder', () => {
   const open = () =>
     filesAdapter.create({ location: place.location }, filesAdapter.Scope.parse({}), { target: 'test' });
 
-  test('files of many pieces come back, and their digests do not depend on legs', async () => {
+  test('files of many pieces are restored, and their digests do not depend on legs', async () => {
     const path = join(place.location, 'vdb_chunks.json');
     await writeFile(path, 'x');
     await truncate(path, 66 * 1024 ** 2);
@@ -434,7 +434,7 @@ describe('a mounted folder', () => {
     expect(verified.differences).toBe(0);
   });
 
-  test('a file that is being written is waited for, and saved as it is afterwards', async () => {
+  test('a file that is being written is waited for, and then saved', async () => {
     const path = join(place.location, 'kv_store_full_docs.json');
     await writeFile(path, '{"doc-1": ');
     const finish = setTimeout(() => {
@@ -492,7 +492,7 @@ describe('a mounted folder', () => {
     expect((await restoreAll(open(), archive)).verified).toMatchObject({ differences: 0, tallies });
   });
 
-  test('a large file that was replaced since it was listed is saved as it is when its turn comes', async () => {
+  test('a large file that was replaced after it was listed is saved in its current version', async () => {
     const path = join(place.location, 'vdb_chunks.json');
     await writeFile(join(place.location, 'a.json'), '{}');
     await utimes(join(place.location, 'a.json'), OLD, OLD);
@@ -520,7 +520,7 @@ describe('a mounted folder', () => {
     ]);
   });
 
-  test('a folder that is not there is named, with what to do', async () => {
+  test('a missing folder is named, with what to do', async () => {
     const store = filesAdapter.create({ location: '/not/there' }, filesAdapter.Scope.parse({}), {
       target: 'test',
     });
@@ -564,7 +564,7 @@ describe('names', () => {
     'kv/other',
     'kv/files/%C3',
     `kv/files/${'x'.repeat(256)}`,
-  ])('%s is refused: it leads elsewhere, or is not a name', (entry) =>
+  ])('%s is refused: it points elsewhere, or is not a name', (entry) =>
     expect(fileNameOf(entry)).toBeUndefined(),
   );
 
@@ -576,7 +576,7 @@ describe('names', () => {
   );
 });
 
-describe('room on the disk', () => {
+describe('free disk space', () => {
   const file = (name: string, size: number) => ({ name, size, version: '1', changedAt: 0 });
   async function* archived(sizes: Record<string, number>) {
     for (const [name, size] of Object.entries(sizes)) {
@@ -584,12 +584,12 @@ describe('room on the disk', () => {
     }
   }
   test.each([
-    ['an empty folder needs all of it', { a: 3, b: 4 }, [], 'replace', 7],
-    ['a file is written beside the one that it replaces', { a: 5 }, [file('a', 5)], 'replace', 5],
-    ['what was replaced makes room', { a: 1, b: 5 }, [file('a', 5)], 'replace', 1],
-    ['what is deleted first makes room', { a: 5 }, [file('b', 4)], 'replace', 1],
+    ['an empty folder needs space for all files', { a: 3, b: 4 }, [], 'replace', 7],
+    ['a file is written next to the one that it replaces', { a: 5 }, [file('a', 5)], 'replace', 5],
+    ['replaced files free space', { a: 1, b: 5 }, [file('a', 5)], 'replace', 1],
+    ['files that are deleted first free space', { a: 5 }, [file('b', 4)], 'replace', 1],
     ['a merge deletes nothing', { a: 5 }, [file('b', 4)], 'merge', 5],
-    ['what a merge keeps needs nothing', { a: 5 }, [file('a', 4)], 'merge', 0],
+    ['files that a merge keeps need no space', { a: 5 }, [file('a', 4)], 'merge', 0],
   ] as const)('%s', async (_, sizes, present, mode, needed) => {
     expect(await neededBytes(archived(sizes), present, { mode, onConflict: 'keep' })).toBe(needed);
   });

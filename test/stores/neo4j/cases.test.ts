@@ -57,7 +57,7 @@ function linesOf(archive: MemoryArchive, prefix: string): Record<string, unknown
 }
 
 describe('a graph archive', () => {
-  test('holds every type of value that Cypher can store, and brings each back', async () => {
+  test('holds every type of value that Cypher can store, and restores each', async () => {
     await run(driver, `CREATE (:V {${EVERY_VALUE}}), (:V {id: 'bytes', bytes: $bytes, integers: [1, -1]})`, {
       bytes: new Int8Array([1, -1, 127, -128]),
     });
@@ -103,7 +103,7 @@ describe('a graph archive', () => {
     );
   });
 
-  test('is cut into entries of bounded size, and resumes at each of them', async () => {
+  test('is split into entries of bounded size, and resumes at each of them', async () => {
     await run(
       driver,
       `UNWIND range(1, 60) AS i CREATE (n:Big {id: i, text: reduce(t = '', j IN range(1, 4000) | t + 'a text of about 90 characters, so that a node of this graph has some hundred kilobytes ' + i)})
@@ -120,7 +120,7 @@ describe('a graph archive', () => {
     expect(stopped.legs).toBe(names.length);
   });
 
-  test('says which nodes have a key that moved to another one while it was made, and when a constraint forbids that', async () => {
+  test('names nodes whose key moved to another node during the export, and refuses them if a constraint forbids that', async () => {
     const checkOf = async (archive: MemoryArchive, tallies: Tallies) => {
       const scope = { label: 'Twice', key_property: 'id' };
       const sealed = { store: 'graph', kind: 'neo4j', version: '5.26.30', edition: 'community' } as const;
@@ -173,7 +173,7 @@ describe('a graph archive', () => {
     expect([restored.samples, restored.readBack]).toEqual([[], free.tallies]);
   });
 
-  test('has the same tallies where the server sorts instead of seeking', async () => {
+  test('has the same tallies if the server sorts instead of seeking', async () => {
     await run(driver, 'UNWIND range(1, 300) AS i CREATE (n:Sort {id: i})-[:NEXT {i: i}]->(:Sort {id: -i})');
     const { tallies } = await exportAll(keyed('Sort'));
     const sorted = await exportAll(() => {
@@ -185,7 +185,7 @@ describe('a graph archive', () => {
     expect(sorted.tallies).toEqual(tallies);
   });
 
-  test('has the same tallies whatever internal ids the records have, with and without keys', async () => {
+  test('has the same tallies regardless of the internal ids of the records, with and without keys', async () => {
     const twice = async (open: () => Store, create: string) => {
       await run(driver, create);
       const first = (await exportAll(open)).tallies;
@@ -204,7 +204,7 @@ describe('a graph archive', () => {
     expect(fourth).toEqual(third);
   });
 
-  test('reads a large property of a node once or twice, however many relationships the node has', async () => {
+  test('reads a large property of a node once or twice, regardless of the number of its relationships', async () => {
     const text = 'x'.repeat(3_000_000);
     await run(driver, "CREATE (:Hub {n: 1, text: $text, list: ['a', 'b']})", { text });
     await run(
@@ -238,7 +238,7 @@ describe('a graph archive', () => {
     }
   });
 
-  test('has another tally where a relationship has other ends, with and without keys', async () => {
+  test('has another tally if a relationship has other ends, with and without keys', async () => {
     const relationships = async (open: () => Store, create: string) => {
       await run(driver, create);
       const { tallies } = await exportAll(open);
@@ -252,7 +252,7 @@ describe('a graph archive', () => {
     }
   });
 
-  test('keeps every record that stays, once, while others are added and deleted', async () => {
+  test('contains every unchanged record once, while others are added and deleted', async () => {
     await run(driver, 'UNWIND range(1, 20000) AS i CREATE (:Churn {id: i, stays: i % 2 = 0})');
     await run(
       driver,
@@ -291,7 +291,7 @@ describe('a graph archive', () => {
     expect(await graphLeftovers(driver)).toEqual([]);
   });
 
-  test('attaches no relationship to a node that took over the id of the saved one', async () => {
+  test('attaches no relationship to a node that reuses the id of the saved one', async () => {
     await run(driver, "CREATE (:Id {id: 'a'})-[:R]->(:Id {id: 'b'})");
     const { archive } = await exportAll(keyed('Id'));
     const [name = ''] = archive.names().filter((entry) => entry.startsWith('graph/relationships-'));
@@ -321,7 +321,7 @@ describe('one label among several', () => {
     await run(driver, 'CREATE FULLTEXT INDEX both FOR (n:Mine|Other) ON EACH [n.id]');
   });
 
-  test('is saved with the relationships among its nodes, and those that lead out apart', async () => {
+  test('is saved with the relationships among its nodes, and separately those to other nodes', async () => {
     const { archive, tallies } = await exportAll(keyed('Mine'));
     expect([
       tallies.nodes?.count,
@@ -339,7 +339,7 @@ describe('one label among several', () => {
     expect(counts).toEqual({ nodes: 2, relationships: 1, dangling: 2, schema: 2 });
   });
 
-  test('comes back without touching the others; what led out is counted as left out', async () => {
+  test('is restored without touching the others; relationships to other nodes are counted as left out', async () => {
     const others = await graphContent(driver, 'Other');
     const mine = await graphContent(driver, 'Mine');
     const { archive } = await exportAll(keyed('Mine'));
@@ -354,7 +354,7 @@ describe('one label among several', () => {
 });
 
 describe('clearing', () => {
-  test('empties a scope in bounded transactions, whatever the degree of its nodes', async () => {
+  test('empties a scope in bounded transactions, regardless of the degree of its nodes', async () => {
     await run(driver, "CREATE (:Hub {id: 'hub'}), (:Stays {id: 's'})");
     await run(driver, "MATCH (h:Hub {id: 'hub'}) UNWIND range(1, 45000) AS i CREATE (h)-[:R]->(h)");
     await run(driver, 'MATCH (h:Hub), (s:Stays) CREATE (s)-[:R]->(h)');
@@ -374,7 +374,7 @@ describe('clearing', () => {
     expect(await run(driver, 'MATCH (n) RETURN labels(n) AS labels')).toEqual([{ labels: ['Stays'] }]);
   });
 
-  test('leaves everything where it is before a merge', async () => {
+  test('leaves everything unchanged before a merge', async () => {
     await run(driver, 'CREATE (:M {id: 1})');
     await withStore(keyed('M'), (store) =>
       store.clear({
@@ -397,7 +397,7 @@ describe('a restore', () => {
     expect([restored.samples, restored.loaded, restored.readBack]).toEqual([[], tallies, tallies]);
   });
 
-  test('takes over what a restore of another job left in the middle', async () => {
+  test('takes over what a restore of another job left unfinished', async () => {
     await run(driver, 'UNWIND range(1, 3000) AS i CREATE (n:Again {id: i})-[:R]->(n)');
     const before = await graphContent(driver, 'Again');
     const { archive } = await exportAll(keyed('Again'));
@@ -444,7 +444,7 @@ describe('a merge', () => {
     await run(driver, target);
   });
 
-  test('with "overwrite" makes what the archive has as it has it, and leaves the rest', async () => {
+  test('with "overwrite" gives existing records the state of the archive, and leaves the others', async () => {
     const options = { mode: 'merge', onConflict: 'overwrite' } as const;
     for (let time = 0; time < 2; time++) {
       const restored = await restoreAll(keyed('M'), archive, {
@@ -464,7 +464,7 @@ describe('a merge', () => {
     }
   });
 
-  test('with "keep" adds what is missing, and leaves what is there', async () => {
+  test('with "keep" adds what is missing, and leaves existing records', async () => {
     const options = { mode: 'merge', onConflict: 'keep' } as const;
     for (let time = 0; time < 2; time++) {
       const restored = await restoreAll(keyed('M'), archive, {
@@ -484,7 +484,7 @@ describe('a merge', () => {
     }
   });
 
-  test('with "fail" says what is different before it writes anything', async () => {
+  test('with "fail" reports the differences before it writes anything', async () => {
     const before = await graphContent(driver, 'M');
     const options = { mode: 'merge', onConflict: 'fail' } as const;
     await expect(restoreAll(keyed('M'), archive, { options })).rejects.toThrow(/a different node .*"a"/);
@@ -492,7 +492,7 @@ describe('a merge', () => {
     expect(await graphContent(driver, 'M')).toBe(before);
   });
 
-  test('with "fail" goes through where both have the same', async () => {
+  test('with "fail" succeeds if both sides are the same', async () => {
     await run(driver, 'MATCH (n) DETACH DELETE n');
     await run(driver, saved);
     const before = await graphContent(driver, 'M');
@@ -517,14 +517,14 @@ describe('a merge', () => {
     expect(await run(driver, 'MATCH (n) RETURN count(n) AS count')).toEqual([{ count: 2n }]);
   });
 
-  test('is refused where nobody said by what nodes are the same', async () => {
+  test('is refused if no key is configured to identify nodes', async () => {
     const problems = await withStore(openGraph(server, { label: 'M' }), (store) =>
       store.admits({ archive, options: { mode: 'merge', onConflict: 'keep' }, context: legContext() }),
     );
     expect(problems).toEqual([expect.stringContaining('key_property')]);
   });
 
-  test('is refused where a node has no key, or two have the same', async () => {
+  test('is refused if a node has no key, or two have the same', async () => {
     const options = { mode: 'merge', onConflict: 'overwrite' } as const;
     const [name = ''] = archive.names();
     const text = archive.text(name) ?? '';
@@ -548,7 +548,7 @@ describe('the schema', () => {
       ...change,
     });
 
-  test('is refused before the restore where Community Edition can not hold it', async () => {
+  test('is refused before the restore if Community Edition does not support it', async () => {
     const archive = new MemoryArchive();
     const kinds = [
       {},
@@ -563,7 +563,7 @@ describe('the schema', () => {
     for (const problem of problems) expect(problem).toContain('Enterprise');
   });
 
-  test('is refused before the restore where another thing of the target has its name', async () => {
+  test('is refused before the restore if another object of the target has its name', async () => {
     await run(driver, 'CREATE INDEX k FOR (n:Foreign) ON (n.id)');
     const archive = new MemoryArchive();
     archive.set('graph/schema.jsonl', `${lineOf({ kind: 'UNIQUENESS' })}\n`);
@@ -573,7 +573,7 @@ describe('the schema', () => {
     expect(await withStore(openGraph(server), admits)).toEqual([]);
   });
 
-  test('of another scope that is the same already is left as it is', async () => {
+  test('of another scope that is the same already is not changed', async () => {
     await run(driver, 'CREATE INDEX k FOR (n:K) ON (n.id)');
     const { archive } = await exportAll(keyed('K'));
     const restored = await restoreAll(keyed('K'), archive, {
@@ -586,7 +586,7 @@ describe('the schema', () => {
   });
 });
 
-describe('an archive that is not sound', () => {
+describe('an invalid archive', () => {
   test.each([
     ['graph/nodes-00001.jsonl', '{"type":"node","id":"1","labels":["H"],"properties":{"__ngbak_id":"2"}}\n'],
     ['graph/nodes-00001.jsonl', '{"type":"node","id":"1","labels":["H"],"properties":{"a":{}}}\n'],
@@ -605,7 +605,7 @@ describe('an archive that is not sound', () => {
 });
 
 describe('a broken connection', () => {
-  test('is opened again in the middle of an export, which loses nothing and doubles nothing', async () => {
+  test('is reconnected in the middle of an export, which neither loses nor duplicates a record', async () => {
     await run(
       driver,
       "UNWIND range(1, 30000) AS i CREATE (:Cut {id: i, text: 'some text that fills the line of this node up to a fair size ' + i})",
@@ -630,7 +630,7 @@ describe('a broken connection', () => {
     }
   });
 
-  test('during a load leaves whole batches, and the repeated leg neither loses nor doubles one', async () => {
+  test('during a load leaves complete batches, and the repeated leg neither loses nor duplicates one', async () => {
     await run(driver, 'UNWIND range(1, 5000) AS i CREATE (n:Cut {id: i})-[:R {i: i}]->(n)');
     const { archive, tallies } = await exportAll(keyed('Cut'));
     await run(driver, 'MATCH (n:Cut) DETACH DELETE n');

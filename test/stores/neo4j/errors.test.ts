@@ -17,7 +17,7 @@ test.each([
   ],
   ['N/A', 'Cannot commit this transaction, because it has been rolled back either because of an error'],
   ['N/A', 'Connection acquisition timed out in 30000 ms.'],
-])('a connection that is lost is tried again: %s, %s', (code, message) => {
+])('a lost connection is retried: %s, %s', (code, message) => {
   const error = ofDriver(code, message);
   expect(error).toBeInstanceOf(UnavailableError);
   expect((error as Error).message).toBe(
@@ -25,13 +25,13 @@ test.each([
   );
 });
 
-test('what driver and server do not understand of each other is not tried again', () => {
+test('a protocol error between driver and server is not retried', () => {
   const error = ofDriver(neo4j.error.PROTOCOL_ERROR, 'Wrong struct size for Point2D, expected 3 but was 2');
   expect(error).toBeInstanceOf(NgbakError);
   expect(error).not.toBeInstanceOf(UnavailableError);
 });
 
-test('a query over a whole scope that exceeds db.transaction.timeout is not repeated, and names the setting', () => {
+test('a query over a whole scope that exceeds db.transaction.timeout is not repeated, and the error names the setting', () => {
   const timedOut = new neo4j.Neo4jError(
     'terminated',
     'Neo.ClientError.Transaction.TransactionTimedOut',
@@ -53,7 +53,7 @@ test('a query over a whole scope that exceeds db.transaction.timeout is not repe
   ).toBe(undefined);
 });
 
-test('data that violates a constraint is not an error inside the server', () => {
+test('data that violates a constraint is not reported as an error of the server', () => {
   const error = ofDriver(
     'Neo.DatabaseError.Schema.ConstraintCreationFailed',
     'Unable to create Constraint: Both Node(1) and Node(2) have the label `E` and property `id` = "secret"',

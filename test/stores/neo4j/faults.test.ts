@@ -36,7 +36,7 @@ const plant = (count: number) =>
     { count },
   );
 
-test('the server is killed in the middle of an export and started again: nothing is lost, nothing doubled', async () => {
+test('the server is killed in the middle of an export and restarted: nothing is lost, nothing duplicated', async () => {
   await plant(40_000);
   const whole = await exportAll(open);
   const context = legContext();
@@ -73,7 +73,7 @@ test('the server is killed in the middle of an export and started again: nothing
   );
 });
 
-test('the server is killed in the middle of a load and started again: every record is there, once', async () => {
+test('the server is killed in the middle of a load and restarted: every record exists once', async () => {
   await plant(20_000);
   const { archive, tallies } = await exportAll(open);
   await run(driver, 'MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS');
@@ -109,7 +109,7 @@ test('the server is killed in the middle of a load and started again: every reco
   expect(await graphLeftovers(driver)).toEqual([]);
 });
 
-test('a database that may only be read is backed up; a restore is refused before it begins, and changes nothing', async () => {
+test('a read-only database is backed up; a restore is refused before it begins, and changes nothing', async () => {
   await plant(10);
   const whole = await exportAll(open);
   await server.kill();

@@ -85,8 +85,8 @@ function editSchema(
   archive.set('graph/schema.jsonl', edited.join(''));
 }
 
-describe('an index that is FAILED', () => {
-  test('and belongs to another label does not stop a restore or a merge', async () => {
+describe('a FAILED index', () => {
+  test('that belongs to another label does not stop a restore or a merge', async () => {
     await run(driver, "CREATE (:Mine {id: 'a'})-[:R]->(:Mine {id: 'b'})");
     await run(driver, 'CREATE INDEX mine FOR (n:Mine) ON (n.name)');
     await failIndex('Other', 'other_failed');
@@ -100,7 +100,7 @@ describe('an index that is FAILED', () => {
     expect(await graphLeftovers(driver)).toEqual([]);
   });
 
-  test('and belongs to the scope is a warning of the backup and of the restore, and all data comes back', async () => {
+  test('that belongs to the scope is a warning of the backup and of the restore, and all data is restored', async () => {
     await failIndex('Mine', 'failed');
     const before = await graphContent(driver, 'Mine');
     expect(await probeWarnings()).toEqual([['graph-index-failed', ['failed']]]);
@@ -114,7 +114,7 @@ describe('an index that is FAILED', () => {
     expect(warnings.map(({ code }) => code)).toEqual(['graph-index-failed']);
   });
 
-  test('comes back from an archive that does not state it', async () => {
+  test('is restored from an archive that does not state it', async () => {
     await failIndex('Mine', 'failed');
     const { archive } = await exportAll(mine());
     editSchema(archive, 'failed', (row) => {
@@ -133,7 +133,7 @@ describe('an index of another provider or version', () => {
     );
   beforeEach(() => run(driver, "CREATE (:Mine {id: 'a', emb: [0.6, 0.8]})"));
 
-  test('is the same where the server replaces an old provider, with a warning', async () => {
+  test('is the same if the server replaces an old provider, with a warning', async () => {
     await make();
     const { archive } = await exportAll(mine());
     // As a server of before 5.18 has it; 5.26 takes the name, and makes an index of the present provider.
@@ -148,7 +148,7 @@ describe('an index of another provider or version', () => {
     ]);
   });
 
-  test('is created without what the server does not know, with a warning', async () => {
+  test('is created without the settings that the server does not know, with a warning', async () => {
     await make();
     const { archive } = await exportAll(mine());
     editSchema(archive, 'vectors', (row) => {
@@ -164,7 +164,7 @@ describe('an index of another provider or version', () => {
     ]);
   });
 
-  test('is the same where the server states more settings than the archive', async () => {
+  test('is the same if the server states more settings than the archive', async () => {
     await make();
     const { archive } = await exportAll(mine());
     editSchema(archive, 'vectors', (row) => {
@@ -218,7 +218,7 @@ describe('an analyzer that the server does not have', () => {
 });
 
 describe('constraints', () => {
-  test('are created where an interrupted attempt left their index behind', async () => {
+  test('are created if an interrupted attempt left their index behind', async () => {
     await run(driver, "CREATE (:Mine {id: 'a'})");
     await run(driver, 'CREATE CONSTRAINT unique_id FOR (n:Mine) REQUIRE n.id IS UNIQUE');
     const { archive } = await exportAll(mine());
@@ -231,7 +231,7 @@ describe('constraints', () => {
     expect(await run(driver, 'SHOW CONSTRAINTS YIELD name')).toEqual([{ name: 'unique_id' }]);
   });
 
-  test('are refused before the restore where an index that stays is on the same properties', async () => {
+  test('are refused before the restore if a remaining index has the same properties', async () => {
     await run(driver, "CREATE (:Mine {id: 'a'})");
     await run(driver, 'CREATE CONSTRAINT unique_id FOR (n:Mine) REQUIRE n.id IS UNIQUE');
     const { archive } = await exportAll(mine());
@@ -252,7 +252,7 @@ describe('indexes and constraints of relationship types', () => {
     await run(driver, 'CREATE INDEX foreign FOR ()-[r:FOREIGN]-() ON (r.n)');
   });
 
-  test('are saved where the type occurs in the scope, created where they are missing, and never dropped', async () => {
+  test('are saved if the type occurs in the scope, created if they are missing, and never dropped', async () => {
     const { archive, tallies } = await exportAll(mine());
     expect(tallies.schema?.count).toBe(1);
     await run(driver, 'DROP INDEX related');
@@ -263,7 +263,7 @@ describe('indexes and constraints of relationship types', () => {
     expect([await stateOf('later'), await stateOf('foreign')]).toEqual(['ONLINE', 'ONLINE']);
   });
 
-  test('are left out with a warning where the data of others forbids them', async () => {
+  test('are left out with a warning if the data of others violates them', async () => {
     await run(driver, 'CREATE CONSTRAINT once FOR ()-[r:RELATED]-() REQUIRE r.key IS UNIQUE');
     const { archive } = await exportAll(mine());
     await run(driver, 'DROP CONSTRAINT once');
@@ -276,7 +276,7 @@ describe('indexes and constraints of relationship types', () => {
 });
 
 /** Rows of versions that the tests have no server of: graph types need Enterprise Edition 2026. */
-describe('kinds that this version does not know', () => {
+describe('unknown kinds of indexes', () => {
   const rows = {
     'SHOW CONSTRAINTS YIELD *': [
       {
@@ -312,7 +312,7 @@ describe('kinds that this version does not know', () => {
   } as unknown as Neo4jServer;
   const read = (label: string) => readSchema(mock, scopeText({ label }), new AbortController().signal);
 
-  test('do not stop the backup of another label, and are named for their own', async () => {
+  test('do not stop the backup of another label, and are named in one of their own', async () => {
     expect(await read('Third')).toEqual({ rows: [], unsaved: [] });
     expect((await read('Other')).unsaved).toEqual([
       { type: 'constraint', name: 'implied', kind: 'NODE_LABEL_EXISTENCE' },
@@ -321,7 +321,7 @@ describe('kinds that this version does not know', () => {
   });
 });
 
-describe('looking at a target before a restore', () => {
+describe('the inspection of a target before a restore', () => {
   test('tries a write and leaves nothing, not even a transaction', async () => {
     await run(driver, "CREATE (:Mine {id: 'a'})");
     const { archive } = await exportAll(mine());
@@ -331,7 +331,7 @@ describe('looking at a target before a restore', () => {
     expect(await fence()).toEqual(before);
   });
 
-  test('that has to stop fails with an error that is tried again', async () => {
+  test('that has to stop fails with a retryable error', async () => {
     const signal = AbortSignal.abort();
     await expect(withStore(mine(), (store) => store.probe(legContext({ signal })))).rejects.toMatchObject({
       name: 'UnavailableError',

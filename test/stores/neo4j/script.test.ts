@@ -66,7 +66,7 @@ describe('a Cypher script of NGRAF-023', () => {
   });
 
   test.each(FIXTURES)(
-    '%s holds what the server makes of it when it is executed, and comes back as that',
+    '%s holds what the server creates by executing it, and is restored as that',
     async (name) => {
       const script = scripts[name] ?? '';
       await execute(script);
@@ -89,7 +89,7 @@ describe('a Cypher script of NGRAF-023', () => {
     120_000,
   );
 
-  test('tells the scope that it was saved from, and what it does not say', async () => {
+  test('states the scope that it was saved from, and what is unknown', async () => {
     const { archive, result } = await convert(scripts['with-constraint'] ?? '');
     // One node has no key, so that the key's property tells not all nodes apart.
     expect(result.scope).toEqual({ label: 'GraphRAG_script' });
@@ -100,7 +100,7 @@ describe('a Cypher script of NGRAF-023', () => {
     expect(archive.text('graph/schema.jsonl')).toMatch(/"entity":"RELATIONSHIP","tokens":\["RELATED"\]/);
   });
 
-  test('creates full-text indexes as it says, and with the settings of the server where it says nothing', async () => {
+  test('creates full-text indexes with the settings in it, and otherwise with those of the server', async () => {
     const script = scripts['with-constraint'] ?? '';
     const stated = script.replace(
       'ON EACH [n.`description`,n.`odd p`]',
@@ -124,7 +124,7 @@ describe('a Cypher script of NGRAF-023', () => {
     }
   });
 
-  test('is read alike wherever its chunks end', async () => {
+  test('is parsed the same regardless of chunk boundaries', async () => {
     const script = scripts['with-constraint'] ?? '';
     const whole = await convert(script);
     await fc.assert(
@@ -148,7 +148,7 @@ CREATE (start)-[r:R]->(end) SET r += row.properties;`;
 const around = (...statements: string[]) => `:begin\n${statements.join('\n')}\n:commit\n`;
 const withValue = (value: string) => around(NODE.replace('n:1', `n:${value}`));
 
-test('the smallest script is read', async () => {
+test('the smallest script is parsed', async () => {
   const { archive, result } = await convert(around(NODE, LINK));
   expect(archive.names()).toEqual([
     'graph/nodes-00001.jsonl',
@@ -218,7 +218,7 @@ test.each(foreign)('a script with %s is refused, with the line', async (_name, s
   expect(String(refusal)).toContain(`graph/neo4j.dump, line ${line}: `);
 });
 
-test('a script that lost its end is refused, although each of its statements is whole', async () => {
+test('a truncated script is refused, although each of its statements is complete', async () => {
   const script = scripts['without-constraint'] ?? '';
   const ends = [...script.matchAll(/:commit\n/g)].map(({ index }) => index + ':commit\n'.length);
   for (const end of ends.slice(0, -1)) {
@@ -232,7 +232,7 @@ test('a script that is not UTF-8 is refused', async () => {
   await expect(convert(bytes)).rejects.toThrow(/UTF-8/);
 });
 
-test('a script with one character taken away, doubled or replaced is refused, or makes as many nodes', async () => {
+test('a script with one character removed, doubled or replaced is refused, or creates the same number of nodes', async () => {
   const script = around(NODE, LINK);
   await fc.assert(
     fc.asyncProperty(

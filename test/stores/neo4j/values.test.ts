@@ -86,7 +86,7 @@ function lineOf(values: Properties): string {
 }
 
 describe('a line of a graph archive', () => {
-  test('brings every value of every type back, and is the same text again', () => {
+  test('restores every value of every type, and is then serialized to the same text', () => {
     fc.assert(
       fc.property(properties, (values) => {
         const read = parseNodeLine(lineOf(values));
@@ -97,7 +97,7 @@ describe('a line of a graph archive', () => {
     );
   });
 
-  test('tells an integer from a float, −0 from 0, bytes from integers, a text from what it looks like', () => {
+  test('distinguishes integers from floats, −0 from 0, bytes from integers, and texts from similar values', () => {
     const distinct: unknown[] = [
       1n,
       1.5,
@@ -130,7 +130,7 @@ describe('a line of a graph archive', () => {
     expect(new Set(texts).size).toBe(distinct.length);
   });
 
-  test('is read by any JSON reader as what it means: 64-bit integers, 1.0, ISO dates, base64', () => {
+  test('has the right meaning for any JSON reader: 64-bit integers, 1.0, ISO dates, base64', () => {
     const line = lineOf({
       a: 2n ** 63n - 1n,
       b: 1,
@@ -146,9 +146,9 @@ describe('a line of a graph archive', () => {
     ['no JSON', '{'],
     ['another kind of line', '{"type":"relationship","id":"1","labels":[],"properties":{}}'],
     ['an id that is not a number', '{"type":"node","id":"x","labels":[],"properties":{}}'],
-    ['labels that are no list', '{"type":"node","id":"1","labels":"A","properties":{}}'],
-    ['one of our own labels', '{"type":"node","id":"1","labels":["__ngbak_loaded_x"],"properties":{}}'],
-    ['one of our own properties', '{"type":"node","id":"1","labels":[],"properties":{"__ngbak_id":"1"}}'],
+    ['labels that are not a list', '{"type":"node","id":"1","labels":"A","properties":{}}'],
+    ['a label reserved for ngbak', '{"type":"node","id":"1","labels":["__ngbak_loaded_x"],"properties":{}}'],
+    ['a property reserved for ngbak', '{"type":"node","id":"1","labels":[],"properties":{"__ngbak_id":"1"}}'],
     ['a nested object', '{"type":"node","id":"1","labels":[],"properties":{"a":{"b":1}}}'],
     ['a null', '{"type":"node","id":"1","labels":[],"properties":{"a":null}}'],
     ['a list of lists', '{"type":"node","id":"1","labels":[],"properties":{"a":[[1]]}}'],
@@ -160,26 +160,26 @@ describe('a line of a graph archive', () => {
       '{"type":"node","id":"1","labels":[],"properties":{"a":9223372036854775808},"types":{"a":"integer"}}',
     ],
     [
-      'an integer that its type does not announce',
+      'an integer of an undeclared type',
       '{"type":"node","id":"1","labels":[],"properties":{"a":9007199254740993}}',
     ],
     [
-      'a date that is none',
+      'an invalid date',
       '{"type":"node","id":"1","labels":[],"properties":{"a":"yesterday"},"types":{"a":"date"}}',
     ],
     [
-      'base64 that is none',
+      'invalid base64',
       '{"type":"node","id":"1","labels":[],"properties":{"a":"!"},"types":{"a":"bytes"}}',
     ],
     [
       'a point without coordinates',
       '{"type":"node","id":"1","labels":[],"properties":{"a":{"crs":"cartesian"}},"types":{"a":"point"}}',
     ],
-  ])('is refused where it holds %s', (_what, line) => {
+  ])('is refused if it holds %s', (_what, line) => {
     expect(() => parseNodeLine(line)).toThrow(InvalidInputError);
   });
 
-  test('is refused where a relationship has no type or no end', () => {
+  test('is refused if a relationship has no type or no end', () => {
     const end = '{"id":"1","labels":[],"properties":{}}';
     for (const line of [
       `{"type":"relationship","id":"1","label":"","properties":{},"start":${end},"end":${end}}`,
@@ -202,7 +202,7 @@ describe('a line of graph/schema.jsonl', () => {
     config: {},
   };
 
-  test('becomes a statement whose names can end nothing and whose settings are literals', () => {
+  test('becomes a statement in which names are quoted and settings are literals', () => {
     const statement = createStatement(
       parseSchemaLine(
         JSON.stringify({
@@ -224,7 +224,7 @@ describe('a line of graph/schema.jsonl', () => {
       'a property type that is Cypher',
       { type: 'constraint', kind: 'NODE_PROPERTY_TYPE', property_type: 'STRING; DROP' },
     ],
-  ])('is refused where it has %s', (_what, change) => {
+  ])('is refused if it has %s', (_what, change) => {
     expect(() => parseSchemaLine(JSON.stringify({ ...row, ...change }))).toThrow(InvalidInputError);
   });
 
@@ -234,7 +234,7 @@ describe('a line of graph/schema.jsonl', () => {
   });
 });
 
-test('a quoted name has no way out of its back-ticks', () => {
+test('a quoted name cannot escape from its back-ticks', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {
       const quoted = quote(`${text}\`\\u0060`);
@@ -250,7 +250,7 @@ describe('a date-time with a zone', () => {
     `{"type":"node","id":"1","labels":["E"],"properties":{"t":"${datetime}"},"types":{"t":"datetime"}}`;
   const read = (datetime: string) => canonicalNode(parseNodeLine(node(datetime)));
 
-  test('is the same instant in the same zone, whatever local time other time-zone tables gave it', () => {
+  test('is the same instant in the same zone, even if the local time was computed with other time-zone tables', () => {
     // Kazakhstan moved from +06:00 to +05:00 in 2024; older tables continue with +06:00.
     const [now, other] = ['2030-07-01T11:00:00+05:00[Asia/Almaty]', '2030-07-01T12:00:00+06:00[Asia/Almaty]'];
     expect(read(now)).toBe(read(other));
@@ -267,11 +267,11 @@ describe('a date-time with a zone', () => {
     '1890-01-01T00:00:00+00:53:28[Europe/Berlin]',
     '-000044-03-15T12:00:00+00:53:28[Europe/Berlin]',
     '+300000-01-01T00:00:00Z[Europe/London]',
-  ])('stays as it is written where the tables agree, or do not reach: %s', (datetime) => {
+  ])('keeps its written form if the tables agree, or do not cover it: %s', (datetime) => {
     expect(read(datetime)).toContain(`"${datetime}"`);
   });
 
-  test('of a zone that nobody knows is refused with the name of the property', () => {
+  test('in an unknown zone is refused, and the property is named', () => {
     expect(() => read('2024-01-01T00:00:00+02:00[Nowhere/Unknown]')).toThrow(/property "t" has a value/);
   });
 });

@@ -63,7 +63,7 @@ function edit(
 }
 
 test.each(['snapshot', 'points'])(
-  'an alias that leads to a collection outside of the scope by now stays there, and is reported (%s)',
+  'an alias that now points to a collection outside of the scope stays there, and is reported (%s)',
   async (method) => {
     await seedPlain(server, 'docs_v1', 20);
     await turn('current', 'docs_v1');
@@ -87,7 +87,7 @@ test.each(['snapshot', 'points'])(
   },
 );
 
-test('aliases that lead to other collections of the same restore are exchanged', async () => {
+test('aliases of collections in the same restore are exchanged', async () => {
   for (const [name, alias] of [
     ['one', 'blue'],
     ['two', 'green'],
@@ -105,7 +105,7 @@ test('aliases that lead to other collections of the same restore are exchanged',
   expect(await aliases()).toEqual({ blue: 'one', green: 'two' });
 });
 
-test('an archive can not claim by its own aliases a collection outside of the scope', async () => {
+test('an archive cannot claim a collection outside of the scope by its own aliases', async () => {
   await seedPlain(server, 'docs_v2', 20);
   await seedPlain(server, 'victim', 5);
   await turn('current', 'docs_v2');
@@ -154,8 +154,8 @@ test.each([
   ['.', { collection: '.' }],
   ['a name that a running restore uses', { collection: 'ngbak-restore.job.0123456789abcdef' }],
   ['an alias of that kind', { aliases: ['ngbak-snapshot.job.after.0'] }],
-  ['an alias called like the collection', { aliases: ['plain'] }],
-])('refuses an archive whose collection is called %s', async (_name, change) => {
+  ['an alias with the name of the collection', { aliases: ['plain'] }],
+])('refuses an archive with a collection named %s', async (_name, change) => {
   await seedPlain(server, 'plain', 3);
   const store = openStore(server, { method: 'points' });
   const { archive } = await exportAll(store, legContext());
@@ -174,7 +174,7 @@ test('refuses dot segments as names in a scope and as new names', async () => {
   await expect(qdrantAdapter.route(archive, scope, scope, request)).rejects.toThrow("can't be the name");
 });
 
-test('no name becomes another address', () => {
+test('no name changes the path of a request', () => {
   for (const name of ['.', '..']) expect(() => collectionPath(name)).toThrow("can't be the name");
   expect(collectionPath('a/../b', '/points')).toBe('/collections/a%2F..%2Fb/points');
 });

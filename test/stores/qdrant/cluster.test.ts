@@ -31,7 +31,7 @@ afterAll(async () => {
   for (const server of servers) await server.stop();
 });
 
-test('a collection that lies on two servers is saved and restored whole, as points, and snapshots are refused', async () => {
+test('a collection on two servers is saved and restored completely, as points, and snapshots are refused', async () => {
   const [first, second] = servers;
   if (!first || !second) throw new Error('The cluster does not start.');
   await ask(first, 'PUT', '/collections/spread', { vectors: { size: 8, distance: 'Dot' }, shard_number: 4 });
@@ -64,7 +64,7 @@ test('a collection that lies on two servers is saved and restored whole, as poin
   for (const server of servers) expect(await server.strayFiles()).toEqual([]);
 });
 
-test('a collection with replicas is read as the majority has it, and written in one order', async () => {
+test('a collection with replicas is read with majority consistency, and written in one order', async () => {
   const [first, second] = servers;
   if (!first || !second) throw new Error('The cluster does not start.');
   const replicated = { vectors: { size: 8, distance: 'Dot' }, shard_number: 2, replication_factor: 2 };

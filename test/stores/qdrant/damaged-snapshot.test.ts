@@ -99,13 +99,13 @@ async function testLoad(): Promise<unknown> {
   }
 }
 
-test('a sound snapshot passes, and readers notice nothing', async () => {
+test('an intact snapshot passes, and readers notice nothing', async () => {
   await damage('segment.json', () => undefined);
   expect(await testLoad()).toEqual({ cursor: null, tallies: {} });
   expect(await contentOf(server, 'plain')).toBe(live);
 });
 
-test('what the server repairs by itself, from its log, passes: the content is compared, not the files', async () => {
+test('damage that the server repairs by itself, from its log, passes: the content is compared, not the files', async () => {
   await damage('mutable_id_tracker.mappings', cut);
   expect(await testLoad()).toEqual({ cursor: null, tallies: {} });
   expect(await contentOf(server, 'plain')).toBe(live);

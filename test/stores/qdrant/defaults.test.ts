@@ -49,7 +49,7 @@ function settingsOf(server: OwnServer, name: string): Promise<{ config: Record<s
   return result(server, 'GET', `/collections/${name}`);
 }
 
-test('points saved on a stock server come back on one with other defaults, which are reported', async () => {
+test('points saved on a stock server are restored on one with other defaults, which are reported', async () => {
   await seedPlain(stock, 'plain', 60);
   await seedEverything(stock, 'everything');
   const { archive, tallies } = await exportAll(openStore(stock, { method: 'points' }), legContext());
@@ -75,7 +75,7 @@ test('points saved on a stock server come back on one with other defaults, which
   expect((await settingsOf(stock, 'plain')).config.quantization_config).toEqual({ scalar: { type: 'int8' } });
 });
 
-test('a snapshot that a server with other defaults can not load is refused before anything is written', async () => {
+test('a snapshot that a server with other defaults cannot load is refused before anything is written', async () => {
   await seedPlain(stock, 'plain', 20);
   const { archive } = await exportAll(openStore(stock, { method: 'snapshot' }), legContext());
   const { problems, jobId } = await restoreAll(openStore(other, {}), archive);
@@ -86,7 +86,7 @@ test('a snapshot that a server with other defaults can not load is refused befor
   expect(await leftovers(other, jobId, [])).toEqual([]);
 });
 
-test('a collection from before the server had its defaults is saved as points, and comes back', async () => {
+test('a collection from before the server had its defaults is saved as points, and restored', async () => {
   await seedPlain(stock, 'plain', 20);
   const { archive } = await exportAll(openStore(stock, { method: 'snapshot' }), legContext());
   expect(JSON.parse(archive.text('vectors/plain.config.json'))).toMatchObject({ method: 'snapshot' });
@@ -112,7 +112,7 @@ test('a collection from before the server had its defaults is saved as points, a
   }
 });
 
-test('settings that can only be changed on a collection that exists come back as well', async () => {
+test('settings that can only be changed on an existing collection are restored as well', async () => {
   await seedPlain(stock, 'plain', 5);
   await ask(stock, 'PATCH', '/collections/plain', { params: { read_fan_out_factor: 2 } });
   const store = openStore(stock, { method: 'points' });
@@ -122,7 +122,7 @@ test('settings that can only be changed on a collection that exists come back as
   expect((await settingsOf(stock, 'plain')).config.params).toMatchObject({ read_fan_out_factor: 2 });
 });
 
-test('a setting that the archive states and the server has otherwise is a difference', async () => {
+test('a setting of the server that differs from the archive is a difference', async () => {
   await seedPlain(stock, 'plain', 5);
   const store = openStore(stock, { method: 'points' });
   const { archive } = await exportAll(store, legContext());
@@ -139,7 +139,7 @@ test('a setting that the archive states and the server has otherwise is a differ
   ]);
 });
 
-test('compares settings where the archive states them', () => {
+test('compares only settings that the archive states', () => {
   const compare = (left: object, right: object, otherVersion = false) =>
     compareSettings({ top: 1, ...left }, { top: 1, ...right }, { otherVersion });
   expect(compare({ a: null, b: {}, e: 5 }, { e: 5, a: 1, b: { c: 2 }, d: 3 })).toEqual({

@@ -80,7 +80,7 @@ test('a server without collections is backed up and restored as empty', async ()
   expect(await result(server, 'GET', '/collections')).toEqual({ collections: [] });
 });
 
-test('all collections of a server come back, and those that came later go', async () => {
+test('all collections of a server are restored, and later ones are deleted', async () => {
   const names = ['plain', 'Größe a b%2F.points-00001', 'x'.repeat(200)];
   await seedPlain(server, names[0] ?? '', 700);
   await seedEverything(server, names[1] ?? '');
@@ -96,7 +96,7 @@ test('all collections of a server come back, and those that came later go', asyn
   expect(collections.map(({ name }) => name).sort()).toEqual([...names].sort());
 });
 
-test('a snapshot is exported in legs that end within it, and loaded; no file of it stays on the server', async () => {
+test('a snapshot is exported in legs that end within it, and loaded; no file of it remains on the server', async () => {
   const name = freshName();
   await seedLarge(name);
   const store = openStore(server, { method: 'snapshot' }, SMALL);
@@ -114,7 +114,7 @@ test('a snapshot is exported in legs that end within it, and loaded; no file of 
   expect(await server.strayFiles()).toEqual([]);
 });
 
-test('the server is killed and started again in the middle of a snapshot: every byte comes all the same', async () => {
+test('the server is killed and restarted in the middle of a snapshot: every byte is exported nevertheless', async () => {
   const name = freshName();
   await seedLarge(name);
   const store = openStore(server, { method: 'snapshot' }, SMALL);
@@ -145,7 +145,7 @@ test('the server is killed and started again in the middle of a snapshot: every 
   expect(await server.strayFiles()).toEqual([]);
 });
 
-test('connections that are cut after any number of bytes are taken up again, in export and load', async () => {
+test('connections that break after any number of bytes are resumed, in export and load', async () => {
   const name = freshName();
   await seedPlain(server, name, 1000, { dimensions: 64 });
   const before = await contentOf(server, name);
@@ -168,7 +168,7 @@ test('connections that are cut after any number of bytes are taken up again, in 
   }
 });
 
-test('an export that is killed while the server writes its snapshot leaves nothing after the clean-up', async () => {
+test('an export that is killed while the server writes its snapshot leaves nothing after the cleanup', async () => {
   const name = freshName();
   await seedPlain(server, name, 1000, { dimensions: 64 });
   const path = `/collections/${encodeURIComponent(name)}/snapshots`;
@@ -210,7 +210,7 @@ test('an export that is killed while the server writes its snapshot leaves nothi
   await ask(server, 'DELETE', `${path}/${foreign?.name}`);
 });
 
-test('a snapshot that vanishes between two legs fails clearly', async () => {
+test('a snapshot that disappears between two legs fails with a clear error', async () => {
   const name = freshName();
   await seedLarge(name);
   const store = openStore(server, { method: 'snapshot' }, SMALL);
@@ -272,7 +272,7 @@ test('every leg of export, load and verification may be repeated', async () => {
   expect(await server.strayFiles()).toEqual([]);
 });
 
-test('while a collection is replaced, readers see the old content, the new one, or an error, never a half', async () => {
+test('while a collection is replaced, readers see the old content, the new one, or an error, never a mixture', async () => {
   const name = freshName();
   await seedPlain(server, name, 1000, { dimensions: 64 });
   const path = `/collections/${encodeURIComponent(name)}`;
@@ -300,7 +300,7 @@ test('while a collection is replaced, readers see the old content, the new one, 
   }
 });
 
-test('a collection that is being written to is saved as points instead, which can be proved', async () => {
+test('a collection with concurrent writes is saved as points instead, which can be verified', async () => {
   const name = freshName();
   await seedPlain(server, name, 500, { dimensions: 16 });
   const path = `/collections/${encodeURIComponent(name)}`;
@@ -355,7 +355,7 @@ test('a wrong key, a missing collection, an unknown server and a dead server are
   expect(dead.text).toContain('ECONNREFUSED');
 });
 
-test('work that is aborted stops at once, and nothing of it stays after the clean-up', async () => {
+test('aborted work stops at once, and leaves nothing after the cleanup', async () => {
   const name = freshName();
   await seedLarge(name);
   const store = openStore(server, { method: 'snapshot' }, SMALL);
@@ -373,7 +373,7 @@ test('work that is aborted stops at once, and nothing of it stays after the clea
   expect(await server.strayFiles()).toEqual([]);
 });
 
-test('an archive that is truncated while it is loaded leaves the collection as it was', async () => {
+test('an archive that is truncated while it is loaded leaves the collection unchanged', async () => {
   const name = freshName();
   await seedPlain(server, name, 500, { dimensions: 64 });
   for (const method of ['snapshot', 'points']) {
@@ -401,7 +401,7 @@ test('an archive that is truncated while it is loaded leaves the collection as i
   }
 });
 
-test('a content that the server refuses as a snapshot leaves neither file nor collection', async () => {
+test('a snapshot that the server refuses leaves neither file nor collection', async () => {
   const name = freshName();
   await seedPlain(server, name, 50);
   const store = openStore(server, { method: 'snapshot' });
@@ -423,7 +423,7 @@ test('a content that the server refuses as a snapshot leaves neither file nor co
   expect(await server.strayFiles()).toEqual([]);
 });
 
-test('errors of the server say what to do: full disk, strict mode, overload, wrong address', async () => {
+test('errors of the server state what to do: full disk, strict mode, overload, wrong address', async () => {
   const call = { what: 'POST /collections/a/snapshots', server: 'http://q', target: 't' };
   // A disk can't be filled by a test; these are the server's own words.
   const full = answerError(call, 500, 'Service internal error: No space left on device (os error 28)');
@@ -454,7 +454,7 @@ test('errors of the server say what to do: full disk, strict mode, overload, wro
 
 testUnless(
   missing('openssl', 'version'),
-  'a server with a certificate of its own is trusted by "ca", and only by it',
+  'a server with a private certificate is trusted through "ca", and only through it',
   async () => {
     const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-tls-'));
     const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
@@ -507,7 +507,7 @@ testUnless(
   },
 );
 
-test('a snapshot whose checksum comes late is exported all the same, and checked against it', async () => {
+test('a snapshot whose checksum arrives late is exported nevertheless, and compared with it', async () => {
   const name = freshName();
   await seedLarge(name);
   let blanked = 0;

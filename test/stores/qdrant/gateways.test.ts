@@ -43,7 +43,7 @@ async function expectWhole(name: string, archive: MemoryArchive, before: string)
   expect(await server.strayFiles()).toEqual([]);
 }
 
-test('a snapshot is read whole where ranges are ignored, in one leg and in many', async () => {
+test('a snapshot is read completely if ranges are ignored, in one leg and in many', async () => {
   await seedPlain(server, 'plain', 600, { dimensions: 64 });
   const before = await contentOf(server, 'plain');
   const gateway = await startGateway(server, { dropsRange: true });
@@ -66,7 +66,7 @@ test('a snapshot is read whole where ranges are ignored, in one leg and in many'
 });
 
 test.each(['auto', 'snapshot'])(
-  'a snapshot that takes longer than a gateway waits is found on the server and used (%s)',
+  'a snapshot that takes longer than the timeout of a gateway is found on the server and used (%s)',
   async (method) => {
     await seedPlain(server, 'plain', 300, { dimensions: 64 });
     const before = await contentOf(server, 'plain');
@@ -87,7 +87,7 @@ test.each(['auto', 'snapshot'])(
   },
 );
 
-test('a server that can not write a snapshot is saved as points', async () => {
+test('collections of a server that cannot write a snapshot are saved as points', async () => {
   await seedPlain(server, 'plain', 30);
   const before = await contentOf(server, 'plain');
   // A disk without room; the answer is the server's own.
@@ -115,7 +115,7 @@ test('a server that can not write a snapshot is saved as points', async () => {
   }
 });
 
-test('a gateway that limits requests: collections are saved as points, and loaded in place', async () => {
+test('behind a gateway that limits requests, collections are saved as points, and loaded in place', async () => {
   await seedPlain(server, 'plain', 500, { dimensions: 64 });
   const before = await contentOf(server, 'plain');
   const gateway = await startGateway(server, { bytesMax: 250_000 });
@@ -142,7 +142,7 @@ test('a gateway that limits requests: collections are saved as points, and loade
   }
 });
 
-test('points are loaded in place where a gateway would refuse the exchange', async () => {
+test('points are loaded in place if a gateway would refuse the exchange', async () => {
   await seedPlain(server, 'plain', 50);
   const before = await contentOf(server, 'plain');
   const gateway = await startGateway(server, { bytesMax: 20 * 1024 ** 2 });
@@ -161,7 +161,7 @@ test('points are loaded in place where a gateway would refuse the exchange', asy
   }
 });
 
-test('an upload that a gateway does not wait for is waited for, and not sent again', async () => {
+test('an upload that times out at the gateway is waited for, and not sent again', async () => {
   await seedPlain(server, 'plain', 300, { dimensions: 64 });
   const before = await contentOf(server, 'plain');
   const { archive } = await exportAll(openStore(server, { method: 'snapshot' }), legContext());
@@ -227,7 +227,7 @@ test('settings that change while points are saved fail the backup by name', asyn
   await expect(changed).rejects.toThrow('"plain" was recreated');
 });
 
-test('a snapshot that no step has time for is refused at the plan, with the remedy', async () => {
+test('a snapshot that takes longer than any step is refused by the plan, with the remedy', async () => {
   const view = { params: { vectors: { size: 1536, distance: 'Cosine' } }, optimizer_config: {} };
   const facts = (count: number, scope: object) => ({
     view: { ...view, ...scope },

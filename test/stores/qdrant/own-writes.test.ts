@@ -33,7 +33,7 @@ async function seed(): Promise<string> {
   return name;
 }
 
-test('what a backup itself asks of the server is not a change of its collections; a write to a point is', async () => {
+test('requests of the backup itself are not a change of its collections; a write to a point is', async () => {
   const collections = [await seed(), await seed()];
   const store = openStore(server, { collections });
   const context = legContext();
@@ -77,7 +77,7 @@ async function exportThrough(
 
 const isSnapshot = (method: string, path: string) => method === 'POST' && /\/snapshots(\?|$)/.test(path);
 
-test('points are read once, after the snapshot, while the server counts no write', async () => {
+test('points are read once, after the snapshot, if the server counts no write', async () => {
   const name = await seed();
   const order: string[] = [];
   const { config } = await exportThrough(name, async (method, path) => {
@@ -89,7 +89,7 @@ test('points are read once, after the snapshot, while the server counts no write
   expect(order).toEqual(['snapshot', 'read']);
 });
 
-test('while others write to another collection, points are read before and after a snapshot, which counts then', async () => {
+test('while others write to another collection, points are read before and after a snapshot, which is then valid', async () => {
   const [name, other] = [await seed(), await seed()];
   let snapshots = 0;
   const { config, archive } = await exportThrough(name, async (method, path) => {
@@ -108,7 +108,7 @@ test('while others write to another collection, points are read before and after
 test.each([
   ['the server counts writes', true, 4],
   ['the key may not read what the server counts', false, 3],
-])('a write during a snapshot is noticed where %s', async (_, telemetry, tries) => {
+])('a write during a snapshot is detected if %s', async (_, telemetry, tries) => {
   const name = await seed();
   let snapshots = 0;
   const { config } = await exportThrough(
@@ -126,7 +126,7 @@ test.each([
   expect(snapshots).toBe(tries);
 });
 
-test('beyond the points that are digested, a sample chosen at random is compared by test load and verification', async () => {
+test('beyond the digested points, test load and verification compare a random sample', async () => {
   const name = await seed();
   const limits = { chunkBytes: 50_000, pieceBytes: 64 * 1024, sureBytesPerSecond: 0, digestedPoints: 10 };
   const store = openStore(server, { collections: [name] }, limits);
@@ -167,7 +167,7 @@ test('beyond the points that are digested, a sample chosen at random is compared
   expect(differencesOf((await restoreAll(store, archive)).verified)).toMatchObject({ differences: 0 });
 });
 
-test('an archive cannot ask for anything but points by their ids', async () => {
+test('an archive can request nothing but points by their ids', async () => {
   const name = await seed();
   const { archive } = await exportAll(openStore(server, { collections: [name] }), legContext());
   const entry = `vectors/${name}.config.json`;

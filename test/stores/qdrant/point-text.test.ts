@@ -38,7 +38,7 @@ test('numbers keep every digit', () => {
   );
 });
 
-describe('rejects what is not a point', () => {
+describe('rejects what is not a point:', () => {
   test.each([
     '',
     '{}',
@@ -58,7 +58,7 @@ describe('rejects what is not a point', () => {
     expect(() => parsePointLine(line)).toThrow(expect.objectContaining({ name: 'IntegrityError' }));
   });
 
-  test('random damage never passes as another point with brackets out of balance', () => {
+  test('random damage is never parsed as a point with unbalanced brackets', () => {
     const line = '{"id":7,"payload":{"a":"x\\"]},{","b":[1,[2,"y"]]},"vector":{"v":[1.5,2],"w":[[1],[2]]}}';
     fc.assert(
       fc.property(
@@ -102,13 +102,13 @@ test('ids are ordered as the server scrolls them', () => {
   expect([...ordered].reverse().sort(compareIds)).toEqual(ordered);
 });
 
-describe('points that are digested and not kept', () => {
+describe('points that are digested and not retained', () => {
   const answerOf = (...points: string[]) =>
     Buffer.from(
       `{"result":{"points":[${points.join(',')}],"next_page_offset":"0a"},"status":"ok","time":0.001}`,
     );
 
-  test('have the canonical bytes of their canonical text, whatever they hold', () => {
+  test('have the canonical bytes of their canonical text, regardless of their contents', () => {
     const vector = fc.oneof(
       fc.array(fc.double({ noNaN: true, noDefaultInfinity: true })),
       fc.array(fc.array(fc.integer())),

@@ -21,7 +21,7 @@ afterEach(closeStores);
 afterAll(() => wipe(server, `ngbak-test`));
 
 describe.each(['snapshot', 'points'] as const)('a collection saved as %s', (method) => {
-  test('comes back exactly: all kinds of vectors, ids, payload numbers, settings, indexes and aliases', async () => {
+  test('restores exactly: all kinds of vectors, ids, payload numbers, settings, indexes and aliases', async () => {
     const name = freshName(method);
     await seedEverything(server, name, 2);
     const before = await contentOf(server, name);
@@ -43,7 +43,7 @@ describe.each(['snapshot', 'points'] as const)('a collection saved as %s', (meth
     expect(await leftovers(server, restored.jobId, [name])).toEqual([]);
   });
 
-  test('replaces what is there: changed, added and removed points, other indexes, other aliases', async () => {
+  test('replaces the contents: changed, added and removed points, other indexes, other aliases', async () => {
     const name = freshName(method);
     await seedEverything(server, name);
     const before = await contentOf(server, name);
@@ -86,7 +86,7 @@ describe.each(['snapshot', 'points'] as const)('a collection saved as %s', (meth
     expect(await contentOf(server, name)).toBe(before);
   });
 
-  test('the verification names what is missing, changed or too much', async () => {
+  test('the verification names what is missing, changed or additional', async () => {
     const name = freshName(method);
     await seedPlain(server, name, 50);
     const store = openStore(server, { collections: [name], method });
@@ -122,7 +122,7 @@ describe.each(['snapshot', 'points'] as const)('a collection saved as %s', (meth
     );
   });
 
-  test('an empty collection comes back', async () => {
+  test('an empty collection is restored', async () => {
     const name = freshName(method);
     await seedPlain(server, name, 0);
     const before = await contentOf(server, name);
@@ -155,7 +155,7 @@ test('both methods count and digest the same points alike', async () => {
   ]);
 });
 
-test('an alias in the scope stands for the collection behind it, which comes back with the alias', async () => {
+test('an alias in the scope stands for its collection, which is restored with the alias', async () => {
   const name = freshName();
   await seedEverything(server, name);
   const before = await contentOf(server, name);
@@ -166,7 +166,7 @@ test('an alias in the scope stands for the collection behind it, which comes bac
   expect(await contentOf(server, name)).toBe(before);
 });
 
-test('half-precision vectors of cosine distance come back to the last bit but one, and other damage is noticed', async () => {
+test('half-precision vectors of cosine distance are restored up to the last bit, and other damage is detected', async () => {
   const name = freshName();
   const path = `/collections/${encodeURIComponent(name)}`;
   const half = { size: 3, distance: 'Cosine', datatype: 'float16' };

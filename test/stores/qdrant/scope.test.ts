@@ -43,7 +43,7 @@ async function payloads(name: string): Promise<Record<string, string>> {
 describe('one workspace of a shared collection', () => {
   const filter = (value: string) => ({ key: 'tenant', value });
 
-  test('is saved, destroyed and restored alone; the other stays to the byte', async () => {
+  test('is saved, destroyed and restored alone; the other is unchanged to the byte', async () => {
     const name = freshName();
     await seedPlain(server, name, 1500, { dimensions: 16 });
     await ask(server, 'PUT', `${pathOf(name)}/index?wait=true`, {
@@ -71,7 +71,7 @@ describe('one workspace of a shared collection', () => {
     expect(await contentOf(server, name)).toBe(before);
   });
 
-  test('comes back into a server that has lost the collection', async () => {
+  test('is restored into a server that has lost the collection', async () => {
     const name = freshName();
     await seedPlain(server, name, 100);
     const store = openStore(server, { collections: [name], filter: filter('t1') });
@@ -126,7 +126,7 @@ describe('one workspace of a shared collection', () => {
 });
 
 describe('a merge', () => {
-  test('twice is the same as once, and keeps or overwrites as told', async () => {
+  test('twice is the same as once, and keeps or overwrites as requested', async () => {
     const name = freshName();
     await seedPlain(server, name, 40);
     const original = await payloads(name);
@@ -158,7 +158,7 @@ describe('a merge', () => {
     }
   });
 
-  test('of a snapshot into a collection that exists is refused, and says what to do', async () => {
+  test('of a snapshot into an existing collection is refused, with what to do', async () => {
     const name = freshName();
     await seedPlain(server, name, 5);
     const store = openStore(server, { collections: [name], method: 'snapshot' });
@@ -170,7 +170,7 @@ describe('a merge', () => {
 });
 
 describe('an archive that does not fit is refused before anything is written', () => {
-  test('another vector layout, another server version, names that clash, collections out of scope', async () => {
+  test('another vector layout, another server version, name conflicts, collections out of scope', async () => {
     const [name, outside] = [freshName(), freshName('outside')];
     await seedPlain(server, name, 5);
     await seedPlain(server, outside, 5);
@@ -295,7 +295,7 @@ describe('a bare snapshot', () => {
   }
   const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'fail' };
 
-  test('is refused where clients use vectors of another size, and admitted where nobody does', async () => {
+  test('is refused if clients use vectors of another size, and admitted if there are none', async () => {
     const { name, store, archive } = await bareSnapshot(16);
     expect(await store.admits({ archive, options: REPLACE, context: legContext() })).toEqual([]);
     await ask(server, 'DELETE', pathOf(name));
@@ -308,7 +308,7 @@ describe('a bare snapshot', () => {
     expect(await store.admits({ archive, options: REPLACE, context: legContext() })).toEqual([]);
   });
 
-  test('with files of many holes, as logs of servers have them, is understood as well', async () => {
+  test('with sparse files, such as logs of servers, is parsed as well', async () => {
     const { name, store, archive, entry } = await bareSnapshot(16);
     const folder = await mkdtemp(join(tmpdir(), 'ngbak-holes-'));
     try {
@@ -331,7 +331,7 @@ describe('a bare snapshot', () => {
     ]);
   });
 
-  test('that is none is refused before anything is written', async () => {
+  test('that is invalid is refused before anything is written', async () => {
     const { name, store, archive, entry } = await bareSnapshot(8);
     const before = await contentOf(server, name);
     archive.files.set(entry, Buffer.alloc(2000, 'x'));
@@ -340,7 +340,7 @@ describe('a bare snapshot', () => {
   });
 });
 
-test('the fence moves with every change and with nothing else', async () => {
+test('the fence changes with every change of a collection, and with nothing else', async () => {
   const name = freshName();
   await seedPlain(server, name, 30);
   const store = openStore(server, { collections: [name] });

@@ -62,7 +62,7 @@ function withSegment(snapshot: Buffer, files: readonly string[]): Buffer {
   }
 }
 
-test('a snapshot of a server is looked through to its end', async () => {
+test('a snapshot of a server is inspected to its end', async () => {
   const archive = await saved();
   expect(await look(archive)).toMatchObject({
     rocksDb: false,
@@ -88,7 +88,7 @@ test('a snapshot is refused before anything is written, wherever it is truncated
   }
 });
 
-test('segments in RocksDB are refused for servers that can not read them any more', async () => {
+test('segments in RocksDB are refused for servers that can no longer read them', async () => {
   const archive = await saved();
   const whole = archive.files.get(ENTRY) ?? Buffer.alloc(0);
   archive.files.set(ENTRY, withSegment(whole, ['CURRENT', 'MANIFEST-000004', '000012.sst']));
@@ -115,7 +115,7 @@ test('segments in RocksDB are refused for servers that can not read them any mor
   }
 });
 
-test('a snapshot of other vectors than the archive says is refused', async () => {
+test('a snapshot with other vectors than the archive states is refused', async () => {
   const archive = await saved();
   const config = archive.text('vectors/plain.config.json').replace('"size":16', '"size":17');
   archive.files.set('vectors/plain.config.json', Buffer.from(config));

@@ -142,7 +142,7 @@ test.each([
   expect(count).toBe(19);
 });
 
-test('refuses a scope by a field that has no payload index where strict mode wants one', async () => {
+test('refuses a scope by a field without a payload index if strict mode requires one', async () => {
   const name = freshName('unindexed').replaceAll(/[ .]/g, '-');
   await seedShared(name, 5, { enabled: false }, false);
   const store = openStore(server, tenant(name));
@@ -155,7 +155,7 @@ test('refuses a scope by a field that has no payload index where strict mode wan
   ]);
 });
 
-test('a whole collection with limits comes back, by snapshot and by points', async () => {
+test('a whole collection with limits is restored, from snapshot and from points', async () => {
   for (const method of ['snapshot', 'points']) {
     const name = freshName(method).replaceAll(/[ .]/g, '-');
     await seedShared(name, 130, LIMITS);
@@ -178,7 +178,7 @@ test('a whole collection with limits comes back, by snapshot and by points', asy
   }
 });
 
-test('a rate limit is waited for as long as the server says', async () => {
+test('after a rate limit, waits as long as the server says', async () => {
   const name = freshName('rate').replaceAll(/[ .]/g, '-');
   // 600 a minute are 10 a second: what exceeds the minute's allowance is a wait of a second or two.
   await seedShared(name, 310, { enabled: true, write_rate_limit: 600 });
@@ -191,7 +191,7 @@ test('a rate limit is waited for as long as the server says', async () => {
   expect(differencesOf(verified)).toMatchObject({ differences: 0, samples: [] });
 }, 90_000);
 
-test('limits follow strict mode only where it is on, and leave requests of one point at least', () => {
+test('limits follow strict mode only if it is on, and allow requests of at least one point', () => {
   expect(requestLimits({ max_query_limit: 5 }).read).toBe(Number.POSITIVE_INFINITY);
   expect(requestLimits({ enabled: true, max_query_limit: 0, write_rate_limit: 3 })).toEqual({
     read: 1,

@@ -77,7 +77,7 @@ const WRITERS: Record<string, (writer: Redis, step: number) => Promise<unknown>>
 };
 const FAR = Date.now() + 36_000_000;
 
-test('a backup while writers are at work on keys of every type: each key comes back as it was at one instant', async () => {
+test('a backup during writes to keys of every type: each key is restored in its state at one instant', async () => {
   await redis.rpush('app:t:list', ...items(0));
   const pipeline = redis.pipeline();
   for (let number = 1; number <= ITEMS; number++) {

@@ -57,7 +57,7 @@ async function roundTrip(limits = SMALL_ENTRIES, steps?: number): Promise<Record
 
 const numbers = (count: number) => Array.from({ length: count }, (_, index) => `item ${index}`);
 
-describe('a large key that changes while it is read comes back as it was at one instant', () => {
+describe('a large key that changes while it is read is restored in its state at one instant', () => {
   test.each([
     ['once', (count: number) => count === 2],
     ['all the time', () => true],
@@ -127,7 +127,7 @@ describe('a large key that changes while it is read comes back as it was at one 
     expect(await redis.call('PEXPIRETIME', 'app:l:queue')).toBe(expiry);
   });
 
-  test('a key that is recreated with equal length, between two legs', async () => {
+  test('a key that is recreated with equal length between two legs', async () => {
     await redis.rpush('app:l:queue', ...numbers(3_000));
     await redis.set('app:z:last', '1');
     let legs = 0;
@@ -170,7 +170,7 @@ describe('a large key that changes while it is read comes back as it was at one 
     }
   });
 
-  test('a key that is read over a connection that breaks, and changed until the next one', async () => {
+  test('a key that is read over a connection that breaks, and changed before the next one', async () => {
     await redis.set('app:s:big', 'a'.repeat(9 * MIB));
     proxy.before('GETRANGE', async (count) => {
       if (count !== 4) return;
@@ -189,7 +189,7 @@ describe('a large key that changes while it is read comes back as it was at one 
   });
 });
 
-describe('a key that never stands still and is too large for one command', () => {
+describe('a key that changes constantly and is too large for one command', () => {
   test('ends the export with its name', async () => {
     await redis.rpush('app:l:queue', ...numbers(3_000));
     proxy.before('LRANGE', () => redis.rpoplpush('app:l:queue', 'app:l:queue'));
@@ -201,7 +201,7 @@ describe('a key that never stands still and is too large for one command', () =>
     expect(proxy.countOf('LRANGE')).toBe(4 * 6);
   });
 
-  test('is not relevant to the consistency check, which differs then', async () => {
+  test('changes the fence, so that the consistency check reports it', async () => {
     await redis.rpush('app:l:queue', ...numbers(3_000));
     proxy.before('LRANGE', () => redis.rpoplpush('app:l:queue', 'app:l:queue'));
     const store = open({ ...SMALL_ENTRIES, changing: NO_REPLY });
@@ -210,7 +210,7 @@ describe('a key that never stands still and is too large for one command', () =>
   });
 });
 
-describe('a key that goes while it is read', () => {
+describe('a key that disappears while it is read', () => {
   const vanishing = async (command: string, act: () => Promise<unknown>) => {
     proxy.before(command, (count) => (count === 1 ? act() : undefined));
     return roundTrip();
@@ -248,7 +248,7 @@ describe('a key that goes while it is read', () => {
     },
   );
 
-  test('a list of which parts are in the archive already is left out', async () => {
+  test('a list that is partly in the archive already is left out', async () => {
     await redis.rpush('app:l:queue', ...numbers(5_000));
     await redis.set('app:m:other', '1');
     proxy.before('LRANGE', (count) => (count === 8 ? redis.del('app:l:queue') : undefined));
@@ -309,7 +309,7 @@ describe('a busy stream', () => {
     ['read in one command', 3_000, 3_000, CHANGING_LIMITS],
     ['read in pages', 3_000, 20, { ...NO_REPLY, replyBytes: 100_000 }],
   ])(
-    'with a consumer group, %s: entries and pending ids are of one instant',
+    'with a consumer group, %s: entries and pending ids are from one instant',
     async (_, entries, pending, changing) => {
       await plant(entries, pending);
       busy();
@@ -320,7 +320,7 @@ describe('a busy stream', () => {
     },
   );
 
-  test('whose pending ids are too many for one command, and which stands still in the end', async () => {
+  test('whose pending ids are too many for one command, and which stops changing in the end', async () => {
     await plant(1_000, 1_000);
     proxy.before('XPENDING', (count) => (count < 3 ? produce() : undefined));
     await roundTrip({ ...SMALL_ENTRIES, changing: { ...NO_REPLY, replyBytes: 1_000 } });
@@ -328,7 +328,7 @@ describe('a busy stream', () => {
     expect(await pendingOf()).toBe(1_002);
   });
 
-  test('that is cut to a length all the time has no gap', async () => {
+  test('that is trimmed to a length all the time has no gap', async () => {
     await plant(3_000, 20);
     const length = 3_000;
     busy(() => redis.xtrim('app:x:busy', 'MAXLEN', length));
@@ -347,7 +347,7 @@ describe('a busy stream', () => {
     expect(await pendingOf()).toBe((await redis.xlen('app:x:busy')) - 1_480);
   });
 
-  test('of which entries are deleted that are pending: neither is saved', async () => {
+  test('with deleted entries that are pending: neither is saved', async () => {
     await plant(2_000, 20);
     proxy.before('XRANGE', (count) =>
       count === 1 ? redis.xdel('app:x:busy', '1999-0', '1998-0') : undefined,

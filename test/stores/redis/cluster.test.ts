@@ -64,7 +64,7 @@ const open = () =>
     { cluster: true },
   );
 
-test('a cluster of three masters: every key of every slot and type comes back, and nothing else is touched', async () => {
+test('a cluster of three masters: every key of every slot and type is restored, and nothing else is touched', async () => {
   for (let number = 0; number < 900; number++) {
     await cluster.set(`app:docs:${number}`, JSON.stringify({ number }), 'PX', 3_600_000 + number);
   }
@@ -98,7 +98,7 @@ test('a cluster of three masters: every key of every slot and type comes back, a
   expect((await open().probe(legContext())).fence).toEqual(probe.fence);
 });
 
-test('an address of the cluster given as a single server is an error, not a partial backup', async () => {
+test('the address of a cluster configured as a single server is an error, not a partial backup', async () => {
   const single = openStore({ prefix: 'app:', separator: ':' }, undefined, servers[0]?.url ?? '');
   await expect(single.probe(legContext())).rejects.toThrow(/is a node of a cluster/);
   await expect(

@@ -104,7 +104,7 @@ async function* inChunks(content: Buffer, sizes: readonly number[]): AsyncGenera
 }
 
 describe('typed lines', () => {
-  test('every content of every type comes back exactly', () => {
+  test('every content of every type is restored exactly', () => {
     fc.assert(
       fc.property(part, (original) => {
         const line = encodePart(original).toString('utf8');
@@ -130,7 +130,7 @@ describe('typed lines', () => {
     expect({ ...decoded, items: [] }).toEqual({ ...original, items: [] });
   });
 
-  test('scores have one spelling for each double', () => {
+  test('each double has one spelling as a score', () => {
     expect(
       ['3.1400000000000001', '3.14', '+inf', 'Infinity', '-inf', '-0', '1e3', '5e-324'].map(canonicalScore),
     ).toEqual(['3.14', '3.14', 'inf', 'inf', '-inf', '-0', '1000', '5e-324']);
@@ -139,7 +139,7 @@ describe('typed lines', () => {
 });
 
 describe('JSON entries', () => {
-  test('values are cut out exactly as they stand, wherever the chunks end', async () => {
+  test('values are extracted exactly as they are, regardless of chunk boundaries', async () => {
     const space = fc.constantFrom('', ' ', '\n', '\t \r\n');
     const member = fc.tuple(fc.string({ unit: 'grapheme' }), fc.json(), space, space, space);
     await fc.assert(
@@ -159,7 +159,7 @@ describe('JSON entries', () => {
     );
   });
 
-  test('a document with any one byte taken out is read the same, or refused, never misread as longer', async () => {
+  test('a document with any one byte removed is read the same, or refused, never misread as longer', async () => {
     const text = Buffer.from('{"a": {"b": [1, "]}", null]}, "c\\"d": "x,y", "e": -1.5e3}');
     for (let at = 0; at < text.length; at++) {
       const broken = Buffer.concat([text.subarray(0, at), text.subarray(at + 1)]);
@@ -182,7 +182,7 @@ describe('JSON entries', () => {
 });
 
 describe('entry names', () => {
-  test('every namespace, form and number comes back, and no two share a name, whatever case is', () => {
+  test('every namespace, form and number is restored, and no two share a name, even without regard to case', () => {
     const namespace = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 });
     const tricky = fc.constantFrom(
       'a-00002',
@@ -229,7 +229,7 @@ describe('windows of keys', () => {
     sendAll: async () => [],
   });
 
-  test('all keys in order, each once, however often and in whatever order SCAN returns them', async () => {
+  test('all keys in order, each once, regardless of how often and in what order SCAN returns them', async () => {
     const name = fc
       .tuple(fc.constantFrom('a', 'b', 'B', 'a-', 'ä'), fc.integer({ min: 0, max: 40 }))
       .map(([ns, id]) => toByteString(`p:${ns}:${id}`));
@@ -289,7 +289,7 @@ describe('windows of keys', () => {
     expect(windows[0]?.leftOut.warnings('x')).toMatchObject([{ count: 2, samples: ['p:b:1', 'p:c:1'] }]);
   });
 
-  describe('sorted on the disk', () => {
+  describe('sorted on disk', () => {
     let folder = '';
     const scan = [['p:a:3', 'p:a:1'], ['p:b:1', 'p:a:2'], ['p:a:1']];
     const space = new KeySpace(RedisScope.parse({ prefix: 'p:', separator: ':' }));
@@ -308,7 +308,7 @@ describe('windows of keys', () => {
       await rm(folder, { recursive: true, force: true });
     });
 
-    test('nothing of the file has a name, not even while it is read', async () => {
+    test('the file never has a name, not even while it is read', async () => {
       const found: string[] = [];
       for await (const window of windows(folder)) {
         found.push(...window.keys.flatMap(({ keys }) => keys));
@@ -317,7 +317,7 @@ describe('windows of keys', () => {
       expect(found).toEqual(['p:a:1', 'p:a:2', 'p:a:3', 'p:b:1']);
     });
 
-    testUnless(smallDiskMissing(), 'a file fits onto the disk, or is refused', async () => {
+    testUnless(smallDiskMissing(), 'a file fits on the disk, or is refused', async () => {
       const disk = await SmallDisk.over(folder, 1);
       try {
         const names = Array.from({ length: 3000 }, (_, n) => `p:a:${String(n).padStart(400, '0')}`);

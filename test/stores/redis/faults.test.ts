@@ -100,13 +100,13 @@ class CuttingProxy {
 }
 
 describe('a server that cannot be used is an error with a remedy', () => {
-  test('nothing listens there', async () => {
+  test('no server is listening', async () => {
     const promise = open('redis://127.0.0.1:1').probe(legContext());
     await expect(promise).rejects.toBeInstanceOf(UnavailableError);
     await expect(promise).rejects.toThrow('Redis of target "test" at 127.0.0.1:1 can\'t be reached');
   });
 
-  test('wrong password, and none where one is needed; neither is repeated in the message', async () => {
+  test('wrong password, and none if one is required; neither is repeated in the message', async () => {
     await redis.config('SET', 'requirepass', 'right-password');
     try {
       for (const extra of [{ password: 'wrong-password' }, {}]) {
@@ -123,7 +123,7 @@ describe('a server that cannot be used is an error with a remedy', () => {
     }
   });
 
-  test('a user without a right that is needed: the command is named', async () => {
+  test('a user without a required permission: the command is named', async () => {
     await plant(1);
     await redis.call('ACL', 'SETUSER', 'reader', 'on', '>pw-of-reader', '~app:*', '+@all', '-mget', '-get');
     const extra = { username: 'reader', password: 'pw-of-reader' };
@@ -132,7 +132,7 @@ describe('a server that cannot be used is an error with a remedy', () => {
     await expect(promise).rejects.toBeInstanceOf(AccessDeniedError);
   });
 
-  test('reading rights are enough for a backup, and rights on the prefix for a restore', async () => {
+  test('read permissions suffice for a backup, and permissions on the prefix for a restore', async () => {
     await plant(10);
     await redis.xadd('app:stream', '1-0', 'f', 'v');
     await redis.xgroup('CREATE', 'app:stream', 'g', '0');
@@ -186,7 +186,7 @@ describe('a server that cannot be used is an error with a remedy', () => {
     expect(await open().admits({ archive, options: REPLACE, context: legContext() })).toEqual([]);
   });
 
-  test('a server that becomes a replica during a restore: the step may be tried again', async () => {
+  test('a server that becomes a replica during a restore: the step may be retried', async () => {
     await plant(3);
     const { archive, tallies } = await exportAll(open);
     await redis.call('REPLICAOF', '127.0.0.1', '1');
@@ -204,7 +204,7 @@ describe('a server that cannot be used is an error with a remedy', () => {
     expect((await restoreAll(store, archive)).verified).toMatchObject({ differences: 0, tallies });
   });
 
-  test('a failover that ends within seconds: the step connects again and succeeds', async () => {
+  test('a failover that ends within seconds: the step reconnects and succeeds', async () => {
     await plant(3);
     const { archive, tallies } = await exportAll(open);
     const proxy = new HookProxy(server.port);
@@ -223,7 +223,7 @@ describe('a server that cannot be used is an error with a remedy', () => {
     }
   });
 
-  test('a disk without room for saves: refused before anything is locked, and passing during a restore', async () => {
+  test('a disk without space for saves: refused before anything is locked, and retryable during a restore', async () => {
     await plant(3);
     const { archive, tallies } = await exportAll(open);
     const own = await OwnServer.start(['--enable-protected-configs', 'yes']);
@@ -275,7 +275,7 @@ describe('a server that cannot be used is an error with a remedy', () => {
     }
   });
 
-  test('a user who may not write is refused before anything is locked', async () => {
+  test('a user without write permission is refused before anything is locked', async () => {
     await plant(1);
     const { archive } = await exportAll(open);
     await redis.call(
@@ -298,7 +298,7 @@ describe('a server that cannot be used is an error with a remedy', () => {
     );
   });
 
-  test('a host that is not found, with "auth" in its name, is not taken for a refused login', async () => {
+  test('a host that is not found, with "auth" in its name, is not reported as a refused login', async () => {
     for (const host of ['auth-cache.invalid', 'invalid-password.invalid']) {
       const promise = open(`redis://${host}:6379`).probe(legContext());
       await expect(promise).rejects.toMatchObject({
@@ -315,7 +315,7 @@ describe('a server that cannot be used is an error with a remedy', () => {
     expect(of(3).error?.issues[0]?.message).toContain('numbered databases');
   });
 
-  test('no memory left, before and during the load', async () => {
+  test('memory exhausted, before and during the load', async () => {
     await plant(500);
     const { archive } = await exportAll(open);
     await redis.flushall();
@@ -353,7 +353,7 @@ describe('memory', () => {
     await redis.config('SET', 'maxmemory-policy', 'noeviction');
   });
 
-  test('that is free counts, not all of it; what a restore deletes first becomes free', async () => {
+  test('needed for a restore is compared with free memory, including that of keys deleted first', async () => {
     const { archive } = await big();
     await redis.rename('app:docs:big', 'other:big');
     const rooms: SpaceEstimate[] = [];
@@ -375,7 +375,7 @@ describe('memory', () => {
     );
   });
 
-  test('of a server that evicts: refused where it is too small, a warning where it may be', async () => {
+  test('of a server that evicts: a restore is refused if it is too small, and warns if it may be', async () => {
     const { archive } = await big();
     await redis.flushall();
     const codes: string[] = [];
@@ -389,7 +389,7 @@ describe('memory', () => {
     expect(codes).toEqual(['keys-may-be-evicted']);
   });
 
-  test('that runs out while a server that evicts is loaded: the warning has the number, the verification the cause', async () => {
+  test('exhausted while loading into a server that evicts: the warning has the number, the verification the cause', async () => {
     await redis.flushall();
     for (let number = 0; number < 20; number++) await redis.set(`app:docs:${number}`, 'x'.repeat(MIB / 4));
     const { archive } = await exportAll(open);
@@ -434,9 +434,9 @@ test('a server whose clock is ahead: what expires by its clock is neither restor
   }
 });
 
-describe('a connection that breaks', () => {
+describe('a broken connection', () => {
   test.each([20_000, 50_000, 90_000])(
-    'after %i bytes, again and again: the export is complete and exact',
+    'after %i bytes, repeatedly: the export is complete and exact',
     async (bytes) => {
       await plant(3000);
       const whole = await exportAll(open);
@@ -470,7 +470,7 @@ describe('a connection that breaks', () => {
 });
 
 describe('a server that restarts', () => {
-  test('and lost its data between two legs of a restore: the verification says so', async () => {
+  test('and lost its data between two legs of a restore: the verification reports it', async () => {
     await plant(1000);
     const { archive } = await exportAll(open);
     const store = open();
@@ -511,7 +511,7 @@ describeUnless(missing('openssl', 'version'), 'TLS', () => {
     await secure?.stop();
   });
 
-  test("with an authority of one's own: a round trip", async () => {
+  test('with a private certificate authority: a round trip', async () => {
     const url = `rediss://127.0.0.1:${secure?.port}`;
     const direct = new Redis(url, { tls: { ca } });
     await direct.set('app:docs:1', '{"a":1}');
@@ -523,7 +523,7 @@ describeUnless(missing('openssl', 'version'), 'TLS', () => {
     await direct.quit();
   });
 
-  test('a certificate that nobody vouches for is refused', async () => {
+  test('a certificate of an unknown authority is refused', async () => {
     await expect(open(`rediss://127.0.0.1:${secure?.port}`).probe(legContext())).rejects.toThrow(
       /self-signed certificate/,
     );

@@ -58,7 +58,7 @@ describe('a glob pattern', () => {
     );
   });
 
-  test('of many "*" takes no time to speak of for a long key that does not match', () => {
+  test('with many "*" takes negligible time for a long key that does not match', () => {
     const scope = RedisScope.parse({
       prefix: 'p:',
       namespaces: [{ name: 'n', prefix: 'p:n:', also: ['*a*a*a*b'] }],
@@ -74,7 +74,7 @@ describe('a glob pattern', () => {
 });
 
 describe('a scope', () => {
-  test('says why a key is not part of it', () => {
+  test('states why a key is not part of it', () => {
     const space = new KeySpace(
       RedisScope.parse({
         prefix: 'p:',

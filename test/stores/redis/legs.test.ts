@@ -71,7 +71,7 @@ async function plantLarge(): Promise<void> {
 }
 
 describe('work in legs', () => {
-  test('an export that is cut after every step gives the same archive as one without a cut', async () => {
+  test('an export that is interrupted after every step produces the same archive as an uninterrupted one', async () => {
     await plantMany(400);
     await plantLarge();
     const whole = await exportAll(open);
@@ -85,7 +85,7 @@ describe('work in legs', () => {
     expect(small(cut.archive.files)).toEqual(small(whole.archive.files));
   });
 
-  test('a restore that is cut at every look at the clock brings everything back', async () => {
+  test('a restore that is interrupted at every check of the clock restores everything', async () => {
     await plantMany(300);
     await plantLarge();
     const { archive, tallies } = await exportAll(open);
@@ -98,7 +98,7 @@ describe('work in legs', () => {
     expect(await redis.keys(`${root}__ngbak*`)).toEqual([]);
   });
 
-  test('every leg of a load may be done twice', async () => {
+  test('every leg of a load may be repeated', async () => {
     await plantMany(60);
     await plantLarge();
     const { archive, tallies } = await exportAll(open);
@@ -114,7 +114,7 @@ describe('work in legs', () => {
     expect(verified).toMatchObject({ differences: 0, tallies });
   });
 
-  test('keys that come and go between two legs disturb no other key', async () => {
+  test('keys that appear and disappear between two legs affect no other key', async () => {
     await plantMany(300);
     const archive = new MemoryArchive();
     const stay = new Set(await redis.keys(`${root}*`));
@@ -156,7 +156,7 @@ describe('work in legs', () => {
     expect([...stay].filter((key) => !exported.has(key))).toEqual([]);
   });
 
-  test('a hash table that shrinks during the export loses no key and doubles none', async () => {
+  test('a hash table that shrinks during the export neither loses nor duplicates a key', async () => {
     // Many keys outside of the scope share the table; deleting them makes SCAN return keys twice.
     const other = freshPrefix();
     await plantMany(150);
@@ -172,7 +172,7 @@ describe('work in legs', () => {
 });
 
 describe('a large key that changes while it is read', () => {
-  test('is read again from its start, and the archive holds it once', async () => {
+  test('is read again from its start, and the archive contains it once', async () => {
     await plantLarge();
     const store = open();
     const archive = new MemoryArchive();

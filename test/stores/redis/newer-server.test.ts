@@ -62,7 +62,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-test('what was saved of one version comes back to the other, and back again', async () => {
+test('backups of each version are restored into the other, and back again', async () => {
   await plant(older, root);
   const before = await contentOf(older, root);
   const { archive, tallies } = await exportAll(openOlder);
@@ -79,7 +79,7 @@ test('what was saved of one version comes back to the other, and back again', as
   expect(await contentOf(older, root)).toEqual(before);
 });
 
-test('fields of hashes keep their expiry; a server that has none refuses the archive', async () => {
+test('fields of hashes keep their expiry; a server without that feature refuses the archive', async () => {
   const later = Date.now() + 3_600_000;
   await newer.hset(`${root}h:1`, 'stays', '1', 'later', '2', 'soon', '3');
   await newer.call('HPEXPIREAT', `${root}h:1`, later, 'FIELDS', 1, 'later');
@@ -110,7 +110,7 @@ test('fields of hashes keep their expiry; a server that has none refuses the arc
   expect(await older.exists(`${root}h:1`)).toBe(0);
 });
 
-test('hashes of which some or all fields have expired since: no difference, and no obstacle to the others', async () => {
+test('hashes with some or all fields expired since: no difference, and no obstacle to the others', async () => {
   const later = Date.now() + 3_600_000;
   const fields = (count: number) => Array.from({ length: count }, (_, index) => `f${index}`);
   for (const [key, count] of Object.entries({ small: 3, large: 1_500, half: 1_500 })) {
@@ -140,7 +140,7 @@ test('hashes of which some or all fields have expired since: no difference, and 
   expect(await newer.hexists(`${root}h:half`, 'f0')).toBe(0);
 });
 
-test('fields that expire while they are compared are no difference; fields that are gone before their time are one', async () => {
+test('fields that expire while they are compared are no difference; fields that are missing before their time are one', async () => {
   const names = Array.from({ length: 1_200 }, (_, index) => `f${index}`);
   const start = Date.now() + 600_000;
   const plantFields = async (key: string, count: number) => {
@@ -188,7 +188,7 @@ test('fields that expire while they are compared are no difference; fields that 
   }
 });
 
-test('a key that a module made is refused by name and type; a scope without it is saved', async () => {
+test("a key of a module's type is refused by name and type; a scope without it is saved", async () => {
   await newer.set(`${root}doc:1`, '{"a":1}');
   await newer.call('GRAPH.QUERY', `${root}graph:g`, 'CREATE (:A {x: 1})-[:R]->(:B)');
   await expect(exportAll(openNewer)).rejects.toMatchObject({
@@ -200,7 +200,7 @@ test('a key that a module made is refused by name and type; a scope without it i
   expect(Object.values(tallies).map(({ count }) => count)).toEqual([1]);
 });
 
-test('a key that a module made is left out where the scope says so, and is there after a restore', async () => {
+test("a key of a module's type is left out if the scope says so, and still exists after a restore", async () => {
   await newer.set(`${root}doc:1`, '{"a":1}');
   await newer.call('GRAPH.QUERY', `${root}doc:g`, 'CREATE (:A {x: 1})-[:R]->(:B)');
   const skipping = () => openStore({ ...scope, unsupported: 'skip' }, undefined, server.url);
@@ -214,7 +214,7 @@ test('a key that a module made is left out where the scope says so, and is there
   expect(await newer.type(`${root}doc:g`)).toBe('graphdata');
 });
 
-test('a hash whose fields change with their expiries while it is read comes back as of one instant', async () => {
+test('a hash whose fields change with their expiries while it is read is restored in its state at one instant', async () => {
   const proxy = new HookProxy(server.port);
   const url = await proxy.listen();
   try {

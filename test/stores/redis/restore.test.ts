@@ -55,7 +55,7 @@ describe('a restore', () => {
     await wipe(redis, neighbour);
   });
 
-  test('revives no key whose time has passed, and calls that no difference', async () => {
+  test('revives no key that has expired, and does not report it as a difference', async () => {
     await redis.set(`${root}cache:long`, '1', 'PX', 3_600_000);
     await redis.set(`${root}cache:short`, '2', 'PX', 400);
     await redis.set(`${root}cache:later`, '3', 'PX', 1500);
@@ -101,7 +101,7 @@ describe('a restore', () => {
     expect(await redis.pexpiretime(`${root}full_docs:d`)).toBe(-1);
   });
 
-  test('finds every kind of difference, and says of which key', async () => {
+  test('finds every kind of difference, and names the key', async () => {
     for (const name of ['same', 'value', 'expiry', 'type', 'missing'])
       await redis.set(`${root}n:${name}`, `"${name}"`);
     await redis.rpush(`${root}n:list`, 'a', 'b');
@@ -144,7 +144,7 @@ describe('a restore', () => {
     expect(matching).toBe(1);
   });
 
-  test('entries of streams keep the very millisecond of their delivery; another one is a difference', async () => {
+  test('entries of streams keep the exact millisecond of their delivery; another one is a difference', async () => {
     const stream = `${root}n:stream`;
     const delivered = Array.from({ length: 60 }, (_, index) => Date.now() - 100_000 + 7 * index);
     await redis.xgroup('CREATE', stream, 'group', '0', 'MKSTREAM');
@@ -175,7 +175,7 @@ describe('a restore', () => {
     ]);
   });
 
-  test('merging keeps, overwrites, or refuses what is there with different content; twice is the same as once', async () => {
+  test('merging keeps, overwrites, or refuses existing keys with different content; twice is the same as once', async () => {
     await redis.set(`${root}n:a`, '"archive"');
     await redis.set(`${root}n:b`, '"archive"');
     await redis.sadd(`${root}n:set`, 'archive');
@@ -231,7 +231,7 @@ describe('a restore', () => {
     expect(await redis.keys(`${root}__ngbak*`)).toEqual([]);
   });
 
-  test("takes an archive whose JSON was written by Python's json module", async () => {
+  test("accepts an archive whose JSON was written by Python's json module", async () => {
     const archive = archiveOf({
       'kv/full_docs.json':
         '{\n  "ROOT:full_docs:doc-1": {\n    "content": "\\u00e4\\ud83d\\ude00",\n    "n": 1e5\n  },\n  "ROOT:full_docs:\\u00e4" : [ ]  ,\n"ROOT:full_docs:t":"a\\"}{,:b"}\n',
@@ -245,7 +245,7 @@ describe('a restore', () => {
     expect(await redis.get(`${root}full_docs:t`)).toBe('"a\\"}{,:b"');
   });
 
-  test('removes what a load that was cut off left under temporary names', async () => {
+  test('removes temporary keys of an interrupted load', async () => {
     await redis.set(`${root}__ngbak:0123`, 'left over');
     const store = open();
     expect((await store.probe(legContext())).counts).toEqual({});
@@ -254,7 +254,7 @@ describe('a restore', () => {
   });
 });
 
-describe('an archive that is not what it should be is refused before anything is written', () => {
+describe('an invalid archive is refused before anything is written:', () => {
   test.each<[string, string, string]>([
     ['a key outside of the scope', 'kv/a.json', '{"elsewhere:1": 1}'],
     [
@@ -264,7 +264,7 @@ describe('an archive that is not what it should be is refused before anything is
     ],
     ['no JSON', 'kv/a.json', 'PK\u0003\u0004'],
     ['a list, as NGRAF-023 wrote for file storage', 'kv/full_docs.json', '[{"content": "x"}]'],
-    ['an object that is cut off', 'kv/a.json', '{"ROOT:a": {"b": 1}, "ROOT:c": '],
+    ['a truncated object', 'kv/a.json', '{"ROOT:a": {"b": 1}, "ROOT:c": '],
     ['two objects', 'kv/a.json', '{"ROOT:a": 1}{"ROOT:a": 2}'],
     ['a value that is not JSON', 'kv/a.json', '{"ROOT:a": tru}'],
     ['a missing value', 'kv/a.json', '{"ROOT:a": , "ROOT:b": 1}'],
@@ -288,7 +288,7 @@ describe('an archive that is not what it should be is refused before anything is
       '{"key":"ROOT:a","type":"zset","members":[["a","1e999"]]}\n',
     ],
     [
-      'base64 that is none',
+      'invalid base64',
       'kv/a.typed.jsonl',
       '{"key":"ROOT:a","type":"string","value":{"base64":"%%%"}}\n',
     ],
@@ -313,7 +313,7 @@ describe('an archive that is not what it should be is refused before anything is
       '{"key":"ROOT:a","type":"stream","entries":[["*","a","b"]],"stream":{"last_id":"1-1","groups":[]}}\n',
     ],
     ['an entry of the files adapter', 'kv/files/kv_store_full_docs.json', '{}'],
-    ['an entry of nobody', 'kv/notes.txt', 'hello'],
+    ['an entry of no known store', 'kv/notes.txt', 'hello'],
   ])('%s', async (_, name, text) => {
     await redis.set(`${root}live`, 'untouched');
     const archive = archiveOf({ [name]: text });
@@ -326,7 +326,7 @@ describe('an archive that is not what it should be is refused before anything is
     expect(await redis.keys(`${root}*`)).toEqual([`${root}live`]);
   });
 
-  test('expiries that are no lines of their form', async () => {
+  test('expiries in an invalid form', async () => {
     const archive = archiveOf({
       'kv/a.json': '{"ROOT:a": 1}',
       'kv/a.expiry.jsonl': '{"key":"ROOT:a","expires_at":"soon"}\n',
@@ -337,8 +337,8 @@ describe('an archive that is not what it should be is refused before anything is
   });
 });
 
-describe('what is saved', () => {
-  test('keys of no namespace are kept, or left out with a warning, as the scope says', async () => {
+describe('the backup', () => {
+  test('keys without a namespace are saved, or left out with a warning, as the scope says', async () => {
     await redis.set(`${root}docs:1`, '1');
     await redis.set(`${root}stray`, '1');
     await redis.sadd(`${root}index`, '1');
@@ -369,7 +369,7 @@ describe('what is saved', () => {
     expect(await redis.get(`${root}docs:tmp1`)).toBe('here');
   });
 
-  test('keys outside of the common start of all namespaces are counted as well', async () => {
+  test('keys outside of the common prefix of all namespaces are counted as well', async () => {
     await redis.set(`${root}kv_a:1`, '1');
     await redis.set(`${root}unknown:1`, '1');
     const namespaces = [{ name: 'a', prefix: `${root}kv_a:` }];
@@ -395,7 +395,7 @@ describe('what is saved', () => {
     expect(await redis.get(long)).toBe('here');
   });
 
-  test('namespaces with any name get entries that every system can unpack', async () => {
+  test('namespaces with any name get entry names that every system can unpack', async () => {
     for (const name of ['A', 'a', 'x y', 'p/../q', '.hidden', 'n-00002', 'n', 'ä', 'x'.repeat(100)]) {
       await redis.set(`${root}${name}:1`, `"${name}"`);
     }

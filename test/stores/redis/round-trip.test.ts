@@ -33,7 +33,7 @@ afterAll(async () => {
 });
 
 describe('a round trip through the archive', () => {
-  test('brings every type, value, score, group and expiry back exactly', async () => {
+  test('restores every type, value, score, group and expiry exactly', async () => {
     const root = prefix();
     await plant(redis, root);
     const scope = { prefix: root, separator: ':' };

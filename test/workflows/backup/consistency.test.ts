@@ -4,7 +4,7 @@ import type { BackupPlan } from '../../../shared/workflows/backup/plan.ts';
 import { requireCompleteness } from '../../../shared/workflows/backup/seal.ts';
 
 describe('the comparison of two fences', () => {
-  test('tells what changed, came and went', () => {
+  test('lists changed, added and deleted records', () => {
     expect(compareFences({ a: '1', b: '2', c: '3' }, { a: '1', b: '4', d: '5' })).toEqual([
       'b: 2 → 4',
       'c: 3 → absent',
@@ -12,11 +12,11 @@ describe('the comparison of two fences', () => {
     ]);
   });
 
-  test('is empty where nothing moved', () => {
+  test('is empty if nothing changed', () => {
     expect(compareFences({ a: '1' }, { a: '1' })).toEqual([]);
   });
 
-  test('tells at most twenty changes and counts the rest', () => {
+  test('lists at most twenty changes and counts the rest', () => {
     const after = Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`key${i}`, 'new']));
     const changes = compareFences({}, after);
     expect(changes).toHaveLength(21);
@@ -24,13 +24,13 @@ describe('the comparison of two fences', () => {
   });
 });
 
-describe('an export of stores that did not move', () => {
+describe('an export of unchanged stores', () => {
   const plan = {
     stores: [{ store: 'graph', probe: { counts: { nodes: 3, relationships: 0 } } }],
   } as unknown as BackupPlan;
   const tally = (count: number) => ({ count, digest: '0'.repeat(64) });
 
-  test('is complete where every count was exported; nothing counted is nothing missing', () => {
+  test('is complete if every count was exported; zero records of a kind are not missing', () => {
     expect(() => requireCompleteness(plan, { graph: { nodes: tally(3) } })).not.toThrow();
   });
 
@@ -40,7 +40,7 @@ describe('an export of stores that did not move', () => {
     );
   });
 
-  test('is refused where a whole store is missing', () => {
+  test('is refused if a whole store is missing', () => {
     expect(() => requireCompleteness(plan, {})).toThrow('0 exported of 3');
   });
 });

@@ -95,7 +95,7 @@ async function restore(
   return restored;
 }
 
-describe('of the graph', () => {
+describe('a subset of the graph', () => {
   let driver: Driver;
   const cypher = async (query: string) =>
     (await driver.executeQuery(query)).records.map((record) => record.toObject() as Record<string, unknown>);
@@ -129,7 +129,7 @@ describe('of the graph', () => {
     await driver.close();
   });
 
-  test('an ontology label is saved within the knowledge base, and comes back without a change to the rest of it', async () => {
+  test('by ontology label is saved within the knowledge base, and restored without a change to the rest', async () => {
     const saved = await save(CONFIG, 'graph', { label: `${RUN}Person` });
     expect(saved.archive.text('graph/nodes-00001.jsonl')).not.toContain('stranger');
     const relationshipsBefore = await relationships();
@@ -146,7 +146,7 @@ describe('of the graph', () => {
     expect(await cypher(`SHOW CONSTRAINTS YIELD name WHERE name = '${RUN}_id' RETURN name`)).toHaveLength(1);
   });
 
-  test('a label of a whole database is saved alone, and its restore clears no other label', async () => {
+  test('by label of a whole database is saved alone, and its restore clears no other label', async () => {
     const whole = configured({ key_property: 'id' });
     const saved = await save(whole, 'graph', { label: `${RUN}Town` });
     const others = await cypher(`MATCH (n) WHERE NOT n:${RUN}Town RETURN count(n) AS found`);
@@ -157,7 +157,7 @@ describe('of the graph', () => {
     expect(await relationships()).toEqual(['p1>p2 1', 'p1>t1 2', 't1>t2 3']);
   });
 
-  test('a whole knowledge base can be restored by one ontology label alone', async () => {
+  test('can also be restored from the backup of a whole knowledge base, by one ontology label', async () => {
     const all = await save(CONFIG, 'graph', { label: KB });
     await cypher(`MATCH (n:${KB}) SET n.text = 'changed'`);
     await restore(CONFIG, 'graph', all, { only: { label: `${RUN}Town` } });
@@ -170,7 +170,7 @@ describe('of the graph', () => {
   });
 });
 
-describe('of key-value data', () => {
+describe('a subset of key-value data', () => {
   const { url, password } = servers.redis;
   const redis = new Redis(url, { ...(password === '' ? {} : { password }), lazyConnect: true });
   const content = async () => {
@@ -186,7 +186,7 @@ describe('of key-value data', () => {
     redis.disconnect();
   });
 
-  test('a namespace is saved alone, and its restore clears no other one', async () => {
+  test('by namespace is saved alone, and its restore clears no other one', async () => {
     const saved = await save(CONFIG, 'kv', { namespaces: ['docs'] });
     expect(saved.archive.names().some((name) => name.includes('cache'))).toBe(false);
     await redis.set(`${RUN}:docs:1`, '"changed"');
@@ -196,7 +196,7 @@ describe('of key-value data', () => {
     expect(await content()).toEqual(['cache:1="changed"', 'docs:1="docs:1"', 'docs:2="docs:2"']);
   });
 
-  test('keys of a prefix are saved alone, and their restore clears no others', async () => {
+  test('by key prefix is saved alone, and its restore clears no others', async () => {
     const saved = await save(CONFIG, 'kv', { key_prefixes: [`${RUN}:docs:1`] });
     await redis.set(`${RUN}:docs:1`, '"changed"');
     await redis.set(`${RUN}:docs:2`, '"changed"');
@@ -204,7 +204,7 @@ describe('of key-value data', () => {
     expect(await content()).toEqual(['cache:1="changed"', 'docs:1="docs:1"', 'docs:2="changed"']);
   });
 
-  test('what the archive does not hold is refused, before anything is cleared', async () => {
+  test('that the archive does not hold is refused, before anything is cleared', async () => {
     const saved = await save(CONFIG, 'kv', { namespaces: ['docs'] });
     await expect(restore(CONFIG, 'kv', saved, { only: { namespaces: ['cache'] } })).rejects.toThrow(
       'contains only a subset',
@@ -213,7 +213,7 @@ describe('of key-value data', () => {
   });
 });
 
-describe('of vectors', () => {
+describe('a subset of vectors', () => {
   const ask = async (method: string, path: string, body?: object) => {
     const answer = await fetch(`${servers.qdrant.url}/collections/${path}`, {
       method,
@@ -238,7 +238,7 @@ describe('of vectors', () => {
     for (const name of [one, two]) await ask('DELETE', name);
   });
 
-  test('a collection is saved alone, and its restore removes no other one', async () => {
+  test('by collection is saved alone, and its restore removes no other one', async () => {
     const saved = await save(CONFIG, 'vectors', { collections: [one] });
     expect(saved.archive.names().some((name) => name.includes(two))).toBe(false);
     for (const name of [one, two]) await fill(name, 'changed');
@@ -252,12 +252,12 @@ describe('a request', () => {
   test.each([
     [{ collections: ['nowhere'] }, 'no collection "nowhere"'],
     [{ namespaces: ['docs'], label: '__ngbak_loaded' }, 'is reserved for ngbak'],
-  ])('for %j, which the target has not, is refused before anything starts', (only, problem) => {
+  ])('for %j, which the target does not have, is refused before anything starts', (only, problem) => {
     const stores = chooseBackupStores(CONFIG, 'kb', { only });
     expect(() => chooseScopes(CONFIG, 'kb', stores, only)).toThrow(problem);
   });
 
-  test('for a namespace is refused where the scope does not say how keys are grouped', () => {
+  test('for a namespace is refused if the scope does not define how keys are grouped', () => {
     const config = NgbakConfig.parse({
       targets: { kb: { stores: { kv: { kind: 'redis', secret: 'kv' } } } },
     });
@@ -265,7 +265,7 @@ describe('a request', () => {
     expect(() => chooseScopes(config, 'kb', ['kv'], only)).toThrow('no namespace "docs"');
   });
 
-  test('saves only stores of which it names something', () => {
+  test('saves only stores of which it selects something', () => {
     expect(chooseBackupStores(CONFIG, 'kb', { only: { namespaces: ['docs'] } })).toEqual(['kv']);
     const both = { stores: ['graph', 'kv'] as const, only: { namespaces: ['docs'] } };
     expect(chooseBackupStores(CONFIG, 'kb', { ...both, stores: [...both.stores] })).toEqual(['graph', 'kv']);
@@ -286,7 +286,7 @@ describe('a request', () => {
     ['kv', 'redis', { namespaces: ['docs', 'dosc'] }, { 'keys:docs': 3 }, 'key of namespace "dosc"'],
     ['kv', 'redis', { key_prefixes: ['x'] }, {}, 'key that starts with "x"'],
   ] as const)(
-    'for something of the %s that is not there is no backup of nothing',
+    'for a missing part of the %s does not result in an empty backup',
     (store, kind, only, counts, problem) => {
       const probe = { kind, counts };
       expect(() => requireSubset(only as Subset, [{ store, probe }])).toThrow(problem);

@@ -15,11 +15,11 @@ describe('the id of a backup', () => {
     expect(Id.safeParse(id).success).toBe(true);
   });
 
-  test('carries the name of a target other than the default', () => {
+  test('contains the name of a target other than the default', () => {
     expect(backupIdOf('legal', '2025-10-06T14:30:00Z')).toBe('snapshot_2025-10-06T14-30-00Z_legal');
   });
 
-  test('is a number further where an archive or a record of the same second has it', async () => {
+  test('is incremented if an archive or a record of the same second has it', async () => {
     const { bucket } = await freshEnvironment();
     const start = '2025-10-06T14:30:00Z';
     const ids: string[] = [];
@@ -49,7 +49,7 @@ describe('a request without a target', () => {
   test('means the only target', () => {
     expect(chooseTarget(config('legal'), undefined)).toBe('legal');
   });
-  test('is refused where it could mean several, with their names', () => {
+  test('is refused if it could mean several, with their names', () => {
     expect(() => chooseTarget(config('legal', 'sales'), undefined)).toThrow(/several/);
   });
 });

@@ -48,7 +48,7 @@ const unique = {
   ...{ tokens: ['E'], properties: ['id'], config: {} },
 };
 
-test('a backup that read a node twice, which its constraint allows once, fails with the way out and without a false alarm', async () => {
+test('a backup with a node twice, which a constraint forbids, fails with a remedy and without a false alarm', async () => {
   const error = await readBackOf('twice', [node('1', 'a'), node('9', 'a')], [unique]).catch(
     (thrown) => thrown,
   );
@@ -61,7 +61,7 @@ test('a backup that read a node twice, which its constraint allows once, fails w
   expect(error.remedy).toMatch(/Start it again.*hook that pauses the writers/);
 });
 
-test('a backup whose constraints hold for its records passes', async () => {
+test('a backup whose records satisfy its constraints passes', async () => {
   const state = await readBackOf('once', [node('1', 'a'), node('9', 'b')], [unique]);
   expect(state).toMatchObject({ cursor: 'references', done: false });
 });

@@ -159,7 +159,7 @@ describe('the warnings of a backup', () => {
     expect(await warningsOf(now)).toEqual([]);
   });
 
-  test('of a safety backup are not about what earlier backups held', async () => {
+  test('of a safety backup do not compare with earlier backups', async () => {
     await earlier(1, { 'keys:docs': 100 });
     await writeFile(join(folder, 'other.json'), '{}');
     expect(await warningsOf({}, { request: { part_of: { job_id: 'r', execution_arn: 'arn:r' } } })).toEqual(

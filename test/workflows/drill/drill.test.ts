@@ -82,7 +82,7 @@ const record = async (drill: Drill) => {
 };
 
 describe('a drill under scratch names', () => {
-  test('restores the newest good backup beside the target, verifies it, and removes it', async () => {
+  test('restores the newest good backup next to the target, verifies it, and removes it', async () => {
     await backUp(environment, 'default');
     const drill = await Drill.start(environment);
     expect(await drill.run()).toBeUndefined();
@@ -115,7 +115,7 @@ describe('a drill under scratch names', () => {
     expect(await environment.bucket.readRecord(lockKey('drill.default'), Lock)).toBeUndefined();
   });
 
-  test('leaves no trace in a backup of the target at the same time', async () => {
+  test('leaves no trace in a concurrent backup of the target', async () => {
     await backUp(environment, 'default');
     const drill = await Drill.start(environment);
     const id = 'snapshot_2026-01-03T03-04-05Z';
@@ -151,7 +151,7 @@ describe('a drill under scratch names', () => {
     await expectUntouched();
   });
 
-  test('refuses scratch names that exist, and does not remove what it has not created', async () => {
+  test('refuses existing scratch names, and does not remove what it has not created', async () => {
     await backUp(environment, 'default');
     const jobId = `drill_taken_${process.pid}`;
     const key = `${LIVE.prefix}__ngbak:drill:${jobId}:docs:mine`;
@@ -169,7 +169,7 @@ describe('a drill under scratch names', () => {
     await expectUntouched();
   });
 
-  test('looks again before it writes: what has come since the inspection is neither used nor removed', async () => {
+  test('checks again before it writes: what was created since the inspection is neither used nor removed', async () => {
     await backUp(environment, 'default');
     const jobId = `drill_late_${process.pid}`;
     const key = `${LIVE.prefix}__ngbak:drill:${jobId}:docs:mine`;
@@ -191,7 +191,7 @@ describe('a drill under scratch names', () => {
 
   // In this order: what was loaded differs most between these moments.
   test.each(['inspected', 'begun', 'load of graph', 'load of kv', 'verify of vectors', 'remove of graph'])(
-    'that is killed after the step "%s" is removed by the janitor, once and again',
+    'that is killed after the step "%s" is removed by the janitor, also when repeated',
     async (last) => {
       await backUp(environment, 'default');
       const drill = await Drill.start(environment);
@@ -205,7 +205,7 @@ describe('a drill under scratch names', () => {
     },
   );
 
-  test('that is killed in the middle of a step is removed, and the next one is not disturbed', async () => {
+  test('that is killed in the middle of a step is removed, and does not affect the next one', async () => {
     await backUp(environment, 'default');
     const drill = await Drill.start(environment);
     const killed = new AbortController();
@@ -230,7 +230,7 @@ describe('a drill under scratch names', () => {
     await expectUntouched();
   });
 
-  test('is refused beside a target whose scope has its names, whoever configured it', async () => {
+  test('is refused if the scope of a target includes its names, regardless of who configured it', async () => {
     await backUp(environment, 'default');
     const jobId = `drill_hostile_${process.pid}`;
     const refusal = async (other: object) => {
@@ -260,7 +260,7 @@ describe('a drill under scratch names', () => {
     await expectUntouched();
   });
 
-  test('states what to configure if its target has no names that could be changed', async () => {
+  test('states what to configure if its target has no names that can be changed', async () => {
     await backUp(environment, 'default');
     const stores = targetOf(LIVE, secrets).stores;
     use({ default: { stores: { ...stores, graph: { ...stores.graph, scope: {} } } } });
@@ -272,7 +272,7 @@ describe('a drill under scratch names', () => {
     await expectUntouched();
   });
 
-  test('tells what a server refuses, and leaves nothing on the others', async () => {
+  test('reports what a server refuses, and leaves nothing on the others', async () => {
     const user = { username: `drill${process.pid}`, password: 'only-reads-and-deletes' };
     await withClients(({ redis }) =>
       redis.acl('SETUSER', user.username, 'on', `>${user.password}`, '~*', '&*', '+@all', '-set', '-restore'),
@@ -291,7 +291,7 @@ describe('a drill under scratch names', () => {
   });
 });
 
-test('workspaces of LightRAG, which share collections, are drilled in collections of their own', async () => {
+test('restores workspaces of LightRAG, which share collections, into separate collections', async () => {
   const workspace = `ws${process.pid}`;
   const collections = ['entities', 'relationships', 'chunks'].map((name) => `lightrag_vdb_${name}_drill`);
   const keys = ['full_docs:d1', 'text_chunks:c1', 'doc_status:d1', 'doc_status__sched:s'].map(
@@ -351,7 +351,7 @@ test('workspaces of LightRAG, which share collections, are drilled in collection
   }
 });
 
-describe('a drill into a target that is there for drills', () => {
+describe('a drill into a target that exists for drills', () => {
   const targets = (other: Names = OTHER) => ({
     default: targetOf(LIVE, secrets),
     there: { ...targetOf(other, secrets), drills_of: ['default'] },
@@ -372,7 +372,7 @@ describe('a drill into a target that is there for drills', () => {
     expect(await readTarget(OTHER)).toMatchObject({ nodes: [], points: null, values: [] });
   });
 
-  test('is refused while something is there, and does not remove it', async () => {
+  test('is refused if the target is not empty, and does not remove its contents', async () => {
     use(targets());
     await backUp(environment, 'default');
     await withClients(({ redis }) => redis.set(`${OTHER.prefix}docs:kept`, 'of somebody'));
@@ -382,7 +382,7 @@ describe('a drill into a target that is there for drills', () => {
     await expectUntouched();
   });
 
-  test('is refused if what is there belongs to another target, too', async () => {
+  test('is refused if the contents belong to another target, too', async () => {
     use(targets({ ...OTHER, label: LIVE.label }));
     await backUp(environment, 'default');
     const drill = await Drill.start(environment, { target: 'default' });
@@ -392,7 +392,7 @@ describe('a drill into a target that is there for drills', () => {
     await expectUntouched();
   });
 
-  test('is the only thing that may write there', async () => {
+  test('is the only job that may write there', async () => {
     use(targets());
     await backUp(environment, 'default');
     const execution = { name: 'restore_there', arn: 'arn:restore', start: new Date().toISOString() };

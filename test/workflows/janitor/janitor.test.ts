@@ -4,7 +4,7 @@ import { closing, type ExecutionEnded } from '../../../shared/workflows/janitor/
 const ended = (detail: Partial<ExecutionEnded['detail']>) =>
   closing({ detail: { executionArn: 'arn', name: 'job', status: 'SUCCEEDED', ...detail } });
 
-describe('a job is closed as its execution ended:', () => {
+describe('a job is closed according to the end of its execution:', () => {
   test('succeeded, with the output as its result', () => {
     expect(ended({ output: '{"backup_id": "b"}' })).toMatchObject({
       state: 'completed',
@@ -19,11 +19,11 @@ describe('a job is closed as its execution ended:', () => {
     });
   });
 
-  test('timed out, which says what to do', () => {
+  test('timed out, with what to do', () => {
     expect(ended({ status: 'TIMED_OUT' }).error?.message).toMatch(/timed out/);
   });
 
-  test('stopped, which is a cancellation and no failure', () => {
+  test('stopped, which is a cancellation and not a failure', () => {
     expect(ended({ status: 'ABORTED', cause: 'by me' })).toMatchObject({
       state: 'cancelled',
       error: { message: 'by me' },

@@ -160,7 +160,7 @@ describe('an execution whose end was not reported', () => {
       { state: 'failed', error: { name: 'TIMED_OUT', message: expect.stringContaining('timed out') } },
     ],
     ['ABORTED', { state: 'cancelled', error: { message: 'by me' } }],
-  ])('of a backup that %s is cleaned up after, unfinished uploads included', async (end, expected) => {
+  ])('of a backup that %s is cleaned up, unfinished uploads included', async (end, expected) => {
     const name = newName('backup');
     await cutOffBackup(name, await ended(name, end), 'snapshot_a');
     expect(await unfinishedUploads()).toHaveLength(2);
@@ -222,7 +222,7 @@ describe('an execution whose end was not reported', () => {
     },
   );
 
-  test('is left alone while its event may still come, and while it runs', async () => {
+  test('is ignored while its event may still arrive, and while it runs', async () => {
     const [done, running] = [newName('backup'), newName('backup')];
     await job(done, 'backup', await ended(done, 'SUCCEEDED'));
     await job(running, 'backup', await ended(running, 'ABORTED', { stop: false }));
@@ -230,7 +230,7 @@ describe('an execution whose end was not reported', () => {
     expect((await reconcile(environment, NOW, leg)).jobs).toEqual([done]);
   });
 
-  test('that Step Functions has forgotten is closed as failed, and a restore keeps the lock of its target', async () => {
+  test('that Step Functions no longer knows is closed as failed, and a restore keeps the lock of its target', async () => {
     const { bucket, sfn } = environment;
     const name = newName('restore');
     const arn = `arn:aws:states:us-east-1:000000000000:execution:no-such-machine:${name}`;
@@ -247,7 +247,7 @@ describe('an execution whose end was not reported', () => {
     await expect(takeLock(bucket, sfn, lock)).rejects.toThrow(/ngbak restore snapshot_safe/);
   });
 
-  test('and that can not be cleaned up after does not keep the others from it', async () => {
+  test('and that cannot be cleaned up does not prevent the cleanup of others', async () => {
     const { bucket } = environment;
     const [bad, good] = [`backup_0${randomBytes(4).toString('hex')}`, newName('backup_1')];
     await job(bad, 'backup', await ended(bad, 'SUCCEEDED'));
@@ -259,7 +259,7 @@ describe('an execution whose end was not reported', () => {
     expect((await readJob(bucket, good))?.state).toBe('completed');
   });
 
-  test('is shown by health, which is degraded', async () => {
+  test('is reported by health, which is degraded', async () => {
     const { bucket, sfn } = environment;
     const name = newName('backup');
     const executionArn = await ended(name, 'FAILED');
@@ -286,7 +286,7 @@ describe('an execution whose end was not reported', () => {
   });
 });
 
-test('a scheduled backup fails where a restore was never cleaned up for more than an hour', async () => {
+test('a scheduled backup fails if a restore was not cleaned up for more than an hour', async () => {
   const { bucket, sfn } = environment;
   const name = newName('restore');
   const executionArn = await ended(name, 'FAILED');
@@ -315,7 +315,7 @@ describe('the queue of undelivered events', () => {
     detail: { executionArn, name, status: 'SUCCEEDED', input: '{}', output: '{}', stopDate: 1 },
   });
 
-  test('is worked off in both shapes, and what is not understood stays', async () => {
+  test('is processed in both formats, and messages in an unknown format stay', async () => {
     const { bucket } = environment;
     const sqs = new SQSClient({});
     const { QueueUrl = '' } = await sqs.send(
@@ -355,7 +355,7 @@ describe('the queue of undelivered events', () => {
     });
   });
 
-  test('reads no event from what is none', () => {
+  test('accepts only messages that contain an event', () => {
     expect(readUndelivered(undefined)).toBeUndefined();
     expect(readUndelivered('[]')).toBeUndefined();
     expect(readUndelivered('{"requestPayload": {"detail": {"status": "RUNNING"}}}')).toBeUndefined();

@@ -55,7 +55,7 @@ afterAll(async () => {
   for (const collection of made) await ask(server, 'DELETE', `/collections/${collection}`);
 });
 
-test('a server whose password is in rotation when a job ends is cleaned by the next run of the janitor', async () => {
+test('a server whose password is being rotated when a job ends is cleaned up by the next run of the janitor', async () => {
   const { job_id, collection } = await leave();
   const job = { job_id, target: 'default' };
   await putSecret(false);
@@ -71,7 +71,7 @@ test('a server whose password is in rotation when a job ends is cleaned by the n
   expect(await recorded()).toEqual([]);
 });
 
-test('a server that can not be cleaned for two weeks is given up, and the log names the job', async () => {
+test('the cleanup of a server that fails for two weeks is given up, and the log names the job', async () => {
   const { job_id } = await leave();
   await putSecret(false);
   await cleanServers(environment, { job_id, target: 'default' }, ['vectors'], leg);

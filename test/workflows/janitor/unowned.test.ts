@@ -84,7 +84,7 @@ test('staging objects, uploaded archives and unfinished uploads of no job are re
   );
 });
 
-test('what belongs to a job that has run for longer than the index of jobs lives stays', async () => {
+test('data of a job that has run for longer than the index of jobs is kept stays', async () => {
   await job('endless', {});
   await environment.bucket.writeRecord(JOB_DAYS_COMPLETE_KEY, {});
   const { created_at = '' } = (await readJob(environment.bucket, 'endless')) ?? {};

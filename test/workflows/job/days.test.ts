@@ -55,7 +55,7 @@ beforeEach(async () => {
   );
 });
 
-test('lists and metrics of jobs read one object for each past day, and records of the last days only', async () => {
+test('lists and metrics of jobs read one object for each past day, and single records of the last days only', async () => {
   const days = 20;
   const perDay = 10;
   for (let day = 0; day < days; day++) {
@@ -184,7 +184,7 @@ test('failures and durations are counted since the deployment: they do not fall 
   expect(text).toContain('# TYPE ngbak_backup_duration_seconds histogram\n');
 });
 
-test('an object of a day that cannot be read is reported, and hides no other day', async () => {
+test('an unreadable object of a day is reported, and hides no other day', async () => {
   await job('a', at(10));
   await job('b', at(11));
   await settle();

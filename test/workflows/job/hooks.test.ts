@@ -57,7 +57,7 @@ async function webhook(...statuses: number[]): Promise<Environment> {
   return environment;
 }
 
-test('writers are paused once and resumed once, by calls whose signature the receiver can check', async () => {
+test('writers are paused once and resumed once, by calls whose signature the receiver can verify', async () => {
   const environment = await webhook(200);
   expect(await pauseWriters(environment, 'default', 'job')).toBe(true);
   await resumeWriters(environment, 'default', 'job');
@@ -82,7 +82,7 @@ test('a hook that keeps failing is an error that names it, and the writers are s
   expect((await readJob(environment.bucket, 'job'))?.writers).toBe('paused');
 });
 
-test('without hooks nothing is called and nothing is claimed', async () => {
+test('without hooks, nothing is called and nothing is claimed', async () => {
   const environment = await freshEnvironment();
   expect(await pauseWriters(environment, 'default', 'job')).toBe(false);
 });

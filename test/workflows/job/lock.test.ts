@@ -24,17 +24,17 @@ beforeEach(async () => {
 });
 
 describe('the lock of a target', () => {
-  test('has one holder, whose job is named to everybody else', async () => {
+  test('has one holder, whose job is named to everyone else', async () => {
     await take(lock(first));
     await expect(take(lock(second))).rejects.toThrow(/job-of-irst/);
   });
 
-  test('may be taken twice by its holder', async () => {
+  test('may be acquired twice by its holder', async () => {
     await take(lock(first));
     await expect(take(lock(first))).resolves.toBeUndefined();
   });
 
-  test('goes to exactly one of twenty that want it at the same moment', async () => {
+  test('is acquired by exactly one of twenty concurrent requests', async () => {
     const machine = await waitingMachine(environment.sfn);
     const arns = await Promise.all(Array.from({ length: 20 }, (_, i) => machine.start(`e${i}`)));
     const results = await Promise.allSettled(arns.map((arn) => take(lock(arn))));
@@ -52,7 +52,7 @@ describe('the lock of a target', () => {
     await expect(requireLock(environment.bucket, 'default', first)).rejects.toThrow(/taken over/);
   });
 
-  test('of a restore that ended is not for backups until the janitor has decided what becomes of the target', async () => {
+  test('of a restore that ended is not available for backups until the janitor has decided about the target', async () => {
     const job = { ...lock(first, 'restore'), job_id: 'restore-of-first' };
     await take(job);
     const now = new Date().toISOString();
@@ -72,7 +72,7 @@ describe('the lock of a target', () => {
     await take(lock(second));
   });
 
-  test('is freed by its holder only', async () => {
+  test('is released by its holder only', async () => {
     await take(lock(first));
     await freeLock(environment.bucket, 'default', second);
     await expect(take(lock(second))).rejects.toThrow();
@@ -80,7 +80,7 @@ describe('the lock of a target', () => {
     await take(lock(second));
   });
 
-  test('that is kept after a failed rollback lets a restore in, and no backup', async () => {
+  test('that is kept after a failed rollback admits a restore, but no backup', async () => {
     await take(lock(first, 'restore'));
     await environment.sfn.send(new StopExecutionCommand({ executionArn: first }));
     await changeLock(environment.bucket, 'default', first, { kept: 'it holds half of a restore.' });

@@ -5,7 +5,7 @@ import { freshEnvironment } from '../../support/aws.ts';
 
 const PART = { store: 'graph', shard: 'graph-01', phase: 'export' } as const;
 
-test('totals of progress come from counts by tally; keys are summed over their namespaces', () => {
+test('totals of progress are derived from counts by tally; keys are summed over their namespaces', () => {
   expect(totalsOf({ nodes: 5, 'points:chunks': 7, 'keys:a': 1, 'keys:b': 2, files: 3 })).toEqual({
     nodes: 5,
     'points:chunks': 7,
@@ -33,7 +33,7 @@ test('a leg continues the progress of the leg before it: its units, its start an
   });
 });
 
-test('what earlier legs have done is known to a leg, also to one that repeats a leg that was cut off', async () => {
+test('a leg knows the progress of earlier legs, also if it repeats an interrupted leg', async () => {
   const { bucket } = await freshEnvironment();
   /** A leg that is cut off has written its progress, but not closed it. */
   const untilWritten = async (done: number) => {
@@ -57,7 +57,7 @@ test('what earlier legs have done is known to a leg, also to one that repeats a 
   expect(units).toEqual({ keys: { done: 22, total: 30 } });
 });
 
-test('another phase, and a record that cannot be read, start over', async () => {
+test('another phase, and an unreadable record, start over', async () => {
   const { bucket } = await freshEnvironment();
   const load = await ProgressWriter.open(bucket, 'job-1', PART);
   load.report('nodes', 10);

@@ -38,7 +38,7 @@ const admitted = (admission: Admission) => {
 };
 
 describe('an upload', () => {
-  test('that was requested is admitted with what its request said', async () => {
+  test('that was requested is admitted with the options of its request', async () => {
     const upload = await createRestoreRequest(environment.bucket, {
       target: 'other',
       fileName: 'x.ngbak',
@@ -58,7 +58,7 @@ describe('an upload', () => {
     });
   });
 
-  test('whose event comes ten times at once is admitted once', async () => {
+  test('whose event arrives ten times at once is admitted once', async () => {
     const { key, job_id } = await createRestoreRequest(environment.bucket, {
       target: 'other',
       fileName: 'x.ngbak',
@@ -71,7 +71,7 @@ describe('an upload', () => {
     for (const admission of all) if (!admission.admitted) expect(admission.reason).toContain(owner);
   });
 
-  test('that comes after its job has waited long enough starts nothing', async () => {
+  test('that arrives after its job has stopped waiting starts nothing', async () => {
     const { bucket } = environment;
     const request = { target: 'other', fileName: 'x.ngbak', confirm: 'other', jobId: 'restore_late' };
     const { key, job_id } = await createRestoreRequest(bucket, request);
@@ -86,7 +86,7 @@ describe('an upload', () => {
     await expect(createRestoreRequest(bucket, request)).rejects.toThrow('which is cancelled');
   });
 
-  test('made by hand whose event comes ten times at once is admitted once, unconfirmed', async () => {
+  test('made by hand whose event arrives ten times at once is admitted once, unconfirmed', async () => {
     const all = await Promise.all(
       Array.from({ length: 10 }, (_, i) =>
         admitRestore(environment, event('uploads/by-hand.ngbak'), execution(`e${i}`)),
@@ -102,7 +102,7 @@ describe('an upload', () => {
     expect(admitted(admission).target).toBe('other');
   });
 
-  test('of a second version of the same key is a job of its own', async () => {
+  test('of a second version of the same key is a separate job', async () => {
     const [one, two] = [
       admitted(await admitRestore(environment, event('uploads/x.ngbak', 'v1'), execution('e1'))),
       admitted(await admitRestore(environment, event('uploads/x.ngbak', 'v2'), execution('e2'))),
@@ -123,7 +123,7 @@ describe('an upload', () => {
     expect(admission.job_id).not.toBe(job_id);
   });
 
-  test('whose admission was cut off is admitted again by the same execution', async () => {
+  test('whose admission was interrupted is admitted again by the same execution', async () => {
     const { key } = await createRestoreRequest(environment.bucket, { target: 'other', fileName: 'x.ngbak' });
     const once = await admitRestore(environment, event(key), execution('e1'));
     expect(await admitRestore(environment, event(key), execution('e1'))).toEqual(once);
@@ -136,7 +136,7 @@ test('a restore of a backup that is not in the catalog is refused', async () => 
   );
 });
 
-test('a request that is neither an upload nor a catalogued backup says what is wrong with it', async () => {
+test('a request that is neither an upload nor a catalogued backup states what is wrong with it', async () => {
   await expect(admitRestore(environment, { hello: 1 }, execution('e1'))).rejects.toThrow(/backup_id/);
 });
 
@@ -161,7 +161,7 @@ test.each(['archive.tar.gz', 'x.ngbak.exe', ''])('file name %p is refused', (nam
   expect(() => sanitizeFileName(name)).toThrow(/\.ngbak/);
 });
 
-test('an upload by hand that no target can be told for is a failed job among the others, and is gone', async () => {
+test('an upload by hand for which no target can be determined is listed as a failed job, and is deleted', async () => {
   environment = await freshEnvironment({ one: { stores: { kv: store } }, two: { stores: { kv: store } } });
   const { bucket } = environment;
   const key = 'uploads/by-hand.ngbak';

@@ -4,7 +4,7 @@ import { closeRestore } from '../../../shared/workflows/restore/close.ts';
 import { freshEnvironment } from '../../support/aws.ts';
 import { begun } from '../../support/restore-records.ts';
 
-test('the result of a restore has the warnings of all of its steps, those that repeat as one', async () => {
+test('the result of a restore has the warnings of all of its steps, with duplicates merged', async () => {
   const environment = await freshEnvironment();
   const { bucket } = environment;
   await begun(environment, { stores: ['graph', 'kv'] });

@@ -8,7 +8,7 @@ import { type Exported, exportAll, restoreAll } from '../../stores/memory-archiv
 const RUN = `Dangling${process.pid}`;
 const [OURS, THEIRS] = [`${RUN}Ours`, `${RUN}Theirs`];
 
-describe('relationships that lead out of the archive', () => {
+describe('dangling relationships', () => {
   let driver: Driver;
   let exported: Exported;
   const cypher = async (query: string) =>
@@ -72,7 +72,7 @@ describe('relationships that lead out of the archive', () => {
   });
 
   test.each([{}, { repeated: true }, { hurried: true }])(
-    'are attached by stitch to the nodes that are there, as often as they were (%j)',
+    'are attached by stitch to the existing nodes, in their number (%j)',
     async (how) => {
       const restored = await restore(STITCH, how);
       expect(restored.samples).toEqual([]);
@@ -84,7 +84,7 @@ describe('relationships that lead out of the archive', () => {
     },
   );
 
-  test('are left out by stitch where the other end is missing, or there twice', async () => {
+  test('are left out by stitch if the other end is missing, or exists twice', async () => {
     await cypher(`MATCH (n:${THEIRS} {id: 'x'}) DETACH DELETE n`);
     await cypher(`CREATE (:${THEIRS} {id: 'y'})`);
     const restored = await restore(STITCH);
@@ -93,14 +93,14 @@ describe('relationships that lead out of the archive', () => {
     expect(await links()).toEqual([]);
   });
 
-  test('are missed by the verification where they are lost after the load', async () => {
+  test('are reported by the verification if they are lost after the load', async () => {
     const restored = await restore(STITCH, {
       beforeVerify: () => cypher(`MATCH ()-[r:BACK]->(:${OURS}) DELETE r`),
     });
     expect(restored.samples).toEqual(['relationship BACK "y" → "b": is missing in the target']);
   });
 
-  test('are attached once, however often the archive is merged', async () => {
+  test('are attached once, regardless of how often the archive is merged', async () => {
     const merge: LoadOptions = { mode: 'merge', onConflict: 'keep', dangling: 'stitch' };
     await cypher(`MATCH (:${OURS})-[r]-(:${THEIRS}) DELETE r`);
     for (let time = 0; time < 3; time++) {

@@ -108,7 +108,7 @@ describe('the graph', () => {
 
   const scope = (label: string) => ({ label, key_property: 'id' });
 
-  test('comes back under another label beside the original, which is not touched', async () => {
+  test('is restored under another label next to the original, which is not touched', async () => {
     const before = await graph(from);
     const { archive } = await exportAll(opener(neo4jAdapter, connection(), scope(from)));
     const restored = await restoreInto(neo4jAdapter, connection(), archive, scope(from), scope(to));
@@ -123,7 +123,7 @@ describe('the graph', () => {
     expect(constraints.map(({ label }) => label)).toEqual([from, to]);
   });
 
-  test('finds, under the other label, what was changed after the load', async () => {
+  test('is verified under the other label, and later changes are found', async () => {
     const { archive } = await exportAll(opener(neo4jAdapter, connection(), scope(from)));
     const route = await neo4jAdapter.route(archive, scope(from), scope(to), NOTHING);
     const restored = await restoreAll(
@@ -136,7 +136,7 @@ describe('the graph', () => {
     expect(restored.samples.join()).toContain('"n7"');
   });
 
-  test('is refused where a node has the new label already', async () => {
+  test('is refused if a node has the new label already', async () => {
     await cypher(`MATCH (n:${from} {id: 'n3'}) SET n:${RUN}Twin`);
     const { archive } = await exportAll(opener(neo4jAdapter, connection(), scope(from)));
     await cypher(`MATCH (n:${from} {id: 'n3'}) REMOVE n:${RUN}Twin`);
@@ -146,7 +146,7 @@ describe('the graph', () => {
     expect(await cypher(`MATCH (n:${RUN}Twin) RETURN n`)).toEqual([]);
   });
 
-  test('of nodes that have not the label of the target is admitted nowhere', async () => {
+  test('of nodes that do not have the label of the target is not admitted', async () => {
     const { archive } = await exportAll(opener(neo4jAdapter, connection(), scope(from)));
     const store = opener(neo4jAdapter, connection(), scope(to))();
     try {
@@ -201,7 +201,7 @@ describe('key-value data', () => {
   });
   const scope = (name: string) => ({ prefix: `${RUN}${name}:`, separator: ':' });
 
-  test('comes back under another prefix with types and expiries; the original is not touched', async () => {
+  test('is restored under another prefix with types and expiries; the original is not touched', async () => {
     const before = await content(`${RUN}a:`);
     const { archive } = await exportAll(opener(redisAdapter, connection, scope('a')));
     const restored = await restoreInto(redisAdapter, connection, archive, scope('a'), scope('b'));
@@ -240,7 +240,7 @@ describe('key-value data', () => {
     ]);
   });
 
-  test('is refused where the namespaces of the two do not agree', async () => {
+  test('is refused if the namespaces of the two differ', async () => {
     const { archive } = await exportAll(opener(redisAdapter, connection, scope('a')));
     await expect(
       restoreInto(redisAdapter, connection, archive, scope('a'), { prefix: `${RUN}e:` }),
@@ -307,7 +307,7 @@ describe('vectors', () => {
   });
 
   test.each(['snapshot', 'points'])(
-    'saved by %s: one collection comes back under another name',
+    'saved by %s: one collection is restored under another name',
     async (method) => {
       const scope = { collections: [one, two], method };
       const { archive } = await exportAll(opener(qdrantAdapter, connection(), scope));
@@ -374,7 +374,7 @@ describe('vectors', () => {
     });
   });
 
-  test('of a workspace come back as another one: payload and ids as LightRAG makes them, the others untouched', async () => {
+  test('of a workspace are restored as another one: payload and ids as LightRAG makes them, the others untouched', async () => {
     const scope = (workspace: string) => ({
       ...(profileScopes('lightrag', { workspace }).vectors as object),
       collections: [shared],
@@ -399,7 +399,7 @@ describe('vectors', () => {
     expect(await points(shared, inWorkspace('b'))).toEqual(b);
   });
 
-  test('of a workspace are refused as another one where nothing says how their ids derive', async () => {
+  test('of a workspace cannot be restored as another one if the derivation of their ids is unknown', async () => {
     const scope = (value: string) => ({ collections: [shared], filter: { key: 'workspace_id', value } });
     const { archive } = await exportAll(opener(qdrantAdapter, connection(), scope('a')));
     await expect(restoreInto(qdrantAdapter, connection(), archive, scope('a'), scope('d'))).rejects.toThrow(
@@ -407,7 +407,7 @@ describe('vectors', () => {
     );
   });
 
-  test('are refused where two collections would get one name, or one gets none', async () => {
+  test('are refused if two collections would get the same name, or one gets none', async () => {
     const scope = { collections: [one, two] };
     const { archive } = await exportAll(opener(qdrantAdapter, connection(), scope));
     await expect(

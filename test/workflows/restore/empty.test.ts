@@ -62,7 +62,7 @@ test('an archive without records of a store does not replace one that has some, 
   expect((await inspect({ mode: 'merge' }))?.problems).toEqual([]);
 });
 
-test('the mode "if_empty" refuses a target whose scope holds records, whatever the archive holds', async () => {
+test('the mode "if_empty" refuses a target whose scope holds records, regardless of the archive', async () => {
   expect((await inspect({ mode: 'if_empty' }))?.problems).toEqual([]);
   await writeFile(join(folder, 'kv_store_full_docs.json'), '{"a": 1}');
   for (const allow_empty of [true, false]) {
@@ -72,7 +72,7 @@ test('the mode "if_empty" refuses a target whose scope holds records, whatever t
   }
 });
 
-test('the mode "if_empty" looks again under the lock before it writes', async () => {
+test('the mode "if_empty" checks again under the lock before it writes', async () => {
   const execution_arn = await (await waitingMachine(environment.sfn)).start();
   await inspect({ mode: 'if_empty' }, { execution_arn });
   await beginRestore(environment, 'restore_empty', LEG);

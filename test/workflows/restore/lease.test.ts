@@ -56,13 +56,13 @@ describe('a step that writes to a store', () => {
     expect(events).toEqual(['old begins', 'old stops', 'rollback begins']);
   });
 
-  test('is not begun for a job that has ended', async () => {
+  test('does not start for a job that has ended', async () => {
     await changeLock(environment.bucket, 'default', plan.execution_arn, { ended: true });
     await expect(underLease(environment, plan, 'graph', leg(), work('late', 0))).rejects.toThrow(/has ended/);
     expect(events).toEqual([]);
   });
 
-  test('waits for an attempt before it that is still at work on the same store, and not for other stores', async () => {
+  test('waits for an earlier attempt that still runs on the same store, and not for other stores', async () => {
     const first = underLease(environment, plan, 'graph', leg(), work('first', 3000));
     while (events.length === 0) await sleep(20);
     await Promise.all([
@@ -80,7 +80,7 @@ describe('a step that writes to a store', () => {
     ]);
   });
 
-  test('that was killed counts as gone after a while of silence', async () => {
+  test('that was killed is considered gone after a period of silence', async () => {
     await environment.bucket.writeRecord(restoreLeaseKey('job', 'graph'), {
       invocation: 'killed',
       at: new Date().toISOString(),

@@ -79,7 +79,7 @@ const clear = () =>
     LEG,
   );
 
-test('no step changes what an earlier one recorded, and the load follows the plan', async () => {
+test('no step changes the records of an earlier one, and the load follows the plan', async () => {
   await admit(environment, restore);
   const admitted = await text(admittedRestoreKey(JOB));
   await inspect();
@@ -94,7 +94,7 @@ test('no step changes what an earlier one recorded, and the load follows the pla
   expect(await text(restorePlanKey(JOB))).toBe(plan);
 });
 
-test('a restore begins with the options that were inspected last, and not with those that it was asked for with', async () => {
+test('a restore begins with the options of its last inspection, and not with those of its request', async () => {
   await admit(environment, restore);
   await inspect();
   const options = RestoreOptions.parse({ mode: 'merge', on_conflict: 'keep', safety_backup: false });
@@ -107,7 +107,7 @@ test('a restore begins with the options that were inspected last, and not with t
   });
 });
 
-describe('a restore that an earlier deployment has left, whose whole state is in restore.json', () => {
+describe('a restore from an earlier deployment, with its whole state in restore.json', () => {
   /** What that deployment recorded: the plan in place of what was admitted, and an inspection that resolves nothing. */
   async function earlier(changes: object): Promise<void> {
     const { bucket } = environment;

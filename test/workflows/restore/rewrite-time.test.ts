@@ -7,7 +7,7 @@ import { refuseIfTooLong } from '../../../shared/workflows/restore/rewrite-time.
 
 const MINUTE = 60_000;
 
-describe('the rewriting of an archive that another tool has packed', () => {
+describe('rewriting an archive that another tool has packed', () => {
   const reportAfter = (minutes: number, done: number, total: number) => () => {
     let clock = 0;
     const report = refuseIfTooLong(13 * MINUTE, () => clock);
@@ -15,7 +15,7 @@ describe('the rewriting of an archive that another tool has packed', () => {
     report(done, total);
   };
 
-  test('is refused as soon as it is clear that one function does not have the time, with a way that works', () => {
+  test('is refused as soon as it is clear that one function does not have the time, with an alternative that works', () => {
     expect(reportAfter(1, 1e9, 50e9)).toThrow(InvalidInputError);
     expect(reportAfter(1, 1e9, 50e9)).toThrow(/would take about 50 minutes; a function has 13/);
     const remedy = (() => {
@@ -29,11 +29,11 @@ describe('the rewriting of an archive that another tool has packed', () => {
     expect(remedy).toMatch(/Nothing was changed\. Run `ngbak archive repack OLD NEW`/);
   });
 
-  test('ends in the same refusal where its time is over, so that no retry spends it again', () => {
+  test('ends in the same refusal if its time runs out, so that no retry spends it again', () => {
     expect(reportAfter(13.1, 9e9, 10e9)).toThrow(InvalidInputError);
   });
 
-  test('continues where the time suffices, and is not judged by its first seconds', () => {
+  test('continues if the time suffices, and is not judged by its first seconds', () => {
     expect(reportAfter(1, 1e9, 10e9)).not.toThrow();
     expect(reportAfter(0.1, 1e6, 50e9)).not.toThrow();
     expect(reportAfter(12, 9.9e9, 10e9)).not.toThrow();

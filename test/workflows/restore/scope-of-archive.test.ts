@@ -52,7 +52,7 @@ async function archiveOf(scope: object, contents: readonly Content[] = []) {
   return openArchive(bufferSource('x.ngbak', bytes));
 }
 
-describe('an uploaded archive that passes itself off as a safety backup of its target', () => {
+describe('an uploaded archive that poses as a safety backup of its target', () => {
   test.each(STORES)('does not widen the scope of %s', async (store, saved, configured) => {
     const archive = await archiveOf({ target: 'mine', scopes: { [store]: saved } });
     const { scope } = await routeStore(config, plan(), archive, store);
@@ -68,12 +68,12 @@ describe('an uploaded archive that passes itself off as a safety backup of its t
     expect(scope).toMatchObject({ include: ['mine_*.json'] });
   });
 
-  test('does not choose a scope that is as wide, but elsewhere', async () => {
+  test('does not select a scope of the same size elsewhere', async () => {
     const archive = await archiveOf({ target: 'mine', scopes: { kv: { prefix: 'other:' } } });
     expect((await routeStore(config, plan(), archive, 'kv')).scope).toMatchObject({ prefix: 'mine:' });
   });
 
-  test('can not flood the report of the inspection with its scope, or turn its text around', async () => {
+  test('cannot flood the report of the inspection with its scope, or reverse its text', async () => {
     const namespaces = Array.from({ length: 200 }, (_, i) => ({ name: `n${i}`, prefix: `mine:\u202e${i}` }));
     const archive = await archiveOf({ target: 'mine', scopes: { kv: { prefix: '', namespaces } } });
     const change = scopeChange(config, plan(), archive, 'kv') ?? '';
@@ -87,7 +87,7 @@ describe('an uploaded archive that passes itself off as a safety backup of its t
   });
 });
 
-test('a safety backup of our own goes back into the scope that it was saved from', async () => {
+test('a real safety backup is restored into the scope that it was saved from', async () => {
   const archive = await archiveOf({ target: 'mine', scopes: { kv: { prefix: 'mine-copy:' } } });
   const own = plan({ saved_scopes: true, source: { bucket: 'b', key: 'backups/x.ngbak' } });
   expect((await routeStore(config, own, archive, 'kv')).scope).toMatchObject({ prefix: 'mine-copy:' });

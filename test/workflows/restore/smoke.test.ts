@@ -63,8 +63,8 @@ afterAll(async () => {
   await qdrant('DELETE', `/collections/${RUN}`);
 });
 
-describe('a smoke question', () => {
-  test('to the graph is answered with numbers, and with digests instead of data', async () => {
+describe('a smoke check', () => {
+  test('of the graph returns numbers, and digests instead of data', async () => {
     expect(await graph('MATCH (n) WHERE $label IN labels(n) RETURN count(n) AS nodes')).toBe('nodes 2');
     const questions = await graph(`MATCH (n:${RUN}) RETURN n ORDER BY n.id`);
     expect(questions).toMatch(/^2 rows, sha256 [0-9a-f]{12}$/);
@@ -75,13 +75,13 @@ describe('a smoke question', () => {
     `CREATE (:${RUN} {id: 'written'})`,
     `MATCH (n:${RUN}) SET n.text = 1 RETURN n`,
     `CREATE INDEX ${RUN} FOR (n:${RUN}) ON (n.id)`,
-  ])('to the graph can not write: %s', async (cypher) => {
+  ])('of the graph cannot write: %s', async (cypher) => {
     await expect(graph(cypher)).rejects.toThrow();
     const { records } = await driver.executeQuery(`MATCH (n:${RUN}) RETURN count(n) AS n, max(n.text) AS t`);
     expect(records[0]?.toObject()).toEqual({ n: neo4j.int(2), t: 'private' });
   });
 
-  test('to key-value data reads keys of the scope, and no others', async () => {
+  test('of key-value data reads keys of the scope, and no others', async () => {
     expect(await keys(['EXISTS', `${RUN}:docs:1`])).toBe('1');
     expect(await keys(['GET', `${RUN}:docs:1`])).toMatch(/^9 characters, sha256 /);
     expect(await keys(['ANY'])).toBe('key found');
@@ -90,7 +90,7 @@ describe('a smoke question', () => {
     expect(await redis.exists(`${RUN}:docs:1`)).toBe(1);
   });
 
-  test('to vectors counts, scrolls and searches, and does nothing else', async () => {
+  test('of vectors counts, scrolls and searches, and does nothing else', async () => {
     expect(await vectors({ collection: RUN, points: 'count', body: { exact: true } })).toBe('count 1');
     expect(
       await vectors({ collection: RUN, points: 'search', body: { vector: [1, 1], limit: 1 } }),

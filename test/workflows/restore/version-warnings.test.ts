@@ -8,7 +8,7 @@ const manifest = (changes: object) =>
 const target = (changes: object = {}) => TargetConfig.parse({ stores: {}, ...changes });
 const NOTES = { newer: 'what is new', older: 'what is missing' };
 
-describe('what made a backup', () => {
+describe('versions in a backup', () => {
   test.each([
     [
       '0.9.9',
@@ -18,13 +18,13 @@ describe('what made a backup', () => {
     ['1.0.0-beta.1', /by a newer ngbak/],
     ['0.10.0-rc.1', /by an older ngbak/],
     ['nightly', /by another ngbak, nightly/],
-  ])('ngbak %s is named to ngbak 0.10.0', (ngbak_version, expected) => {
+  ])('ngbak %s causes a warning in ngbak 0.10.0', (ngbak_version, expected) => {
     expect(originWarnings(manifest({ ngbak_version }), target(), '0.10.0')).toEqual([
       expect.stringMatching(expected),
     ]);
   });
 
-  test('nothing is said of the same versions, and of what one side does not state', () => {
+  test('cause no warning if they are the same, or if one side does not state them', () => {
     const same = { ngbak_version: '0.10.0', nano_graphrag_version: '1.5.2', scope: { profile: 'custom' } };
     expect(originWarnings(manifest(same), target({ system_version: 'v1.5.2' }), '0.10.0')).toEqual([]);
     expect(originWarnings(manifest(same), target(), '0.10.0')).toEqual([]);
@@ -34,7 +34,7 @@ describe('what made a backup', () => {
     ).toEqual([]);
   });
 
-  test('another version or profile of the GraphRAG system is named with what may differ', () => {
+  test('of the GraphRAG system or its profile that differ are named with what may differ', () => {
     const saved = manifest({ nano_graphrag_version: '1.4.9', scope: { profile: 'lightrag' } });
     expect(originWarnings(saved, target({ system_version: '1.5.2', profile: 'nano-graphrag' }))).toEqual([
       expect.stringContaining('profile "lightrag", and the target has profile "nano-graphrag"'),
@@ -44,19 +44,19 @@ describe('what made a backup', () => {
     ]);
   });
 
-  test('versions of Python packages may differ in their fourth number', () => {
+  test('of Python packages may differ in their fourth number', () => {
     const saved = manifest({ nano_graphrag_version: '0.0.8.2' });
     expect(originWarnings(saved, target({ system_version: '0.0.8.3' }))).toHaveLength(1);
   });
 
-  test('text of an archive is bounded, and cannot turn the line around', () => {
+  test('as text of an archive are bounded, and cannot reverse the direction of the line', () => {
     const [warning = ''] = originWarnings(manifest({ ngbak_version: `\u202e9${'9'.repeat(500)}` }), target());
     expect(warning).not.toContain('\u202e');
     expect(warning.length).toBeLessThan(300);
   });
 });
 
-describe('the server that was saved', () => {
+describe('the server of the backup', () => {
   const warned = (saved: object, now: { version: string; edition?: string }) =>
     serverWarnings(
       manifest({ storage_backends: { graph: { kind: 'neo4j', ...saved } } }),
@@ -78,11 +78,14 @@ describe('the server that was saved', () => {
     ['5.26.1', '2025.01.0', [expect.stringContaining('newer')]],
     ['5.26.1', '5.26.30', []],
     ['unknown', '5.26.30', []],
-  ])('version %s is named to a server of version %s where data may differ', (saved, version, expected) => {
-    expect(warned({ version: saved }, { version })).toEqual(expected);
-  });
+  ])(
+    'version %s causes a warning on a server of version %s if data may differ',
+    (saved, version, expected) => {
+      expect(warned({ version: saved }, { version })).toEqual(expected);
+    },
+  );
 
-  test('another edition is named', () => {
+  test('of another edition is named', () => {
     expect(warned({ edition: 'enterprise' }, { version: '5', edition: 'community' })).toEqual([
       'the backup was created from enterprise, and the target is community: features that only one of them has may be missing',
     ]);

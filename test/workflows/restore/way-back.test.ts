@@ -132,7 +132,7 @@ const lock = (job_id: string) =>
 const inspect = (jobId: string) =>
   inspectArchive(environment, InspectState.parse({ job_id: jobId, cursor: { stage: 'target' } }), LEG);
 
-describe('a login that is refused while a password is changed', () => {
+describe('a login that is refused while a password is being changed', () => {
   test.each(STORES)('to the %s: steps of a restore and of its rollback may be repeated', async (store) => {
     for (const jobId of ['restore_a', relatedJobId('rollback', 'restore_a')]) {
       await begun(environment, restore(jobId, { stores: [store] }));
@@ -155,7 +155,7 @@ describe('a login that is refused while a password is changed', () => {
     }
   });
 
-  test.each(STORES)('to the %s: refuses a restore at first sight, and not its rollback', async (store) => {
+  test.each(STORES)('to the %s: refuses a restore in its inspection, and not its rollback', async (store) => {
     for (const other of STORES) await putPassword(other, user.password);
     await putPassword(store, WRONG);
     await admit(environment, restore('restore_b', { stores: [store] }));
@@ -168,7 +168,7 @@ describe('a login that is refused while a password is changed', () => {
   });
 });
 
-test('what the inspection finds refuses a restore, and is a warning of its rollback', async () => {
+test('a finding that refuses a restore is a warning in its rollback', async () => {
   await putPassword('kv', user.password);
   await redis.acl('SETUSER', user.username, '-@write');
   try {
