@@ -6,8 +6,9 @@ import { Overview } from '../shared/operations/overview.ts';
 import type { OperationsClient as Operations } from '../shared/operations/table.ts';
 
 /**
- * What the CLI accepts from deployments of earlier versions. A deployment always sends all fields of its own version, and its
- * schema requires them; what was added since a release is optional here. A test compares this with the answers of every release.
+ * Responses that the CLI accepts from deployments of earlier versions. A deployment always sends all fields of its own
+ * version, and its schema requires them; fields added since a release are optional here. A test compares this with the
+ * responses of every release.
  */
 const SINCE_0_1_0 = {
   state: true,
@@ -24,16 +25,16 @@ const SINCE_0_1_0 = {
 } as const;
 
 const AnySummary = BackupSummary.partial({ ...SINCE_0_1_0, records: true });
-/** A backup in a list, from a deployment of this or an earlier version. */
+/** A backup in a list, from a deployment of this version or an earlier one. */
 export type AnySummary = z.infer<typeof AnySummary>;
 
 const AnyDetails = BackupDetails.partial(SINCE_0_1_0);
-/** A backup with everything that a deployment of this or an earlier version knows. */
+/** A backup with all fields of this version or an earlier one. */
 export type AnyDetails = z.infer<typeof AnyDetails>;
 
 const { targets, history } = Overview.shape;
 
-/** The operations whose answers got new required fields since the first release. */
+/** The operations whose responses have gained required fields since the first release. */
 export const ANSWERS = {
   listBackups: BackupList.extend({ backups: z.array(AnySummary) }),
   showBackup: AnyDetails,
@@ -53,7 +54,7 @@ export const ANSWERS = {
   }),
 };
 
-/** A function for each operation, whose answers may be those of a deployment of an earlier version. */
+/** A function for each operation, which may call a deployment of an earlier version. */
 export type AnyOperations = {
   [Name in keyof Operations]: Name extends keyof typeof ANSWERS
     ? (...args: Parameters<Operations[Name]>) => Promise<z.infer<(typeof ANSWERS)[Name]>>

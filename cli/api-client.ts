@@ -17,15 +17,15 @@ import { OPERATIONS } from '../shared/operations/table.ts';
 import { ANSWERS, type AnyOperations } from './answers.ts';
 import { type CliClient, restoresOf } from './client.ts';
 
-/** Longest that one call may take, in milliseconds: API Gateway gives up after 30 seconds. */
+/** Timeout of one call, in milliseconds: API Gateway gives up after 30 seconds. */
 const CALL_MS = 40_000;
-/** Largest answer that is read, in bytes: Lambda's answers have at most 6 MB. */
+/** Largest response that is read, in bytes: Lambda's responses have at most 6 MB. */
 const ANSWER_BYTES_MAX = 8 * 1024 ** 2;
 
-/** Tries of a call that may be repeated. */
+/** Attempts of a call that may be repeated. */
 const TRIES = { attempts: 3, firstMs: 500 };
 
-/** Does everything through the HTTP API with a key; archives go between this machine and S3. */
+/** Performs all operations through the HTTP API with a key; archives are transferred between this machine and S3. */
 export function apiClient(url: string, key: string | undefined): CliClient {
   if (key === undefined) {
     throw new InvalidInputError('No key for the HTTP API is configured.', {
@@ -35,7 +35,7 @@ export function apiClient(url: string, key: string | undefined): CliClient {
   }
   const base = `${url.replace(/\/+$/, '')}/api/v1`;
 
-  /** With an idempotency key, or where it only reads, a call that got no answer is made again. */
+  /** A call without a response is repeated if it has an idempotency key or only reads. */
   async function call<T>(
     schema: z.ZodType<T>,
     method: string,
@@ -83,14 +83,14 @@ export function apiClient(url: string, key: string | undefined): CliClient {
   };
 }
 
-/** What each role may do: docs/api.md has it call by call. */
+/** What each role may do; docs/api.md lists it for each call. */
 const MAY: Record<Role, string> = {
   viewer: 'may read everything and change nothing',
   operator: 'may back up, restore and download, but not delete backups',
   admin: 'may do everything',
 };
 
-/** One key for each request that is meant once, however often it is sent. */
+/** One key for each logical request, however often it is sent. */
 function newKey(): string {
   return `cli-${randomUUID()}`;
 }
@@ -110,7 +110,7 @@ async function send(
         ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      // A redirect would carry the key to somebody else.
+      // A redirect would send the key to another host.
       redirect: 'error',
       signal: AbortSignal.timeout(CALL_MS),
     });
@@ -148,13 +148,13 @@ function parseAnswer(text: string, base: string): unknown {
   }
 }
 
-/** The error that a problem document tells, of the class that the exit codes know. */
+/** The error described by a problem document, as the class that the exit codes are based on. */
 function explain(status: number, text: string, base: string): NgbakError {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
   } catch {
-    // Not from our API but from something before it, such as a proxy.
+    // Not from the API but from something in front of it, such as a proxy.
     parsed = undefined;
   }
   const problem = Problem.safeParse(parsed);

@@ -9,7 +9,7 @@ const BAR_OPTIONS = {
   stream: process.stderr,
   clearOnComplete: false,
   hideCursor: true,
-  // More often than this, a terminal flickers and nobody reads it.
+  // With a higher rate, a terminal flickers.
   fps: 5,
   barsize: 24,
   autopadding: true,
@@ -48,17 +48,17 @@ export class JobBars {
   }
 }
 
-/** How often the progress of a transfer is shown, in milliseconds: redrawn, as JSON, and as a line. */
+/** Interval at which the progress of a transfer is redrawn, printed as JSON or printed as a line, in milliseconds. */
 const REDRAW_MS = 200;
 const JSON_MS = 1000;
 const LINE_MS = 10_000;
-/** A transfer that takes less time than this, in milliseconds, shows no progress. */
+/** A transfer that takes less time than this shows no progress, in milliseconds. */
 const SHORT_MS = 1000;
 
 /**
- * Shows the progress of a transfer: a bar at a terminal, a line now and then without one, JSON lines with `--json`,
- * nothing with `--quiet`. The first call of `update` gives the bytes that were transferred before. A timer prints, not
- * the calls, so that a transfer that stands still is visible.
+ * Shows the progress of a transfer: a bar at a terminal, occasional lines without one, JSON lines with `--json`,
+ * nothing with `--quiet`. The first call of `update` passes the bytes that were transferred before. Output is driven by
+ * a timer instead of the calls, so that a stalled transfer is visible.
  */
 export function showTransfer(
   output: Output,
@@ -113,7 +113,7 @@ class Meter {
     this.#total = total;
   }
 
-  /** Bytes each second, and how many seconds the rest takes at that rate. */
+  /** Bytes per second, and the remaining time at that rate, in seconds. */
   measure(done: number): { rate: number; remaining_seconds?: number } {
     const seconds = (Date.now() - this.#start) / 1000;
     const rate = seconds > 0 ? Math.max(0, Math.round((done - this.#base) / seconds)) : 0;
@@ -131,7 +131,7 @@ class Meter {
   }
 }
 
-/** Items of all units together; bytes only if there are no other units. */
+/** Items of all units together, or bytes if there are no other units. */
 function sumUnits({ units }: StoreProgress): { done: number; total: number | undefined } {
   const all = Object.entries(units);
   const items = all.filter(([unit]) => !isBytes(unit));

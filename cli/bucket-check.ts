@@ -16,11 +16,11 @@ import { BACKUPS, JOBS, LOCKS, STAGING, UPLOADS } from '../shared/aws/keys.ts';
 import { sendS3 } from '../shared/aws/send-s3.ts';
 import { InvalidInputError } from '../shared/core/errors.ts';
 
-/** What a setting of the bucket has to be. */
+/** The required value of a bucket setting. */
 type Check = (call: Call) => Promise<string | { warning: string }>;
 type Call = { readonly s3: S3Client; readonly Bucket: string };
 
-/** S3's answers for a setting that a bucket does not have. */
+/** Error codes of S3 for a setting that a bucket does not have. */
 const LOOK = {
   expected: [
     'NoSuchCORSConfiguration',
@@ -32,8 +32,8 @@ const LOOK = {
 };
 
 /**
- * What an existing bucket needs for archives, by name of the check. The stack cannot change the settings of a bucket that it
- * did not create; each check says by which command its owner does. Reads only.
+ * Requirements of archives on an existing bucket, by name of the check. The stack cannot change the settings of a
+ * bucket that it did not create; each check states the command with which the owner can. Read-only.
  */
 export function bucketChecks(
   {

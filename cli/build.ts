@@ -8,7 +8,7 @@ import { parseJson } from '../shared/core/input.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const PROGRAM = 'ngbak.mjs';
-/** The first Node whose zlib knows zstd. */
+/** The first Node version whose zlib supports zstd. */
 export const NODE_MIN = '22.15';
 
 const Described = z.object({
@@ -30,11 +30,11 @@ Backup and restore of GraphRAG systems on AWS: graph, vectors, key-value data an
 `;
 
 /**
- * Bundles the command line with everything it imports into one file that Node runs as it is, beside the package.json that
- * makes it a command. Node refuses TypeScript in installed packages, and nobody who installs a command should get the
- * CDK with it.
+ * Bundles the command line with everything it imports into one file that Node runs directly, next to the package.json
+ * that declares the command. Node refuses TypeScript in installed packages, and installing a command should not install
+ * the CDK with it.
  *
- * @param folder  where the package goes; what is there is replaced
+ * @param folder  the output folder; existing contents are replaced
  * @param options.repository  `owner/name` on GitHub
  */
 export async function buildCli(

@@ -3,7 +3,7 @@ import type { CliClient } from './client.ts';
 import { Output } from './output.ts';
 import { readSettings, type Settings } from './settings.ts';
 
-/** What every command has at hand. Client and settings are made when they are first asked for. */
+/** The context of every command. Client and settings are created on first use. */
 export interface Cli {
   readonly output: Output;
   /** True: questions are answered with yes. */
@@ -23,7 +23,7 @@ interface GlobalOptions {
   readonly yes?: boolean;
 }
 
-/** The surroundings of a command, from the options of the whole program. */
+/** The context of a command, from the global options. */
 export function cliOf(command: Command): Cli {
   const options = command.optsWithGlobals<GlobalOptions>();
   let settings: Promise<Settings> | undefined;
@@ -52,7 +52,7 @@ export function cliOf(command: Command): Cli {
   };
 }
 
-/** Loaded when needed: help and completion must not wait for the AWS SDK. */
+/** Imported on demand: help and completion must not wait for the AWS SDK. */
 async function openClient(settings: Settings): Promise<CliClient> {
   if (settings.api_url !== undefined && !settings.direct) {
     const { apiClient } = await import('./api-client.ts');

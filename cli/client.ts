@@ -5,11 +5,11 @@ import type { VerificationLeg } from '../shared/operations/verify-backup.ts';
 import { MultipartRequest } from '../shared/workflows/restore/request.ts';
 import type { AnyOperations } from './answers.ts';
 
-/** Everything that an operator does, over whichever way: AWS credentials (`--direct`) or the HTTP API. */
+/** All operations of an operator, with AWS credentials (`--direct`) or through the HTTP API. */
 export interface CliClient extends Omit<AnyOperations, 'restore' | 'verifyBackup'> {
-  /** What it talks to, for messages. */
+  /** The endpoint, for messages. */
   readonly where: string;
-  /** One leg of a verification; call again with its cursor until it is done. */
+  /** One leg of a verification; repeat with its cursor until it is done. */
   verifyBackup(
     id: string,
     leg: {
@@ -19,19 +19,19 @@ export interface CliClient extends Omit<AnyOperations, 'restore' | 'verifyBackup
     },
   ): Promise<Omit<VerificationLeg, 'cursor'> & { cursor: string | null }>;
   restoreBackup(input: RestoreBackupInput): Promise<StartedJob>;
-  /** Largest archive that may be uploaded, in bytes; undefined where the deployment does not say. */
+  /** Largest archive that may be uploaded, in bytes; undefined if the deployment does not state it. */
   uploadLimit(): Promise<number | undefined>;
   /** Prepares the restore of a file that is uploaded in parts. */
   requestUpload(input: RequestRestoreInput): Promise<MultipartRequest>;
-  /** Makes the catalog records that are missing, from the archives alone. With AWS credentials only. */
+  /** Rebuilds missing catalog records from the archives alone. With AWS credentials only. */
   rebuildCatalog(options: { signal: AbortSignal; progress(backupId: string): void }): Promise<RebuiltCatalog>;
-  /** What the caller may do, in words. */
+  /** Description of the caller's permissions. */
   permissions(): Promise<string>;
-  /** How far the service's clock is ahead of this machine's, in milliseconds, to a second or so. */
+  /** How far the service's clock is ahead of this machine's, in milliseconds, accurate to about a second. */
   clockOffsetMs(): Promise<number>;
 }
 
-/** The two things that are asked of the one operation for restores. */
+/** The two request types of the operation for restores. */
 export function restoresOf({
   restore,
 }: Pick<AnyOperations, 'restore'>): Pick<CliClient, 'restoreBackup' | 'requestUpload'> {

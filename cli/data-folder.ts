@@ -2,9 +2,9 @@ import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 
 /**
- * Where ngbak keeps a user's data, by the conventions of the platform: `$XDG_DATA_HOME/ngbak`, and without that variable
- * `~/.local/share/ngbak`, `~/Library/Application Support/ngbak` or `%LOCALAPPDATA%\ngbak`. A relative path in the variable is
- * ignored (XDG Base Directory Specification 0.8).
+ * The folder of ngbak's user data, by the conventions of the platform: `$XDG_DATA_HOME/ngbak`, and without that
+ * variable `~/.local/share/ngbak`, `~/Library/Application Support/ngbak` or `%LOCALAPPDATA%\ngbak`. A relative path in
+ * the variable is ignored (XDG Base Directory Specification 0.8).
  */
 export function dataFolder(
   environment: NodeJS.ProcessEnv = process.env,

@@ -14,7 +14,7 @@ import { parseJson } from '../shared/core/input.ts';
 import { findAdapter } from '../shared/stores/registry.ts';
 import { bucketChecks } from './bucket-check.ts';
 
-/** One line of the checklist. A warning does not keep the deployment from working. */
+/** One line of the checklist. A warning does not prevent the deployment from working. */
 export interface Checked {
   readonly name: string;
   readonly state: 'ok' | 'warning' | 'failed';
@@ -27,7 +27,7 @@ const CONCURRENCY_NEW = 10;
 /** With fewer, exporters of two targets may wait for each other. */
 const CONCURRENCY_GOOD = 100;
 
-/** What is read of the deployment's configuration: infra/config.ts checks the whole of it. */
+/** The fields of the deployment's configuration used here; infra/config.ts validates all of it. */
 interface DeploymentContext {
   readonly stackName: string;
   readonly targets: Readonly<
@@ -45,7 +45,8 @@ interface DeploymentContext {
 }
 
 /**
- * Checks what a deployment needs, and what it needs after it: account, region, configuration, connections. Reads only.
+ * Checks the prerequisites of a deployment and of its operation: account, region, configuration, connections.
+ * Read-only.
  *
  * @param config  text of the value of "ngbak"; by default, that of cdk.json
  */
@@ -71,7 +72,7 @@ export async function checkDeployment(config: string | undefined): Promise<Check
     const targets = Object.keys(deployment.targets);
     return `stack ${deployment.stackName}, targets: ${targets.join(', ')}`;
   });
-  // The first call of AWS: without an account, the others would say the same.
+  // The first call to AWS: without an account, the others would report the same error.
   if (!(await check('Lambda: concurrent executions', concurrency))) return checks;
   checks.push({
     name: 'Lambda: memory',
@@ -133,7 +134,7 @@ async function readConfiguration(config: string | undefined): Promise<Deployment
         'cdk.json',
       ).context.ngbak ?? {},
     );
-  // By its address, so that the package of the command line, which has no infra/, does not hold it.
+  // Imported by a computed path, so that the bundle of the command line does not include infra/.
   const address = pathToFileURL(join(ROOT, 'infra/config.ts')).href;
   const { readDeployment } = (await import(address)) as {
     readDeployment: (context: unknown) => DeploymentContext;
@@ -169,7 +170,7 @@ async function stackState(name: string): Promise<string | undefined> {
     );
     return Stacks?.[0]?.StackStatus;
   } catch (error) {
-    // CloudFormation's answer for a stack that does not exist.
+    // CloudFormation's response for a stack that does not exist.
     if (error instanceof Error && error.name === 'ValidationError') return undefined;
     throw error;
   }

@@ -12,7 +12,7 @@ import { rebuildCatalog } from '../shared/operations/rebuild-catalog.ts';
 import { OPERATIONS, type OperationsClient as Operations } from '../shared/operations/table.ts';
 import { type CliClient, restoresOf } from './client.ts';
 
-/** Does everything with AWS credentials alone: S3 and Step Functions. */
+/** Performs all operations with AWS credentials alone: S3 and Step Functions. */
 export function directClient(context: OperationsContext): CliClient {
   const requestedBy = `cli:${userInfo().username}`;
   const { bucket } = context;
@@ -20,9 +20,9 @@ export function directClient(context: OperationsContext): CliClient {
     context,
     by: { requestedBy },
     caller: { name: requestedBy, role: 'admin' },
-    // What the credentials may do is for AWS to decide.
+    // AWS decides what the credentials may do.
     allow: () => undefined,
-    // A process at a terminal has all the time it needs.
+    // A process at a terminal has no time limit.
     timeLeft: () => Number.POSITIVE_INFINITY,
     accessList: () => {
       throw new NgbakError('API keys are listed by `ngbak key list`.', { remedy: 'Use that command.' });
@@ -49,7 +49,7 @@ export function directClient(context: OperationsContext): CliClient {
     rebuildCatalog: (options) => rebuildCatalog(context, options),
     permissions: () => describePermissions(context),
     async clockOffsetMs() {
-      // Any answer of S3 has its time, also the refusal that a wrong clock leads to.
+      // Every response of S3 states its time, including the refusal caused by a wrong clock.
       const url = await getSignedUrl(bucket.s3, new HeadBucketCommand({ Bucket: bucket.name }));
       const { headers } = await fetch(url, { method: 'HEAD' });
       return Date.parse(headers.get('date') ?? '') - Date.now();

@@ -7,8 +7,8 @@ import type { Settings } from './settings.ts';
 const OUTPUTS = ['BucketName', 'BackupStateMachineArn', 'RestoreStateMachineArn'] as const;
 
 /**
- * The context of direct mode: what the settings say, completed from the outputs of the CloudFormation stack. Throws
- * InvalidInputError that says what is missing.
+ * The context of direct mode: the settings, completed from the outputs of the CloudFormation stack. Throws
+ * InvalidInputError that names what is missing.
  */
 export async function discoverContext(settings: Settings): Promise<OperationsContext> {
   const { bucket, backup_state_machine_arn, restore_state_machine_arn, stack } = settings;
@@ -38,7 +38,7 @@ export async function discoverContext(settings: Settings): Promise<OperationsCon
 
 /** Outputs of the CloudFormation stack. Throws InvalidInputError if there is no such stack. */
 export async function readOutputs(stack: string): Promise<Partial<Record<string, string>>> {
-  // Loaded only where it is needed: it is the slowest of the clients to load.
+  // Imported on demand: it is the slowest client to load.
   const { CloudFormationClient, CloudFormationServiceException, DescribeStacksCommand } = await import(
     '@aws-sdk/client-cloudformation'
   );

@@ -10,14 +10,14 @@ import { recordVerified } from './local-archives.ts';
 import { downloadArchive } from './transfer/download.ts';
 
 export interface DownloadTo {
-  /** Left out: the configured download folder. */
+  /** Default: the configured download folder. */
   readonly folder?: string | undefined;
-  /** Path of the file, in place of the default name in that folder. */
+  /** Path of the file, instead of the default name in that folder. */
   readonly output?: string | undefined;
   readonly force?: boolean | undefined;
 }
 
-/** Downloads a backup with a progress bar and prints where it is. Ctrl-C stops it; the next call resumes. */
+/** Downloads a backup with a progress bar and prints its path. Ctrl-C stops it; the next call resumes. */
 export async function downloadBackup(
   cli: Cli,
   client: CliClient,
@@ -41,7 +41,7 @@ export async function downloadBackup(
       progress: bar.update,
     });
     bar.stop();
-    // Its CRC-32 is that of the catalogued archive, of which every byte was verified.
+    // The CRC-32 matches the catalogued archive, of which every byte was verified.
     if (record.verification.state === 'verified') await recordVerified(cli.output, done.path);
     if (done.resumed > 0 && !done.existed) {
       cli.output.note(`Resuming: ${bytes(done.resumed)} already transferred.`);

@@ -14,15 +14,15 @@ import { ask } from './prompt.ts';
 
 /** Time between two requests for the job, in milliseconds. */
 const POLL_MS = 1000;
-/** Without a terminal, progress is printed this often at most, in milliseconds. */
+/** Minimum interval of progress lines without a terminal, in milliseconds. */
 const PROGRESS_MS = 10_000;
-/** How long a service may fail to answer before the CLI stops watching, in milliseconds; the job continues. */
+/** Time without a response after which the CLI stops following the job, in milliseconds; the job continues. */
 const PATIENCE_MS = 60_000;
 
 /**
  * Follows a job until it has ended or waits for a confirmation, with bars at a terminal and plain lines without one.
- * Ctrl-C asks whether to cancel the job or only to stop watching; in a pipe it stops watching. Throws ExitError where
- * the operator stopped watching.
+ * Ctrl-C asks whether to cancel the job or only to stop following it; in a pipe it stops following. Throws ExitError if
+ * the operator stopped following.
  */
 export async function followJob(cli: Cli, client: CliClient, jobId: string): Promise<JobView> {
   const shown = cli.output.interactive && !cli.output.quiet ? new JobBars() : undefined;
@@ -53,7 +53,7 @@ export async function followJob(cli: Cli, client: CliClient, jobId: string): Pro
   }
 }
 
-/** The job as it is, or undefined if the service does not answer at the moment. */
+/** The current state of the job, or undefined if the service does not respond at the moment. */
 async function look(client: CliClient, jobId: string): Promise<JobView | undefined> {
   try {
     return await client.showJob(jobId);
@@ -64,7 +64,7 @@ async function look(client: CliClient, jobId: string): Promise<JobView | undefin
   }
 }
 
-/** Asks at a terminal what Ctrl-C means. Returns to continue watching. */
+/** Asks at a terminal what Ctrl-C should do. Returns to continue following the job. */
 async function decide(cli: Cli, client: CliClient, jobId: string): Promise<void> {
   const answer = cli.output.interactive
     ? await ask('\nStop watching (Enter), cancel the job (c), or continue watching (w)? ')
@@ -82,7 +82,7 @@ function continues(jobId: string): string {
   return `The job continues in the background. Follow it with \`ngbak job ${jobId} --wait\`.`;
 }
 
-/** Prints what has changed: new states and steps at once, progress now and then. */
+/** Prints changes: new states and steps at once, progress at intervals. */
 export class ProgressPrinter {
   readonly #cli: Pick<Cli, 'output'>;
   readonly #printed = new Set<string>();
@@ -105,7 +105,7 @@ export class ProgressPrinter {
       }
     } else {
       const state = () => stateChanged && output.note(`State: ${stateText(job.state)}`);
-      // The last steps come before the state that they led to.
+      // The last steps precede the state that they led to.
       const ended = hasEnded(job.state);
       if (!ended) state();
       this.#printSteps(job);
@@ -121,7 +121,7 @@ export class ProgressPrinter {
     if (due) this.#printedAt = Date.now();
   }
 
-  /** Each step once, however many legs it takes; with `--verbose` every leg. */
+  /** Each step once, regardless of its number of legs; with `--verbose` every leg. */
   #printSteps({ log }: JobView): void {
     const { output } = this.#cli;
     for (const { at, text } of log) {
@@ -133,7 +133,10 @@ export class ProgressPrinter {
   }
 }
 
-/** Ctrl-C as a value: the first wakes the sleeper, and a second while it is being handled ends the process as usual. */
+/**
+ * Ctrl-C as a value: the first one wakes the sleeper, and a second one while it is being handled ends the process as
+ * usual.
+ */
 class Interrupt {
   #wake = new AbortController();
   readonly #listener = () => this.#wake.abort();
@@ -151,7 +154,7 @@ class Interrupt {
     }
   }
 
-  /** Whether there was one since the last call. */
+  /** Whether Ctrl-C was pressed since the last call. */
   taken(): boolean {
     if (!this.#wake.signal.aborted) return false;
     this.#wake = new AbortController();

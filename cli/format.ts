@@ -9,9 +9,9 @@ export function bytes(count: number): string {
   return prettyBytes(count);
 }
 
-/** A time in the user's own zone, `2026-01-02 04:04:05`; ISO 8601 says it the same in every language. */
+/** A time in the user's own zone, `2026-01-02 04:04:05`: ISO 8601 is the same in every language. */
 export function localTime(iso: string): string {
-  // Sweden's format is ISO 8601's.
+  // The Swedish format is ISO 8601.
   return new Date(iso).toLocaleString('sv-SE');
 }
 
@@ -59,8 +59,8 @@ export function policyText(policy: RetentionPolicy): string {
 }
 
 /**
- * What a backup is worth, in words: `complete`, `complete with 2 warnings`, `DAMAGED`. Deployments of version 0.1.0 kept no
- * warnings, and state no more than what the last verification found.
+ * The state of a backup in words: `complete`, `complete with 2 warnings`, `DAMAGED`. Deployments of version 0.1.0 kept
+ * no warnings, and report only the result of the last verification.
  */
 export function stateText({
   state,
@@ -73,8 +73,8 @@ export function stateText({
   return `complete with ${open_warnings === 1 ? '1 warning' : `${open_warnings ?? 'some'} warnings`}`;
 }
 
-/** Text from a server made safe for a terminal: control characters would move the cursor or change colours. */
+/** Text from a server made safe for a terminal: control characters could move the cursor or change colours. */
 export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach the terminal
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: matches control characters to remove them
   return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '�');
 }

@@ -10,7 +10,7 @@ import { phaseText, progressText, storeText } from './progress-text.ts';
 import { roomText } from './room-text.ts';
 import { groupText, talliesText } from './tally-text.ts';
 
-/** Things of one kind (collections, namespaces) and lines of one kind that are listed without `--verbose`. */
+/** Limits without `--verbose`: items of one kind (collections, namespaces) that are listed, and lines of one kind. */
 const LISTED_MAX = 10;
 
 const COLOURS: Partial<Record<JobView['state'], (text: string) => string>> = {
@@ -58,7 +58,7 @@ export function jobText(job: JobView, verbose = false): string {
     ...(stores.length > 0 ? ['', fields(stores)] : []),
     ...warningsText(job.result),
     ...(found.length > 0 ? ['', ...found] : []),
-    // A restore's result compares the references with what the inspection found.
+    // The result of a restore compares the references with those found by the inspection.
     ...(job.inspection
       ? [
           '',
@@ -72,7 +72,7 @@ export function jobText(job: JobView, verbose = false): string {
   return parts.join('\n');
 }
 
-/** What an inspection found: the archive, and side by side what it holds and what the target holds now. */
+/** The result of an inspection: the archive, and a comparison of its contents with those of the target. */
 export function inspectionText(
   { archive, target, stores, configuration, references, warnings, problems }: Inspection,
   verbose = false,
@@ -115,7 +115,7 @@ export function inspectionText(
   ].join('\n');
 }
 
-/** Settings of the GraphRAG system that are not the same in the archive and in the target. */
+/** Settings of the GraphRAG system that differ between the archive and the target. */
 function configurationText(configuration: Inspection['configuration'], verbose: boolean): string[] {
   if (!configuration) return [];
   const { differences, total } = configuration;
@@ -127,7 +127,7 @@ function configurationText(configuration: Inspection['configuration'], verbose: 
   return [...truncate(lines, verbose), ...(more > 0 && verbose ? [`… ${count(more)} more`] : [])];
 }
 
-/** Versions of what made the archive and of the servers that were saved, where the archive states them. */
+/** Versions of ngbak, of the GraphRAG system and of the saved servers, as far as the archive states them. */
 function originText(
   { ngbak_version, system_version }: Inspection['archive'],
   stores: Inspection['stores'],
@@ -169,13 +169,13 @@ function contentRows(store: Inspection['stores'][number], verbose: boolean): str
   });
 }
 
-/** The first lines, and how many more there are. */
+/** The first lines, and the number of omitted ones. */
 function truncate(lines: readonly string[], verbose: boolean): string[] {
   if (lines.length <= LISTED_MAX || verbose) return [...lines];
   return [...lines.slice(0, LISTED_MAX), `… ${count(lines.length - LISTED_MAX)} more: see --verbose`];
 }
 
-/** What is shown of the result of a backup and of a restore. */
+/** The result of a backup or of a restore. */
 const Warned = z.object({
   warnings: z.array(
     z.object({
@@ -196,7 +196,7 @@ function warningsText(result: unknown): string[] {
   );
 }
 
-/** What is shown of a restore's result. */
+/** The result of a restore. */
 const Restored = z.object({
   dangling: z.object({ attached: z.number(), left_out: z.number(), kept: z.boolean() }).optional(),
   stores: z.record(
@@ -219,12 +219,14 @@ const Restored = z.object({
 });
 type Restored = z.infer<typeof Restored>;
 
-/** What a restore found beside records: dangling relationships, references, and smoke checks before and after. */
+/**
+ * The results of a restore other than records: dangling relationships, references, and smoke checks before and after.
+ */
 function restoredText({ dangling, stores, references = [] }: Restored, verbose: boolean): string[] {
   const checks = Object.entries(stores).flatMap(([store, { smoke = [] }]) =>
     smoke.map((check) => ({ ...check, store })),
   );
-  // Many checks with the same answer as before are one line.
+  // Many checks with unchanged results are one line.
   const shown =
     checks.length <= LISTED_MAX || verbose ? checks : checks.filter(({ before, after }) => before !== after);
   const unchanged = checks.length - shown.length;

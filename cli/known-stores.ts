@@ -9,14 +9,14 @@ import { qdrantAdapter } from '../shared/stores/qdrant/adapter.ts';
 import { redisAdapter } from '../shared/stores/redis/adapter.ts';
 import type { Store } from '../shared/stores/store.ts';
 
-/** Counts told of a store. */
+/** Maximum number of counts shown for a store. */
 const COUNTS_SHOWN_MAX = 8;
-/** Longest that the stores are looked at, in milliseconds. */
+/** Timeout for reading the stores, in milliseconds. */
 const TIMEOUT_MS = 30_000;
 
 /**
- * Proposes the profile of the knowledge base in the stores that NEO4J_URI, QDRANT_URL and REDIS_URL name, or in the files
- * at `location`. Reads names only. Throws InvalidInputError where none is named, and what the stores throw.
+ * Proposes the profile of the knowledge base in the stores that NEO4J_URI, QDRANT_URL and REDIS_URL name, or in the
+ * files at `location`. Reads names only. Throws InvalidInputError if none is named, and the errors of the stores.
  */
 export async function proposeByNames(
   environment: NodeJS.ProcessEnv,
@@ -39,7 +39,10 @@ export async function proposeByNames(
   }
 }
 
-/** Reaches a store, with its credentials, and tells version and contents; closes it. Throws what the store throws. */
+/**
+ * Connects to a store with its credentials, returns version and contents, and closes it. Throws the errors of the
+ * store.
+ */
 export async function describeStore(store: Store): Promise<string> {
   try {
     const { kind, version, edition, counts, warnings } = await store.probe(lookingOnly());
@@ -69,7 +72,7 @@ function lookingOnly(): LegContext {
   };
 }
 
-/** The stores that are named, whole; key-value data is either in files or in Redis. The caller closes them. */
+/** The named stores, with unlimited scope; key-value data is either in files or in Redis. The caller closes them. */
 export function openStores(environment: NodeJS.ProcessEnv, location: string | undefined): Store[] {
   const dependencies = { target: 'doctor' };
   const [neo4j, qdrant, redis] = [
@@ -109,7 +112,7 @@ export function openStores(environment: NodeJS.ProcessEnv, location: string | un
   return [graph, vectors, files].filter((store) => store !== undefined);
 }
 
-/** A proposal as text: what it is, what it goes by, and what it does not know. */
+/** A proposal as text: the profile, its evidence, and what is unknown. */
 export function proposalText({ profile, parameters, reasons }: Proposal): string {
   const given = Object.entries(parameters).map(([name, value]) => `${name} ${JSON.stringify(value)}`);
   const settings = given.length > 0 ? ` with ${given.join(', ')}` : '';

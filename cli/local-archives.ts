@@ -12,10 +12,10 @@ import type { BackupFilters } from '../shared/operations/list-backups.ts';
 import { dataFolder } from './data-folder.ts';
 import type { Output } from './output.ts';
 
-/** Archives that are opened at the same time. Of each, at most two ranges are read. */
+/** Archives that are opened concurrently. For each one, at most two ranges are read. */
 const OPEN_AT_ONCE = 8;
 
-/** That all bytes of a file were verified, and what the file was like then. */
+/** Records that all bytes of a file were verified, with the attributes of the file at that time. */
 const Verification = z.object({
   path: z.string(),
   bytes: z.number(),
@@ -35,13 +35,13 @@ export interface LocalArchive {
   readonly type?: 'full' | 'partial';
   readonly stores?: readonly string[];
   readonly tags?: readonly string[];
-  /** When all of its bytes were last verified; absent if they were not, or if the file was changed since. */
+  /** When all of its bytes were last verified; absent if they were not, or if the file has changed since. */
   readonly verified_at?: string;
   /** Why the manifest cannot be read. */
   readonly problem?: string;
 }
 
-/** The archives in a folder, newest first; those whose manifest cannot be read last. No folder means no archives. */
+/** The archives in a folder, newest first; those with an unreadable manifest last. No folder means no archives. */
 export async function listLocal(folder: string): Promise<LocalArchive[]> {
   const names = await readdir(folder).catch((error) => {
     if (error.code === 'ENOENT') return [];
@@ -56,12 +56,12 @@ export async function listLocal(folder: string): Promise<LocalArchive[]> {
   return archives.sort((a, b) => time(b) - time(a) || a.file_name.localeCompare(b.file_name));
 }
 
-/** Those archives that have what is wanted. One whose manifest cannot be read has nothing of it. */
+/** The archives that match the filters. One with an unreadable manifest matches none. */
 export function filterLocal(
   archives: readonly LocalArchive[],
   { target, type, store, tag, since, until }: BackupFilters,
 ): LocalArchive[] {
-  // Not a number, which is neither before nor after anything, if the manifest cannot be read.
+  // NaN if the manifest cannot be read, which is neither before nor after any time.
   const time = ({ created_at = '' }: LocalArchive) => Date.parse(created_at);
   return archives.filter(
     (archive) =>
@@ -75,8 +75,8 @@ export function filterLocal(
 }
 
 /**
- * The archive in a folder that has this backup ID, or this file name with or without `.ngbak`. Of several copies, a verified
- * one.
+ * The archive in a folder with this backup ID, or with this file name with or without `.ngbak`. If there are several
+ * copies, a verified one.
  */
 export async function findLocal(folder: string, name: string): Promise<LocalArchive | undefined> {
   const fits = (await listLocal(folder)).filter(
@@ -85,7 +85,7 @@ export async function findLocal(folder: string, name: string): Promise<LocalArch
   return fits.find(({ verified_at }) => verified_at !== undefined) ?? fits[0];
 }
 
-/** Records that all bytes of a file were verified just now. Where that cannot be written down, a warning says so. */
+/** Records that all bytes of a file were verified just now. Warns if that cannot be saved. */
 export async function recordVerified(output: Pick<Output, 'warn'>, path: string): Promise<void> {
   try {
     await writeVerification(path);
@@ -110,7 +110,7 @@ async function writeVerification(path: string): Promise<void> {
   await rename(`${record}.new`, record);
 }
 
-/** Undefined for what is not a file. */
+/** Undefined if it is not a file. */
 async function readLocal(folder: string, name: string): Promise<LocalArchive | undefined> {
   const path = join(folder, name);
   const found = await stat(path).catch((error) => {
@@ -162,7 +162,7 @@ async function verifiedAt(path: string, bytes: number, mtimeMs: number): Promise
   try {
     json = JSON.parse(text);
   } catch {
-    // The disk was full when it was written: as good as none.
+    // The disk was full when it was written: treated as missing.
     return undefined;
   }
   const found = Verification.safeParse(json);
@@ -170,7 +170,7 @@ async function verifiedAt(path: string, bytes: number, mtimeMs: number): Promise
   return found.data.verified_at;
 }
 
-/** In the data folder and not beside the archive: downloads may go to folders that hold other things. */
+/** In the data folder and not next to the archive: downloads may be saved to folders with other contents. */
 function verificationFile(real: string): string {
   return join(dataFolder(), 'verified', `${createHash('sha256').update(real).digest('hex')}.json`);
 }

@@ -23,7 +23,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-/** Lets every command end through `main`, which knows the exit codes. */
+/** Makes every command end through `main`, which determines the exit code. */
 function throwInsteadOfExiting(command: Command): void {
   command.exitOverride();
   for (const inner of command.commands) throwInsteadOfExiting(inner);
@@ -50,7 +50,7 @@ function chain(error: Error): string {
   return `${error.stack}${cause}`;
 }
 
-// As of `ngbak list | head`: a program in a pipe ends when nobody reads on.
+// For example `ngbak list | head`: the program ends when the reader of the pipe does.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(EXIT_CODES.unread[0]);
   throw error;

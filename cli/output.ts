@@ -9,16 +9,16 @@ export interface OutputOptions {
 }
 
 /**
- * Where a command prints. Results go to stdout, everything else to stderr, so that a pipe gets results only. With
- * `--json` every line on stdout is one JSON object: `{"type": …, "time": …, "data": …}`. With `--quiet` only results and
- * errors are printed.
+ * The output of a command. Results go to stdout, everything else to stderr, so that a pipe gets results only. With
+ * `--json` every line on stdout is one JSON object: `{"type": …, "time": …, "data": …}`. With `--quiet` only results
+ * and errors are printed.
  */
 export class Output {
   readonly json: boolean;
   readonly quiet: boolean;
   /** True: lists are complete. Otherwise long ones are grouped, counted and truncated. */
   readonly verbose: boolean;
-  /** True where a person sits at a terminal that can show progress bars and answer questions. */
+  /** True at an interactive terminal, which can show progress bars and answer questions. */
   readonly interactive: boolean;
 
   constructor(options: OutputOptions) {
@@ -34,7 +34,7 @@ export class Output {
     else process.stdout.write(`${text()}\n`);
   }
 
-  /** A JSON line that has no form for people. */
+  /** A JSON line without a text form. */
   event(type: string, data: unknown): void {
     if (this.json) {
       process.stdout.write(`${JSON.stringify({ type, time: new Date().toISOString(), data })}\n`);

@@ -21,7 +21,7 @@ import { statusCommand } from './commands/status.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { EXIT_CODES } from './exit-codes.ts';
 
-/** The whole command line, without running anything: help and completion are generated from it. */
+/** Defines the whole command line, without running anything: help and completion are generated from it. */
 export function makeProgram(): Command {
   const program = new Command('ngbak')
     .description(

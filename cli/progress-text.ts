@@ -15,7 +15,7 @@ const PHASES: Record<StoreProgress['phase'], string> = {
   'read-back': 'verification',
 };
 
-/** A store's name in a label. */
+/** The name of a store, for a label. */
 export function storeText(store: string): string {
   return store === 'kv' ? 'key-value' : store;
 }
@@ -26,7 +26,7 @@ export function phaseText({ store, phase }: StoreProgress): string {
 }
 
 /**
- * How far a store has come: `1,200 of 5,000 nodes, 300/s, 13 s left`. Many collections are summed up unless `verbose`:
+ * The progress of a store: `1,200 of 5,000 nodes, 300/s, 13 s left`. Many collections are summarized unless `verbose`:
  * `200 collections, 198 done, 13.3 MB`.
  */
 export function progressText(progress: StoreProgress, verbose = false): string {

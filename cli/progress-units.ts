@@ -1,7 +1,10 @@
 import type { StoreProgress } from '../shared/operations/job-progress.ts';
 import { bytes, count, duration } from './format.ts';
 
-/** Collections of a store that are listed one by one; more of them are summed up. CLI and dashboard share this limit. */
+/**
+ * Number of collections of a store that are listed individually; more are summarized. CLI and dashboard share this
+ * limit.
+ */
 export const LISTED_MAX = 3;
 
 export type Unit = StoreProgress['units'][string];
@@ -13,7 +16,7 @@ export function isBytes(unit: string): boolean {
   return unit === 'bytes' || unit.startsWith('bytes:');
 }
 
-/** The units of single collections by the name of the collection, and all others. */
+/** The units of single collections by name of the collection, and all others. */
 export function groupUnits({ units }: Pick<StoreProgress, 'units'>): {
   readonly collections: ReadonlyMap<string, readonly NamedUnit[]>;
   readonly others: readonly NamedUnit[];

@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline/promises';
 import { InvalidInputError } from '../shared/core/errors.ts';
 import type { Cli } from './cli.ts';
 
-/** Asks at the terminal; the answer without its white space. Undefined where Ctrl-C or the end of input came instead. */
+/** Asks at the terminal and returns the trimmed answer. Undefined after Ctrl-C or the end of input. */
 export async function ask(question: string): Promise<string | undefined> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   const abort = new AbortController();

@@ -1,6 +1,7 @@
 /**
- * `npm run release -- v0.1.0`: makes everything that a release publishes, in dist/release: the npm package of the command
- * line, a CycloneDX SBOM of the dependencies that it bundles, SHA256SUMS of both, and NOTES.md, the section of CHANGELOG.md.
+ * `npm run release -- v0.1.0`: creates everything that a release publishes, in dist/release: the npm package of the
+ * command line, a CycloneDX SBOM of the dependencies that it bundles, SHA256SUMS of both, and NOTES.md, the section of
+ * CHANGELOG.md.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -16,15 +17,15 @@ import { VERSION } from '../shared/core/version.ts';
 import { buildCli } from './build.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
-/** The SBOM has one component for each dependency, about 2 KB each. */
+/** Largest SBOM that is accepted from npm: one component for each dependency, about 2 KB each. */
 const SBOM_BYTES_MAX = 16 * 1024 ** 2;
 
-/** What is read of the lock file: which packages only development tools use. */
+/** The fields of the lock file used here: which packages only development tools use. */
 const LockFile = z.looseObject({
   packages: z.record(z.string(), z.looseObject({ dev: z.boolean().default(false) })),
 });
 
-/** What is read of npm's SBOM: the component that it is about. */
+/** The field of npm's SBOM used here: the component that it describes. */
 const Sbom = z.looseObject({
   bomFormat: z.literal('CycloneDX'),
   metadata: z.looseObject({
@@ -33,8 +34,8 @@ const Sbom = z.looseObject({
 });
 
 /**
- * The text of one version's section in CHANGELOG.md, without its heading. Throws where the version has no dated section, or
- * an empty one: a release without notes is a mistake.
+ * The text of one version's section in CHANGELOG.md, without its heading. Throws if the version has no dated section,
+ * or an empty one: a release without notes is a mistake.
  */
 export function changelogSection(changelog: string, version: string): string {
   const lines = changelog.split('\n');
@@ -51,9 +52,9 @@ export function changelogSection(changelog: string, version: string): string {
 }
 
 /**
- * Makes the files of a release in a folder, which is emptied first, and gives back their names.
+ * Creates the files of a release in a folder, which is emptied first, and returns their names.
  *
- * @param tag  the tag that is released: `v` and the version in package.json
+ * @param tag  the tag of the release: `v` and the version in package.json
  * @param repository  `owner/name` on GitHub, which npm compares with the provenance
  */
 export async function makeRelease(

@@ -1,7 +1,10 @@
 import type { Inspection } from '../shared/workflows/restore/inspection.ts';
 import { bytes } from './format.ts';
 
-/** How much room a restore needs, and has where the server reports it: `needs about 1.2 GB of disk, 5 GB are free`. */
+/**
+ * The space that a restore needs, and the free space if the server reports it: `needs about 1.2 GB of disk, 5 GB are
+ * free`.
+ */
 export function roomText({ of, needed_bytes, free_bytes, total_bytes }: Room): string {
   const needs = `needs about ${bytes(needed_bytes)} of ${of}`;
   if (free_bytes !== undefined) return `${needs}, ${bytes(free_bytes)} are free`;

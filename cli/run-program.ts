@@ -7,7 +7,7 @@ import { InvalidInputError } from '../shared/core/errors.ts';
 const ROOT = resolve(import.meta.dirname, '..');
 const BINARIES = join(ROOT, 'node_modules/.bin');
 
-/** Throws InvalidInputError where these folders of the repository are not there, since only the CLI was installed. */
+/** Throws InvalidInputError if these folders of the repository do not exist, since only the CLI is installed. */
 export function requireCheckout(...folders: readonly string[]): void {
   const missing = folders.find((folder) => !existsSync(join(ROOT, folder)));
   if (missing === undefined) return;
@@ -17,9 +17,9 @@ export function requireCheckout(...folders: readonly string[]): void {
 }
 
 /**
- * Runs a program of the repository in it, with this Node first on the PATH, and gives back what it exits with. Its
- * output goes where this process's own goes; with `quietly`, what it prints goes to stderr, so that stdout holds results
- * only. Ctrl-C reaches it from the terminal; other signals are handed on.
+ * Runs a program of the repository in its folder, with this Node first on the PATH, and returns its exit code. Its
+ * output is that of this process; with `quietly`, its output is sent to stderr, so that stdout has results only. Ctrl-C
+ * reaches it from the terminal; other signals are forwarded.
  */
 export async function runProgram(
   command: string,
@@ -46,7 +46,7 @@ export async function runProgram(
   }
 }
 
-/** Runs a TypeScript program of the repository by this very Node. */
+/** Runs a TypeScript program of the repository with this Node. */
 export function runScript(script: string, args: readonly string[]): Promise<number> {
   return runProgram(process.execPath, ['--disable-warning=ExperimentalWarning', join(ROOT, script), ...args]);
 }

@@ -22,7 +22,7 @@ import { entryNamesOf } from '../shared/stores/files/names.ts';
 import type { CliClient } from './client.ts';
 import { uploadFile } from './transfer/upload.ts';
 
-/** Time between two looks at a job, in milliseconds. */
+/** Poll interval for a job, in milliseconds. */
 const POLL_MS = 1000;
 /**
  * Longest wait for one job, in milliseconds. In a new VPC, Lambda takes minutes to create the network interfaces, and in a
@@ -30,14 +30,14 @@ const POLL_MS = 1000;
  */
 const JOB_TIMEOUT_MS = 20 * 60 * 1000;
 /**
- * Longest wait for the restore of an upload to begin, in milliseconds. The event of an upload takes seconds; what is longer
- * is an account without a free concurrent execution, or an event that does not arrive.
+ * Longest wait for the restore of an upload to begin, in milliseconds. The event of an upload takes seconds; a longer
+ * wait means an account without a free concurrent execution, or an event that does not arrive.
  */
 const BEGIN_TIMEOUT_MS = 5 * 60 * 1000;
-/** Longest wait until what a cancelled job used may be deleted, in milliseconds: clean-up follows the end of a job. */
+/** Longest wait until the data of a cancelled job may be deleted, in milliseconds: cleanup follows the end of a job. */
 const RELEASE_TIMEOUT_MS = 5 * 60 * 1000;
 
-/** One step of a self-test, and what it showed. */
+/** One step of a self-test, and its result. */
 export interface SelftestStep {
   readonly name: string;
   readonly ok: boolean;
@@ -54,24 +54,25 @@ export interface SelftestOptions {
   end(step: SelftestStep): void;
   /** Longest wait for the restore of an upload to begin. @default BEGIN_TIMEOUT_MS */
   readonly beginTimeoutMs?: number;
-  /** A job as it is now. */
+  /** The current state of a job. */
   progress(job: JobView): void;
 }
 
-/** What a self-test came to. */
+/** The result of a self-test. */
 export interface SelftestResult {
   readonly steps: readonly SelftestStep[];
-  /** Why it failed; undefined if every step succeeded. */
+  /** The cause of a failure; undefined if every step succeeded. */
   readonly error: unknown;
-  /** Whether nothing is left of it. */
+  /** Whether everything was removed. */
   readonly clean: boolean;
 }
 
 /**
- * A backup and restores of the built-in target through the deployed workflows: an archive with random content is uploaded,
- * which starts a restore; what this restored is backed up; the backup is downloaded and compared byte by byte with what was
- * uploaded; a backup of the catalog, the safety backup that the restore made, is restored. That leaves the target empty,
- * and the backups of the test are deleted. It does only what operators do, so it needs no further permissions.
+ * A backup and restores of the built-in target through the deployed workflows: an archive with random content is
+ * uploaded, which starts a restore; the restored data is backed up; the backup is downloaded and compared byte by byte
+ * with the uploaded content; a catalogued backup, the safety backup of the first restore, is restored. That leaves the
+ * target empty, and the backups of the test are deleted. It only uses operations of operators, so it needs no further
+ * permissions.
  */
 export async function selfTest(options: SelftestOptions): Promise<SelftestResult> {
   const test = new Selftest(options);
@@ -87,9 +88,9 @@ class Selftest {
   readonly steps: SelftestStep[] = [];
   cleanUpError: unknown;
   readonly #options: SelftestOptions;
-  /** The job that runs, if one does. */
+  /** The running job, if any. */
   #running: string | undefined;
-  /** The restore of the upload, and the backup. Whatever else there is belongs to another self-test. */
+  /** The restore of the upload, and the backup. All others belong to another self-test. */
   #restoreJob: string | undefined;
   #backupJob: string | undefined;
   /** Whether files of this test may be in the target. */
@@ -134,7 +135,7 @@ class Selftest {
     });
   }
 
-  /** Ends what runs, empties the target, deletes the backups of the test. Never throws. */
+  /** Cancels the running job, empties the target, deletes the backups of the test. Never throws. */
   async cleanUp(): Promise<boolean> {
     const name = 'Clean up';
     const begun = Date.now();
@@ -218,7 +219,7 @@ class Selftest {
     }
   }
 
-  /** Restores what the target held before the test. */
+  /** Restores the previous contents of the target. */
   async #emptyTarget({ always = false } = {}): Promise<JobView> {
     const { client } = this.#options;
     const backupId = await this.#safetyBackup();
@@ -241,7 +242,7 @@ class Selftest {
     return job;
   }
 
-  /** The backup of what the target held before the test, made by the restore of the upload. */
+  /** The backup of the previous contents of the target, made by the restore of the upload. */
   async #safetyBackup(): Promise<string | undefined> {
     return this.#backupOf(this.#restoreJob && relatedJobId('safety', this.#restoreJob));
   }
@@ -264,7 +265,7 @@ class Selftest {
       try {
         await client.cancelJob(this.#running);
       } catch (error) {
-        // It ended meanwhile.
+        // The job has ended in the meantime.
         if (!(error instanceof RefusedError)) throw error;
       }
     }
@@ -281,7 +282,7 @@ class Selftest {
     return job;
   }
 
-  /** Waits until a job has such a state, or has ended. @param always  also after Ctrl-C */
+  /** Waits until a job has one of these states, or has ended. @param always  also after Ctrl-C */
   async #watch(
     jobId: string,
     until: (state: JobState) => boolean,
@@ -293,7 +294,7 @@ class Selftest {
     for (;;) {
       if (!always) signal.throwIfAborted();
       const job = await client.showJob(jobId).catch((error) => {
-        // A service that does not answer for a moment.
+        // The service did not respond for a moment.
         if (explainAwsError(error) instanceof UnavailableError && Date.now() < deadline) return undefined;
         throw error;
       });
@@ -324,7 +325,7 @@ class Selftest {
   }
 }
 
-/** An archive of these files, as a backup of the built-in target would be. */
+/** An archive of these files, in the form of a backup of the built-in target. */
 async function packFiles(files: ReadonlyMap<string, Buffer>): Promise<Buffer> {
   const names = entryNamesOf([...files.keys()]);
   const chunks: Buffer[] = [];
@@ -351,7 +352,7 @@ async function packFiles(files: ReadonlyMap<string, Buffer>): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** Downloads a backup and compares its files with what they should be. Returns their bytes; throws IntegrityError. */
+/** Downloads a backup and compares its files with the expected ones. Returns their bytes; throws IntegrityError. */
 async function compareBackup(
   client: CliClient,
   backupId: string,
@@ -390,7 +391,7 @@ async function compareBackup(
   );
 }
 
-/** Deletes a backup. Returns false if there is none: its job planned it and did not get to its end. */
+/** Deletes a backup. Returns false if it does not exist: its job planned it and did not complete. */
 async function remove(client: CliClient, backupId: string): Promise<boolean> {
   try {
     await client.deleteBackup(backupId);
@@ -401,7 +402,7 @@ async function remove(client: CliClient, backupId: string): Promise<boolean> {
   }
 }
 
-/** Repeats a call while a job that has just ended still holds what the call needs. */
+/** Repeats a call while a job that has just ended still locks what the call needs. */
 async function untilReleased<T>(call: () => Promise<T>): Promise<T> {
   const deadline = Date.now() + RELEASE_TIMEOUT_MS;
   for (;;) {

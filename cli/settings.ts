@@ -6,7 +6,7 @@ import { InvalidInputError } from '../shared/core/errors.ts';
 import { parseInput, parseJson } from '../shared/core/input.ts';
 import { downloadFolder } from './data-folder.ts';
 
-/** What the CLI must know of a deployment, and its habits. Read from file, environment and flags, in that order. */
+/** The deployment and the preferences of the user. Read from file, environment and flags, in that order. */
 export const Settings = z.strictObject({
   /** Name of the archive bucket, with the prefix of the deployment if it has one: `name/prefix`. */
   bucket: z.string().min(3).optional(),
@@ -16,14 +16,14 @@ export const Settings = z.strictObject({
   /** Group of EventBridge Scheduler with the schedules, and ARN of the role that they start backups with. */
   schedule_group: z.string().min(1).optional(),
   schedule_role_arn: z.string().startsWith('arn:').optional(),
-  /** CloudFormation stack whose outputs say all of the above, where they are not given. */
+  /** CloudFormation stack whose outputs provide all of the above, if they are not set. */
   stack: z.string().min(1).default('Ngbak'),
   /** Address of the HTTP API, and a key for it. */
   api_url: z.url({ protocol: /^https?$/ }).optional(),
   api_key: z.string().min(1).optional(),
-  /** True: AWS credentials are used even where `api_url` is set. */
+  /** True: AWS credentials are used even if `api_url` is set. */
   direct: z.boolean().default(false),
-  /** Folder that downloads go to, and that `list --local` and `restore` look in. */
+  /** Folder for downloads, in which `list --local` and `restore` search. */
   download_folder: z
     .string()
     .min(1)
@@ -31,7 +31,7 @@ export const Settings = z.strictObject({
 });
 export type Settings = z.infer<typeof Settings>;
 
-/** Where each setting may come from: `[key, environment variable]`. */
+/** Sources of each setting: `[key, environment variable]`. */
 export const ENVIRONMENT = {
   bucket: 'NGBAK_BUCKET',
   backup_state_machine_arn: 'NGBAK_BACKUP_STATE_MACHINE_ARN',
@@ -44,7 +44,7 @@ export const ENVIRONMENT = {
   download_folder: 'NGBAK_DOWNLOAD_FOLDER',
 } as const satisfies Partial<Record<keyof Settings, string>>;
 
-/** `~/.config/ngbak/config.json`, or where `XDG_CONFIG_HOME` or `NGBAK_CONFIG_FILE` say. */
+/** `~/.config/ngbak/config.json`, unless `XDG_CONFIG_HOME` or `NGBAK_CONFIG_FILE` is set. */
 export function settingsFile(environment: NodeJS.ProcessEnv = process.env): string {
   return (
     environment.NGBAK_CONFIG_FILE ??
@@ -53,8 +53,8 @@ export function settingsFile(environment: NodeJS.ProcessEnv = process.env): stri
 }
 
 /**
- * Puts the settings together: the file, over it the environment, over that the flags. A file that is not there is an
- * empty one. Throws InvalidInputError, which never repeats a value.
+ * Merges the settings: the environment overrides the file, and flags override the environment. A missing file is
+ * treated as empty. Throws InvalidInputError, which never repeats a value.
  */
 export async function readSettings(
   flags: Partial<z.input<typeof Settings>>,

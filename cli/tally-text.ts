@@ -1,7 +1,7 @@
 import { kindOf, nounOf, tallyKind } from '../shared/stores/known-facts.ts';
 import { count } from './format.ts';
 
-/** How many things a kind of tally is counted by: `200 collections`. */
+/** The number of collections or namespaces with a tally: `200 collections`. */
 export function groupText(kind: string, size: number): string {
   const [one, several] = tallyKind(kind)?.things?.nouns ?? ['group', 'groups'];
   return `${count(size)} ${size === 1 ? one : several}`;

@@ -3,7 +3,7 @@ import type { VerificationLeg } from '../shared/operations/verify-backup.ts';
 import { warningText } from '../shared/stores/describe-warning.ts';
 import { printable } from './format.ts';
 
-/** What a verification found, for people: the verdict, then the records that were counted, then warnings. */
+/** The result of a verification as text: the verdict, then the counted records, then warnings. */
 export function verificationText(
   verified: string,
   damaged: string,

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { apiDocument } from '../shared/api/document.ts';
 import { makeProgram } from './program.ts';
 
-/** docs/cli.md: what stands between these two lines is made from the program's own help. */
+/** docs/cli.md: the text between these two lines is generated from the program's own help. */
 const BEGIN = '<!-- made by `node local/bootstrap.mjs cli/write-docs.ts` from --help; do not edit -->';
 const END = '<!-- end of the generated part -->';
 /** Columns of help texts in the document. */
@@ -13,7 +13,7 @@ const WIDTH = 100;
 const PATH = join(import.meta.dirname, '..', 'docs', 'cli.md');
 const OPENAPI_PATH = join(import.meta.dirname, '..', 'docs', 'openapi.json');
 
-/** The document as it should be, made from the one that is there. */
+/** The expected document, generated from the existing one. */
 export async function cliDocument(): Promise<string> {
   const text = await readFile(PATH, 'utf8');
   const begin = text.indexOf(BEGIN);
@@ -56,7 +56,7 @@ function helpOfAll(): string {
   ].join('\n');
 }
 
-/** docs/openapi.json as it should be. */
+/** The expected docs/openapi.json. */
 export function openApiText(): string {
   return `${JSON.stringify(apiDocument(), null, 2)}\n`;
 }

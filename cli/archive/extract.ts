@@ -7,9 +7,9 @@ import type { EntryReader, IndexEntry } from '../../shared/archive/format/types.
 import { InvalidInputError } from '../../shared/core/errors.ts';
 
 /**
- * Writes one entry below a folder. The file gets its name only when its digest was found right, so there is never a
- * damaged file of that name. Throws InvalidInputError where there is one already and `overwrite` is false, or where a
- * link in the folder would lead out of it.
+ * Writes one entry below a folder. The file is renamed to its final name only after its digest was verified, so a
+ * damaged file never has that name. Throws InvalidInputError if the file exists and `overwrite` is false, or if a link
+ * in the folder points outside of it.
  */
 export async function extractEntry(
   archive: EntryReader,
@@ -30,7 +30,7 @@ export async function extractEntry(
   return path;
 }
 
-/** Gives a file its name, unless somebody has it: a rename would silently replace what is there. */
+/** Renames a file unless the name is taken: a plain rename would silently replace the existing file. */
 async function linkNew(from: string, path: string): Promise<void> {
   try {
     await link(from, path);
@@ -43,7 +43,7 @@ async function linkNew(from: string, path: string): Promise<void> {
   }
 }
 
-/** Makes the folders between `folder` and `inner`, refusing links and files on the way. */
+/** Creates the folders between `folder` and `inner`, and refuses links and files in the path. */
 async function makeFolders(folder: string, inner: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   let path = resolve(folder);

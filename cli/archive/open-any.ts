@@ -11,14 +11,14 @@ import { requireSpace } from '../transfer/disk-space.ts';
 
 export interface AnyArchive {
   readonly archive: OpenedArchive;
-  /** False where it had to be rewritten to be read by entry. */
+  /** False if the archive had to be rewritten so that entries can be read individually. */
   readonly seekable: boolean;
   close(): Promise<void>;
 }
 
 /**
- * Opens an archive whoever packed it. One without footer is checked front to back and rewritten into a temporary file,
- * which `close` removes: it takes as much room on the disk as the archive itself.
+ * Opens an archive from any packer. One without a footer is checked sequentially and rewritten into a temporary file,
+ * which `close` removes: it takes as much disk space as the archive itself.
  */
 export async function openAny(
   source: ByteSource,

@@ -8,8 +8,9 @@ import { Id } from '../../shared/core/ids.ts';
 import type { Settings } from '../settings.ts';
 
 /**
- * What `ngbak archive` reads: an `s3://` address, a file, a file of the download folder, or the id of a backup in the bucket
- * that the settings name; in that order, a file before an id. Settings are read for an id only, so files need no AWS.
+ * Finds the source that `ngbak archive` reads: an `s3://` address, a file, a file of the download folder, or the id of
+ * a backup in the configured bucket; in that order, a file before an id. Settings are read for an id only, so files
+ * need no AWS.
  */
 export async function resolveSource(
   reference: string,
@@ -23,7 +24,7 @@ export async function resolveSource(
   return openObject(new Bucket(await bucketOf(await settings(), reference)), archiveKey(reference));
 }
 
-/** The path of an archive of that name in the download folder; without one, the name itself. */
+/** The path of the archive with that name in the download folder, or the name itself if there is none. */
 async function findDownloaded(
   name: string,
   settings: () => Promise<Pick<Settings, 'download_folder'>>,

@@ -36,7 +36,7 @@ interface RepackFlags {
   readonly force: boolean;
 }
 
-/** `ngbak archive …`: work on archives themselves, without any store, and on files without AWS. */
+/** `ngbak archive …`: operates on archives alone, without stores, and on files without AWS. */
 export function archiveCommand(program: Command): void {
   const archive = program
     .command('archive')
@@ -89,7 +89,7 @@ Examples:
         const entry = await opened.find(name);
         if (!entry) throw noEntry(name);
         await pipeline(opened.open(entry), process.stdout, { end: false }).catch((error) => {
-          // Who reads our output has enough of it: `ngbak archive cat … | head`.
+          // The reader may close the pipe early: `ngbak archive cat … | head`.
           if (Reflect.get(error, 'code') !== 'EPIPE') throw error;
         });
       });
@@ -265,7 +265,7 @@ async function verify(cli: Cli, reference: string): Promise<void> {
           at = checked;
         } while (at.cursor !== null);
       } else {
-        // Nothing is kept of what is written: only the checks on the way count.
+        // The output is discarded: only the checks during the read matter.
         const rewritten = normalizeArchive(source, { progress: progress.update, level: 1 });
         while (!(await rewritten.next()).done);
       }
@@ -335,7 +335,7 @@ async function repack(cli: Cli, reference: string, file: string, options: Repack
         await repacked.close();
       }
     } catch (error) {
-      // A part file that somebody else is writing is theirs.
+      // A part file that another process is writing belongs to that process.
       const taken = typeof error === 'object' && error !== null && Reflect.get(error, 'code') === 'EEXIST';
       if (!taken) await rm(unfinished, { force: true });
       if (!taken) throw error;

@@ -14,15 +14,15 @@ export function completionCommand(program: Command): void {
     });
 }
 
-/** What may follow when a command's words are typed: `path` is those words, empty for `ngbak` itself. */
+/** Candidates after the words of a command; `path` is those words, empty for `ngbak` itself. */
 interface Level {
   readonly path: string;
   readonly words: readonly { readonly word: string; readonly about: string }[];
-  /** Values of options that take one of a few, by flag. */
+  /** Values of options with a fixed set of choices, by flag. */
   readonly values: readonly { readonly flag: string; readonly values: readonly string[] }[];
 }
 
-/** The script for a shell, made from the program's own commands, options and choices. */
+/** The completion script for a shell, generated from the commands, options and choices of the program. */
 export function completionScript(program: Command, shell: 'bash' | 'zsh' | 'fish'): string {
   const levels = levelsOf(program, program, '');
   if (shell === 'fish') return fishScript(levels);
@@ -51,7 +51,7 @@ function levelsOf(command: Command, program: Command, path: string): Level[] {
   return [level, ...inner];
 }
 
-/** How a shell sees that a word belongs to the path so far: the path before, a space, the word. */
+/** The key by which a script recognizes the next word of a path: the path so far, a space, the word. */
 const stepOf = (path: string) => (path.includes(' ') ? path : ` ${path}`);
 
 function bashScript(levels: readonly Level[]): string {
@@ -64,9 +64,9 @@ function bashScript(levels: readonly Level[]): string {
   );
   return [
     '_ngbak() {',
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: this is the shell's
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: shell syntax
     "  local path='' word words before=${COMP_WORDS[COMP_CWORD-1]}",
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: this is the shell's
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: shell syntax
     '  for word in "${COMP_WORDS[@]:1:$((COMP_CWORD-1))}"; do',
     '    case "$path $word" in',
     `      ${steps.join('|')}) path="\${path:+$path }$word" ;;`,
@@ -78,7 +78,7 @@ function bashScript(levels: readonly Level[]): string {
     '  case "$path $before" in',
     ...values,
     '  esac',
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: this is the shell's
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: shell syntax
     '  COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))',
     '}',
     'complete -o default -F _ngbak ngbak',

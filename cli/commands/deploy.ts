@@ -11,7 +11,7 @@ import { ExitError, PassedOnError } from '../exit-codes.ts';
 import { fields } from '../output.ts';
 import { requireCheckout, runProgram } from '../run-program.ts';
 
-/** What `cdk deploy --outputs-file` writes: outputs by stack. */
+/** The format of `cdk deploy --outputs-file`: outputs by stack. */
 const Outputs = z.record(z.string(), z.record(z.string(), z.string()));
 
 interface DeployFlags {
@@ -51,7 +51,7 @@ export function deployCommand(program: Command): void {
     });
 }
 
-/** Prints the checklist; ends with an error if something would keep the deployment from working. */
+/** Prints the checklist; throws if a problem would prevent the deployment from working. */
 async function check(cli: Cli, { config }: DeployFlags): Promise<void> {
   const { checkDeployment } = await import('../deploy-check.ts');
   const checks = await checkDeployment(config === undefined ? undefined : await readConfig(config));
@@ -88,13 +88,13 @@ async function deploy(cli: Cli, context: readonly string[]): Promise<void> {
   }
 }
 
-/** Output of the CDK goes to stderr: stdout has the results only. */
+/** Output of the CDK is sent to stderr: stdout has the results only. */
 async function cdk(what: string, args: readonly string[]): Promise<void> {
   const code = await runProgram('cdk', [what, ...args, '--no-notices'], { quietly: true });
   if (code !== 0) throw new PassedOnError(code);
 }
 
-/** The context as arguments of the CDK. The CDK app itself says what is wrong with the values. */
+/** The context as arguments of the CDK. The CDK app itself validates the values. */
 async function contextOf({ config, context }: DeployFlags): Promise<string[]> {
   const pairs = [...context];
   if (config !== undefined) {

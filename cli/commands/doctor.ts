@@ -12,7 +12,7 @@ import { describeStore, openStores, proposalText, proposeByNames } from '../know
 import { listLocal } from '../local-archives.ts';
 import { settingsFile } from '../settings.ts';
 
-/** A clock that is further off makes AWS refuse signatures at 5 minutes; told well before, in milliseconds. */
+/** Clock offset that causes a warning, in milliseconds: AWS refuses signatures from an offset of 5 minutes. */
 const CLOCK_OFF_MAX_MS = 60_000;
 
 interface DoctorCheck {
@@ -82,7 +82,7 @@ async function examine(cli: Cli): Promise<DoctorCheck[]> {
   return [configuration, folder, reached, permissions, ...health, clock];
 }
 
-/** Where downloads go, how many archives are there, and how much room is left. */
+/** The download folder, its number of archives, and its free space. */
 async function describeFolder(folder: string): Promise<string> {
   const archives = await listLocal(folder);
   const existing = await nearestExisting(folder);
@@ -102,7 +102,7 @@ async function describeFolder(folder: string): Promise<string> {
   return `${folder}: ${held}; ${bytes(bavail * bsize)} free`;
 }
 
-/** The folder itself, or the first one above it that exists: downloads create the rest. */
+/** The folder itself, or its closest existing parent: downloads create the rest. */
 async function nearestExisting(folder: string): Promise<string> {
   for (let at = resolve(folder); ; at = dirname(at)) {
     const found = await stat(at).catch((error) => {

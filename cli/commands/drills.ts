@@ -86,10 +86,10 @@ export function drillCommands(program: Command): void {
     });
 }
 
-/** Follows a drill and shows what it has proved. Throws ExitError unless it passed. */
+/** Follows a drill and shows its results. Throws ExitError unless it passed. */
 async function reportDrill(cli: Cli, client: CliClient, jobId: string): Promise<void> {
   const job = await followJob(cli, client, jobId);
-  // Its record is written before the job ends; a drill that was refused before it began has none.
+  // The record is written before the job ends; a drill that was refused before it began has none.
   const { drills } = job.kind === 'drill' ? await client.listDrills({ limit: 50 }) : { drills: [] };
   const drill = drills.find(({ job_id }) => job_id === jobId);
   if (!drill) cli.output.result('job', job, () => jobText(job, cli.output.verbose));

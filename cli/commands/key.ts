@@ -114,7 +114,7 @@ export function keyCommand(program: Command): void {
     });
 }
 
-/** Loaded when needed: help must not wait for the AWS SDK. */
+/** Imported on demand: help must not wait for the AWS SDK. */
 async function savedList(cli: Cli, secret: string | undefined) {
   const { SavedAccessList } = await import('../../shared/api/saved-access-list.ts');
   if (secret !== undefined) return new SavedAccessList(secret);

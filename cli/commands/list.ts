@@ -65,10 +65,10 @@ export function listCommand(program: Command): void {
     });
 }
 
-/** What of the filters the catalog alone can answer: the manifest of an archive does not state it. */
+/** Filters that need the catalog: the manifest of an archive does not have these fields. */
 const CATALOG_ONLY = ['namespace', 'collection', 'state', 'cursor', 'rebuild'] as const;
 
-/** Shows the archives in a folder of this machine. */
+/** Lists the archives in a folder of this machine. */
 async function showLocal(cli: Cli, folder: string, options: Record<string, unknown>): Promise<void> {
   const { rebuild: _, ...filters } = options;
   const wrong = CATALOG_ONLY.find((name) => options[name] !== undefined);

@@ -3,10 +3,10 @@ import { cliOf } from '../cli.ts';
 import { PassedOnError } from '../exit-codes.ts';
 import { requireCheckout, runScript } from '../run-program.ts';
 
-/** What the options of the local stack are called, and what they are: the programs themselves check the values. */
+/** Names and descriptions of the options of the local stack; the programs themselves validate the values. */
 const NAME = ['--name <name>', 'name of the local stack'] as const;
 
-/** `ngbak local up|down|status|demo`: the programs behind `npm run local:up` and its like. */
+/** `ngbak local up|down|status|demo`: the programs behind `npm run local:up` and similar scripts. */
 export function localCommand(program: Command): void {
   const local = program
     .command('local')

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 
-/** `graph,kv` → both. */
+/** Splits `graph,kv` into both. */
 export function list(text: string): string[] {
   return text
     .split(',')
@@ -14,7 +14,7 @@ export function whole(text: string): number {
   return Number(text);
 }
 
-/** A date or a time as the user says it, in their zone: ISO 8601 for the service. */
+/** Converts a date or a time in the user's zone to ISO 8601 for the service. */
 export function time(text: string): string {
   const parsed = /^\d{4}-\d{2}-\d{2}$/.test(text) ? new Date(`${text}T00:00:00`) : new Date(text);
   if (Number.isNaN(parsed.getTime())) {

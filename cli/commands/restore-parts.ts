@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { list } from './options.ts';
 
-/** Flags that say which part of a knowledge base is meant, of `ngbak backup`, `schedule` and `restore` alike. */
+/** Flags that select a subset of a knowledge base, shared by `ngbak backup`, `schedule` and `restore`. */
 export interface OnlyFlags {
   readonly label?: string;
   readonly collections?: string[];
@@ -18,13 +18,13 @@ export function onlyOptions(command: Command): Command {
     .option('--key-prefixes <prefixes>', 'only keys with these prefixes', list);
 }
 
-/** The part that the flags name; undefined where they name none. */
+/** The subset selected by the flags; undefined if they select nothing. */
 export function onlyOf({ label, collections, namespaces, keyPrefixes }: OnlyFlags): object | undefined {
   const only = { label, collections, namespaces, key_prefixes: keyPrefixes };
   return isEmpty(only) ? undefined : only;
 }
 
-/** Flags of `ngbak restore` that say what of an archive is restored, and under which names. */
+/** Flags of `ngbak restore` that select what is restored from an archive, and under which names. */
 interface PartFlags extends OnlyFlags {
   readonly parameter?: Record<string, string>;
   readonly renameLabel?: string;
@@ -34,7 +34,7 @@ interface PartFlags extends OnlyFlags {
   readonly labelOrigin?: boolean;
 }
 
-/** Flags that say how a restore treats its target; a restore that waits can be given others. */
+/** Flags that define how a restore treats its target; they can be changed while a restore waits. */
 export interface HowFlags extends PartFlags {
   readonly stores?: string[];
   readonly mode?: string;
@@ -84,7 +84,7 @@ export function howOptions(command: Command): Command {
   return partOptions(command);
 }
 
-/** The options of a restore that the flags stand for. */
+/** The options of a restore from these flags. */
 export function howOf(flags: HowFlags): object {
   return {
     stores: flags.stores,
@@ -120,7 +120,7 @@ function partOptions(command: Command): Command {
     );
 }
 
-/** The options of a restore that the flags stand for. */
+/** The options of a restore from these flags. */
 function partsOf(flags: PartFlags): object {
   const { parameter: parameters, renameLabel, renamePrefix, renameCollection } = flags;
   const rename = {
@@ -141,7 +141,7 @@ function isEmpty(value: object): boolean {
   return Object.values(value).every((member) => member === undefined);
 }
 
-/** `a=b`, added to those that came before. */
+/** Adds `a=b` to the previous pairs. */
 function pair(text: string, before: Record<string, string> = {}): Record<string, string> {
   const at = text.indexOf('=');
   if (at < 1 || at === text.length - 1) throw new InvalidArgumentError('It must have the form name=value.');

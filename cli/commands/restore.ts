@@ -29,7 +29,7 @@ import { ask } from '../prompt.ts';
 import { uploadFile } from '../transfer/upload.ts';
 import { type HowFlags, howOf, howOptions } from './restore-parts.ts';
 
-/** How long a job may take to show a change that was requested. */
+/** Timeout for a requested change to appear in the job. */
 const RECORD_TIMEOUT_MS = 30_000;
 
 interface RestoreFlags extends HowFlags {
@@ -114,7 +114,7 @@ export function restoreCommands(program: Command): void {
     const cli = cliOf(command);
     const client = await cli.client();
     const before = await client.showJob(jobId);
-    // What the archive was read with stays as it is.
+    // Options for reading the archive cannot be changed.
     const kept = { cypher_script: before.options?.cypher_script };
     const input = parseInput(ChangeOptionsInput, { ...howOf(flags), ...kept }, 'The options');
     await client.changeRestoreOptions(jobId, input);
@@ -162,7 +162,7 @@ export function restoreCommands(program: Command): void {
     });
 }
 
-/** Starts the restore of a catalogued backup, or of an archive of it on this machine if the catalog does not have it. */
+/** Starts the restore of a catalogued backup, or of its archive on this machine if the catalog does not have it. */
 async function startFromCatalog(
   cli: Cli,
   client: CliClient,
@@ -187,13 +187,13 @@ async function startFromCatalog(
       );
     }
     cli.output.note(`The catalog has no backup "${id}". Restoring from ${local.path}.`);
-    // As of a catalogued backup: into the target that was backed up.
+    // As with a catalogued backup: into the target that was backed up.
     const target = options.target ?? local.target;
     return startFromFile(cli, client, local.path, { ...options, target });
   }
 }
 
-/** The path of a file, or of an archive of that name in the download folder. Throws InvalidInputError. */
+/** The path of a file, or of the archive with that name in the download folder. Throws InvalidInputError. */
 async function findFile(cli: Cli, path: string): Promise<string> {
   const failed = await stat(path).then(
     () => undefined,
@@ -253,7 +253,7 @@ async function requestUpload(client: CliClient, input: RequestRestoreInput) {
   return { jobId: job_id, layout: multipart, there: [] };
 }
 
-/** An upload of the same file for the same restore that was interrupted; S3 itself knows which parts it has. */
+/** An interrupted upload of the same file for the same restore; S3 lists its uploaded parts. */
 async function findUnfinished(client: CliClient, input: RequestRestoreInput) {
   const { target, file_name, bytes: size, upload: _, confirm, ...options } = input;
   const fileName = shownFileName(file_name);
@@ -271,7 +271,7 @@ async function findUnfinished(client: CliClient, input: RequestRestoreInput) {
   return undefined;
 }
 
-/** All that S3 has of an upload; undefined where it takes no more, or does not come in parts. */
+/** All uploaded parts of an upload; undefined if it accepts no more, or is not a multipart upload. */
 async function readUpload(client: CliClient, jobId: string): Promise<UploadStatus | undefined> {
   try {
     let status = await client.listUpload(jobId, { after: 0 });
@@ -302,7 +302,7 @@ async function leaveUpload(cli: Cli, client: CliClient, jobId: string): Promise<
   }
 }
 
-/** Follows a restore; where it waits, shows what was found and asks for the phrase. */
+/** Follows a restore; if it waits, shows the result of the inspection and asks for the phrase. */
 async function guide(cli: Cli, client: CliClient, jobId: string): Promise<void> {
   const job = await followJob(cli, client, jobId);
   if (job.state !== 'awaiting_confirmation') return reportEnd(cli, job);
@@ -313,8 +313,8 @@ async function guide(cli: Cli, client: CliClient, jobId: string): Promise<void> 
 }
 
 /**
- * Looks at a job until it shows what was just sent: for a moment, its record still says what it said before. Throws
- * UnavailableError where that moment does not end.
+ * Polls a job until it shows the change that was just sent: its record is stale for a moment. Throws UnavailableError
+ * if it stays so.
  */
 async function untilRecorded(
   look: () => Promise<JobView>,

@@ -142,7 +142,7 @@ function policyOptions(command: Command, first: string): Command {
   return command;
 }
 
-/** The rules that were given. */
+/** The rules from the options. */
 function policyOf(options: Record<string, unknown>): Partial<RetentionPolicy> {
   return Object.fromEntries(
     PERIODS.flatMap((period) => {

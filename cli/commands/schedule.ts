@@ -282,7 +282,7 @@ function expressionOf({ daily, cron, rate, at }: ScheduleFlags): string | undefi
   return at === undefined ? undefined : `at(${bare('at', at)})`;
 }
 
-/** `cron(…)` is taken as well, as AWS writes it. */
+/** Accepts `cron(…)` as well, the notation of AWS. */
 function bare(kind: string, text: string): string {
   return text.startsWith(`${kind}(`) && text.endsWith(')') ? text.slice(kind.length + 1, -1) : text.trim();
 }
@@ -291,7 +291,7 @@ function timesOf({ zone, flexible, description }: ScheduleFlags) {
   return { time_zone: zone, flexible_minutes: flexible, description };
 }
 
-/** The parts of the backup that were given. */
+/** The parts of the backup request that were given as options. */
 function backupOf({ target, stores, tag, note, keep, codec, ...part }: ScheduleFlags) {
   const given = { target, stores, only: onlyOf(part), tags: tag, note, retention: keep, codec };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));

@@ -20,7 +20,7 @@ export function selftestCommand(program: Command): void {
       const { selfTest } = await import('../selftest.ts');
       const abort = new AbortController();
       const interrupt = () => {
-        // The second one ends the process as usual.
+        // A second signal ends the process as usual.
         process.off('SIGINT', interrupt);
         process.off('SIGTERM', interrupt);
         cli.output.note('Interrupted. Cleaning up; press Ctrl-C again to leave everything as it is.');

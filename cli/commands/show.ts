@@ -116,7 +116,10 @@ function warningLine({ id, store, acknowledged, ...warning }: BackupDetails['war
   return `${head} ${printable(`${store}: ${warningText(warning)}${by} [${id}]`)}`;
 }
 
-/** Collections or namespaces of a store that are listed one by one; more are summed up, unless `--verbose` is given. */
+/**
+ * Number of collections or namespaces of a store that are listed individually; more are summarized, unless `--verbose`
+ * is given.
+ */
 const LISTED_MAX = 10;
 
 function tallyRows(

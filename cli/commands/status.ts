@@ -41,7 +41,7 @@ const MARKS: Readonly<Record<Reason['severity'], string>> = {
   note: pc.dim('i'),
 };
 
-/** What is known of one target, most important first. */
+/** The assessment of one target, most important first. */
 function targetText({
   target,
   recoverable,

@@ -2,7 +2,7 @@ import { statfs } from 'node:fs/promises';
 import { NgbakError } from '../../shared/core/errors.ts';
 import { bytes as sizeText } from '../format.ts';
 
-/** Throws NgbakError where a folder of this machine has no room for so many bytes. */
+/** Throws NgbakError if a folder of this machine does not have so many bytes of free space. */
 export async function requireSpace(folder: string, bytes: number, remedy: string): Promise<void> {
   const { bavail, bsize } = await statfs(folder);
   const free = bavail * bsize;

@@ -11,17 +11,17 @@ import { backoff, sleep } from '../../shared/core/retry.ts';
 import type { Download } from '../../shared/operations/download-backup.ts';
 import { requireSpace } from './disk-space.ts';
 
-/** Bytes of one ranged GET: enough to be worth a round trip, little enough to lose. */
+/** Bytes of one ranged GET: large enough to be worth a round trip, small enough to repeat. */
 const CHUNK_BYTES = 8 * 1024 ** 2;
-/** Ranges under way at once. */
+/** Concurrent ranges. */
 const CONNECTIONS = 4;
-/** Tries for each range in a row that bring no byte. */
+/** Consecutive attempts for a range that receive no byte. */
 const ATTEMPTS = 6;
 const WAITS = { firstMs: 300 };
-/** Longest that a connection may bring no byte, in milliseconds. How long a range takes as a whole depends on the line. */
+/** Longest time without a received byte, in milliseconds. The total time of a range depends on the connection. */
 const STALL_MS = 60_000;
 
-/** What an interrupted download leaves beside its bytes, `<file>.part.json`. */
+/** The state that an interrupted download leaves next to its bytes, in `<file>.part.json`. */
 const State = z.object({
   backup_id: z.string(),
   bytes: z.number(),
@@ -33,11 +33,11 @@ const State = z.object({
 type State = z.infer<typeof State>;
 
 export interface DownloadOptions {
-  /** Makes a new link: the first one may run out before the last byte. */
+  /** Requests a new link: the first one may expire before the last byte. */
   readonly link: () => Promise<Download>;
-  /** Where the file goes. */
+  /** Path of the file. */
   readonly path: string;
-  /** Replaces another file of that name. */
+  /** Replaces another file with that name. */
   readonly force?: boolean;
   readonly signal: AbortSignal;
   /** @default STALL_MS */
@@ -48,16 +48,16 @@ export interface DownloadOptions {
 export interface Downloaded {
   readonly path: string;
   readonly bytes: number;
-  /** True where the very file was there already. */
+  /** True if the same file existed already. */
   readonly existed: boolean;
-  /** Bytes that an earlier, interrupted download had brought. */
+  /** Bytes that an earlier, interrupted download had fetched. */
   readonly resumed: number;
 }
 
 /**
- * Downloads an archive by parallel ranged GETs into `<path>.part`, checks the CRC-32 of what is on disk against S3's,
- * and renames it. What was interrupted continues where it stopped. Throws IntegrityError, having removed the file, where
- * the checksum differs; RefusedError where another file is in the way.
+ * Downloads an archive by parallel ranged GETs into `<path>.part`, compares the CRC-32 of the bytes on disk with S3's,
+ * and renames it. Resumes an interrupted download. Throws IntegrityError if the checksum differs, after removing the
+ * file; RefusedError if another file with that name exists.
  */
 export async function downloadArchive(options: DownloadOptions): Promise<Downloaded> {
   const { path, signal } = options;
@@ -79,7 +79,7 @@ export async function downloadArchive(options: DownloadOptions): Promise<Downloa
   });
   const resumed = state.done.reduce((sum, number) => sum + chunk(number).length, 0);
   await requireSpace(dirname(path), bytes - resumed, 'Free disk space, or choose another folder with --to.');
-  // Archives hold whole knowledge bases: for the user's eyes only.
+  // Archives hold whole knowledge bases: readable by the user only.
   const file = await open(part, state.done.length > 0 ? 'r+' : 'w+', 0o600);
   try {
     let done = resumed;
@@ -115,7 +115,7 @@ export async function downloadArchive(options: DownloadOptions): Promise<Downloa
   return { path, bytes, existed: false, resumed };
 }
 
-/** The link in use, renewed once for all who find that it has run out. */
+/** The current link, renewed once for all concurrent ranges that find it expired. */
 class Links {
   current: Download;
   readonly #make: () => Promise<Download>;
@@ -146,7 +146,7 @@ class Links {
   }
 }
 
-/** Writes the state whole or not at all, and one after the other. */
+/** Writes the state atomically, and one version after the other. */
 function saver(path: string, state: State): () => Promise<void> {
   let last: Promise<void> = Promise.resolve();
   return () => {
@@ -158,7 +158,7 @@ function saver(path: string, state: State): () => Promise<void> {
   };
 }
 
-/** Whether the very archive is at `path` already. Throws RefusedError where something else is. */
+/** Whether the same archive exists at `path` already. Throws RefusedError if it is another file. */
 async function isThere(
   { path, force, signal }: DownloadOptions,
   bytes: number,
@@ -176,7 +176,7 @@ async function isThere(
   });
 }
 
-/** What an earlier download of the same bytes got; undefined where there is none. */
+/** The state of an earlier download of the same bytes; undefined if there is none. */
 async function readState(
   part: string,
   wanted: Omit<State, 'done' | 'chunk_bytes'>,
@@ -197,7 +197,7 @@ async function readState(
   try {
     json = JSON.parse(text);
   } catch {
-    // Cut off while it was written: the download starts over.
+    // Truncated during the write: the download starts over.
     return undefined;
   }
   const parsed = State.safeParse(json);
@@ -209,8 +209,8 @@ async function readState(
 }
 
 /**
- * Fetches one range. A connection that breaks or stalls is replaced by one that continues after the last byte that came;
- * tries that bring no byte are limited.
+ * Fetches one range. A connection that breaks or stalls is replaced by one that continues after the last received byte;
+ * consecutive attempts without a byte are limited.
  */
 async function fetchRange(
   file: FileHandle,
@@ -232,7 +232,7 @@ async function fetchRange(
         signal: AbortSignal.any([signal, stalled.signal]),
       });
       if ((answer.status === 206 || answer.status === 200) && answer.body) {
-        // A server may answer with the whole instead of the range (RFC 9110, 14.2).
+        // A server may send the whole file instead of the range (RFC 9110, 14.2).
         const begins = answer.status === 206 ? offset + written : 0;
         await writeAt(file, offset + written, length - written, answer.body, begins, (bytes) => {
           timer.refresh();
@@ -244,7 +244,7 @@ async function fetchRange(
         return;
       }
       await answer.body?.cancel();
-      // A link that has run out is refused with 403.
+      // An expired link is refused with 403.
       if (answer.status === 403 && attempt < ATTEMPTS) await links.renew(link);
       throw new UnavailableError(
         `S3 answered with status ${answer.status} to a range of ${link.backup_id}.`,
@@ -264,7 +264,7 @@ async function fetchRange(
 
 function failed(link: Download, cause: unknown): NgbakError {
   if (cause instanceof NgbakError) return cause;
-  // Not with the address in it: a presigned URL is a credential.
+  // Without the address: a presigned URL is a credential.
   return new UnavailableError(`The download of ${link.backup_id} was interrupted.`, {
     remedy: 'Start the download again: it resumes where it stopped.',
     cause: cause instanceof Error ? new Error(cause.name) : undefined,
@@ -272,8 +272,8 @@ function failed(link: Download, cause: unknown): NgbakError {
 }
 
 /**
- * Writes the bytes of `body` from `offset` on; the body's own first byte is that of position `begins`. Reports after every
- * piece that came how many of its bytes were written, which is none for what precedes `offset`.
+ * Writes the bytes of `body` from `offset` on; the first byte of the body has position `begins`. After every chunk,
+ * reports the number of bytes written, which is zero for bytes before `offset`.
  */
 async function writeAt(
   file: FileHandle,

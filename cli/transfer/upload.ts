@@ -13,20 +13,23 @@ import {
 } from '../../shared/workflows/restore/upload-parts.ts';
 import type { CliClient } from '../client.ts';
 
-/** Parts under way at once. Each is read from the file as it is sent: memory holds a few MiB. */
+/** Concurrent parts. Each is read from the file as it is sent: memory holds a few MiB. */
 const CONNECTIONS = 4;
-/** Tries for each part, and for each call. */
+/** Attempts for each part, and for each call. */
 const TRIES = { attempts: 6, firstMs: 300 };
-/** Longest that a part may wait without a byte being taken or answered, in milliseconds. */
+/** Longest time of a part without a byte sent or a response, in milliseconds. */
 const STALL_MS = 60_000;
-/** Bytes that are read from the file at once. Each renews the time limit: above 5 kB/s, no connection counts as stalled. */
+/**
+ * Chunk size of reads from the file, in bytes. Each chunk renews the timeout: above 5 kB/s, no connection is considered
+ * stalled.
+ */
 const READ_BYTES = 256 * 1024;
 
 export interface UploadOptions {
   readonly client: Pick<CliClient, 'presignParts' | 'completeUpload'>;
   readonly jobId: string;
   readonly layout: UploadLayout;
-  /** What S3 has of an upload that was interrupted. */
+  /** The parts in S3 of an interrupted upload. */
   readonly there: readonly ReceivedPart[];
   readonly path: string;
   readonly signal: AbortSignal;
@@ -34,10 +37,10 @@ export interface UploadOptions {
 }
 
 /**
- * Uploads a file in parts, four at once, each under an address that takes only its very bytes, and completes the
- * upload, which starts the restore. Parts that S3 has already with the digest that the file has there are not sent
- * again. Returns how many bytes that were. What fails is tried again for about 20 seconds; whatever has arrived stays
- * in S3 for another call. Throws InvalidInputError where the file is not the one that was announced.
+ * Uploads a file in parts, four at once, each to an address that accepts only its exact bytes, and completes the
+ * upload, which starts the restore. Parts that S3 already has with the digest of the file are not sent again. Returns
+ * the number of bytes of those. Failures are retried for about 20 seconds; uploaded parts stay in S3 for another call.
+ * Throws InvalidInputError if the file is not the one that was announced.
  */
 export async function uploadFile(options: UploadOptions): Promise<{ resumed: number }> {
   const { layout, path, signal, client, jobId } = options;
@@ -79,7 +82,7 @@ export async function uploadFile(options: UploadOptions): Promise<{ resumed: num
   }
 }
 
-/** The bytes of one part. Not by streams of the handle: each leaves a listener at it, and there may be 10,000 parts. */
+/** The bytes of one part. Not with streams of the handle: each adds a listener to it, and there may be 10,000 parts. */
 async function* readPart(file: FileHandle, layout: UploadLayout, number: number): AsyncGenerator<Buffer> {
   let position = (number - 1) * layout.part_bytes;
   const end = position + partLength(layout, number);
@@ -137,7 +140,7 @@ async function putPart(
   } catch (error) {
     advance(-reported);
     if (signal.aborted || error instanceof NgbakError) throw error;
-    // Not with the address in it: a presigned URL is a credential.
+    // Without the address: a presigned URL is a credential.
     throw new UnavailableError(`The upload of part ${part.number} of ${path} was interrupted.`, {
       remedy: 'Run the same command again: it resumes where it stopped.',
       cause: error instanceof Error ? new Error(error.name) : undefined,
@@ -150,9 +153,9 @@ async function putPart(
 function refused(path: string, number: number, status: number, body: string): NgbakError {
   const code = /<Code>(\w{1,64})<\/Code>/.exec(body)?.[1] ?? '';
   const message = `S3 answered ${status} ${code} to part ${number} of ${path}.`;
-  // What it got is not what was read a moment ago: spoiled on the way, or the file changes.
+  // S3 received other bytes than were read: corrupted in transit, or the file is changing.
   const corrupted = code === 'BadDigest' || code === 'XAmzContentChecksumMismatch';
-  // 403: the address has run out, so another one is asked for. Other refusals are refused again.
+  // 403: the address has expired, so another one is requested. Other refusals would repeat.
   if (status === 403 || status === 408 || status === 429 || status >= 500 || corrupted) {
     return new UnavailableError(message, {
       remedy: `Run the same command again: it resumes where it stopped.${corrupted ? ' The file must not change during the upload.' : ''}`,
@@ -167,7 +170,7 @@ function changed(path: string): InvalidInputError {
   });
 }
 
-/** Tries again, with growing waits, while a service does not answer. */
+/** Retries with exponential backoff while a service does not respond. */
 function persist<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   const explained = () =>
     work().catch((error: unknown) => {
