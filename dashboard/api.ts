@@ -3,15 +3,15 @@ import { clientOf, requestOf } from '../shared/core/calls.ts';
 import { seeAlso } from '../shared/core/help.ts';
 import type { OperationsClient } from '../shared/operations/table.ts';
 
-/** Longest that one call may take, in milliseconds: API Gateway gives up after 30 seconds. */
+/** Timeout of one call, in milliseconds: API Gateway gives up after 30 seconds. */
 const CALL_MS = 40_000;
 
 /** The API of this deployment: the page's own origin, and the same stage of the gateway. */
 export const API_URL = new URL('./api/v1/', document.baseURI);
 
-/** What went wrong with a call, in words for the user, and what to do about it. */
+/** The failure of a call, in words for the user, with a remedy. */
 export class ApiError extends Error {
-  /** HTTP status; 0 where no answer came at all. */
+  /** HTTP status; 0 without a response. */
   readonly status: number;
   readonly title: string;
   readonly remedy: string;
@@ -29,8 +29,8 @@ export class ApiError extends Error {
 export type ApiClient = OperationsClient;
 
 /**
- * Calls the API of this deployment with one key. Its answers have passed the schemas of shared/ on their way out, so
- * here they only have their types.
+ * Calls the API of this deployment with one key. The API validates its responses with the schemas of shared/, so here
+ * only their types are used.
  *
  * @param refused  called when the key is no longer valid
  */
@@ -47,7 +47,7 @@ export function apiClient(key: string, refused: () => void): ApiClient {
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       cache: 'no-store',
-      // A redirect would carry the key to somebody else.
+      // A redirect would send the key to another host.
       redirect: 'error',
       signal: AbortSignal.any([AbortSignal.timeout(CALL_MS), ...signal]),
     });
@@ -89,7 +89,7 @@ async function explain(answer: Response): Promise<ApiError> {
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
   }
-  // Not from our API but from something before it: the gateway, or a proxy.
+  // Not from the API but from something in front of it: the gateway, or a proxy.
   return new ApiError({
     status: answer.status,
     title: 'Unexpected response',

@@ -41,7 +41,7 @@ const NAVIGATION: SideNavigationProps.Item[] = [
   { type: 'link', text: 'HTTP API', href: './api/v1/docs', external: true },
 ];
 
-/** Pages that are details of another one, which the navigation then marks. */
+/** Detail pages, by the page that the navigation marks for them. */
 const PARENTS: Record<string, string> = { backup: 'backups', job: 'jobs' };
 
 export function App() {
@@ -61,7 +61,7 @@ function Frame() {
   const [open, setOpen] = useState(() => matchMedia('(min-width: 1000px)').matches);
   const [first = ''] = route.parts;
   useEffect(() => {
-    // On a narrow screen the navigation lies over the page that was just chosen.
+    // On a narrow screen, the navigation would cover the page that was just chosen.
     if (route.href && !matchMedia('(min-width: 689px)').matches) setOpen(false);
   }, [route.href]);
   useEffect(() => {

@@ -7,19 +7,20 @@ import { build } from 'vite';
 import { bytes } from '../cli/format.ts';
 
 const compress = promisify(brotliCompress);
-/** Nearly as small as 11, in a tenth of the time. */
+/** Compresses almost as well as 11, in a tenth of the time. */
 const BROTLI_QUALITY = 9;
-/** Smaller files gain nothing, in bytes. */
+/** Compression does not pay off for smaller files, in bytes. */
 const COMPRESS_FROM = 1024;
 const COMPRESSED = new Set(['.html', '.js', '.css', '.svg', '.txt']);
 
 /**
- * Builds the dashboard into a folder, each larger file also compressed as `<file>.br`: API Gateway compresses nothing.
+ * Builds the dashboard into a folder, with each larger file also compressed as `<file>.br`: API Gateway does not
+ * compress.
  *
- * @returns size in bytes as it is sent, by path
+ * @returns transferred size in bytes, by path
  */
 export async function buildDashboard(to: string): Promise<ReadonlyMap<string, number>> {
-  // Vite would take it as relative to the sources.
+  // Vite would interpret it as relative to the sources.
   const folder = resolve(to);
   await build({
     configFile: join(import.meta.dirname, 'vite.config.ts'),
@@ -45,7 +46,7 @@ export async function buildDashboard(to: string): Promise<ReadonlyMap<string, nu
   return new Map(sizes);
 }
 
-/** What a browser loads before the first page: index.html, and what it names. */
+/** The files that a browser loads before the first page: index.html, and the files it names. */
 async function firstLoad(folder: string, sizes: ReadonlyMap<string, number>): Promise<[string, number][]> {
   const index = await readFile(join(folder, 'index.html'), 'utf8');
   return [...sizes].filter(([name]) => name === 'index.html' || index.includes(`"./${name}"`));

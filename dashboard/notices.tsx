@@ -2,7 +2,7 @@ import Flashbar, { type FlashbarProps } from '@cloudscape-design/components/flas
 import { createContext, type ReactNode, use, useCallback, useMemo, useState } from 'react';
 import { asApiError } from './use-data.ts';
 
-/** Notices that stay at once; older ones go. */
+/** Maximum number of notices; older ones are removed. */
 const NOTICES_MAX = 5;
 
 export interface Notice {
@@ -12,16 +12,16 @@ export interface Notice {
 }
 
 export interface Notices {
-  /** Shows a notice above the page until the user closes it. One with the same id takes the place of the former one. */
+  /** Shows a notice above the page until the user closes it. A notice with the same id is replaced. */
   notify(notice: Notice, id?: string): void;
-  /** Shows what went wrong with something that the user did. */
+  /** Shows the failure of a user's action. */
   fail(what: string, error: unknown): void;
 }
 
 const NoticesContext = createContext<Notices | undefined>(undefined);
 const ItemsContext = createContext<readonly FlashbarProps.MessageDefinition[]>([]);
 
-/** Tells the user what became of what they did, wherever they are by then. */
+/** Shows the results of the user's actions, on whichever page they are by then. */
 export function useNotices(): Notices {
   const notices = use(NoticesContext);
   if (!notices) throw new Error('useNotices is called outside of NoticesProvider.');
@@ -47,7 +47,7 @@ export function NoticesProvider({ children }: { children: ReactNode }) {
       notify,
       fail(what, error) {
         const { message, remedy, status } = asApiError(error);
-        // The sign-in says it already.
+        // The sign-in page reports it already.
         if (status !== 401) notify({ type: 'error', header: what, content: `${message} ${remedy}` });
       },
     }),
@@ -60,7 +60,7 @@ export function NoticesProvider({ children }: { children: ReactNode }) {
   );
 }
 
-/** Where the notices are. */
+/** The container of the notices. */
 export function NoticesBar() {
   return <Flashbar items={[...use(ItemsContext)]} stackItems />;
 }

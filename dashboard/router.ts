@@ -1,10 +1,10 @@
 import { useSyncExternalStore } from 'react';
 
-/** Where the user is: `#/backups/snapshot_…?entry=graph` has the parts `backups` and `snapshot_…`. */
+/** The current location: `#/backups/snapshot_…?entry=graph` has the parts `backups` and `snapshot_…`. */
 export interface PageRoute {
   readonly parts: readonly string[];
   readonly query: URLSearchParams;
-  /** The whole of it, as an `href`: to tell one from another. */
+  /** All of it, as an `href`, for comparison. */
   readonly href: string;
 }
 
@@ -14,7 +14,7 @@ export function href(parts: readonly string[], query: Record<string, string> = {
   return `#/${parts.map(encodeURIComponent).join('/')}${text === '' ? '' : `?${text}`}`;
 }
 
-/** Goes to another page; with `replace`, the page that is left is not in the history. */
+/** Navigates to another page; with `replace`, the current page is not kept in the history. */
 export function navigate(to: string, { replace = false } = {}): void {
   if (!replace) {
     location.hash = to;
@@ -24,7 +24,7 @@ export function navigate(to: string, { replace = false } = {}): void {
   dispatchEvent(new HashChangeEvent('hashchange'));
 }
 
-/** The current page; a component that calls it is drawn again when the user goes elsewhere. */
+/** The current page; a component that calls it is rendered again after navigation. */
 export function useRoute(): PageRoute {
   return parse(useSyncExternalStore(subscribe, () => location.hash));
 }
@@ -50,12 +50,12 @@ function decode(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {
-    // Somebody typed a lone "%": then it means itself.
+    // A lone "%" in the address: kept literally.
     return part;
   }
 }
 
-/** What every page is given. */
+/** The properties of every page. */
 export interface PageProps {
   readonly route: PageRoute;
 }

@@ -1,8 +1,8 @@
 /**
- * `node dashboard/screenshots.ts [name…]`: makes the images in docs/images, by a real browser on a deployment. NGBAK_API_URL
- * says which, NGBAK_API_KEY is a key of an admin there; it needs a backup, a restore that is done and one that waits.
- * NGBAK_PAGES_URL shows other pages than the deployed ones, such as those of `npx vite dashboard`. With `--png` they are
- * PNG in the folder `--png` names, to be looked at. Look at each before it is committed.
+ * `node dashboard/screenshots.ts [name…]`: creates the images in docs/images, with a real browser on a deployment.
+ * NGBAK_API_URL is its address, NGBAK_API_KEY a key of an admin there; it needs a backup, a completed restore and a
+ * waiting one. NGBAK_PAGES_URL uses other pages than the deployed ones, such as those of `npx vite dashboard`. With
+ * `--png` they are PNG files in the folder `--png` names, for review. Review each image before it is committed.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,11 +14,11 @@ import type { BackupList } from '../shared/operations/list-backups.ts';
 import type { JobList } from '../shared/operations/list-jobs.ts';
 
 const FOLDER = join(import.meta.dirname, '..', 'docs', 'images');
-/** Small enough to be read in a README, and below 60 kB each. */
+/** Small enough for a README, and below 60 kB each. */
 const WEBP_QUALITY = 70;
-/** Longest that a page may take to be at rest, in milliseconds. */
+/** Longest time for a page to settle, in milliseconds. */
 const DEADLINE_MS = 60_000;
-/** Charts and bars move into their places. */
+/** Duration of the animations of charts and bars. */
 const SETTLE_MS = 1500;
 const WIDE = { width: 1280, height: 860 };
 const LOOKS = {
@@ -45,7 +45,7 @@ if (!backup || !done || !waiting) {
 interface Shot {
   readonly name: string;
   readonly path: string;
-  /** What is done on the page before the image is taken. */
+  /** Actions on the page before the image is taken. */
   readonly act?: (page: Page) => Promise<void>;
   readonly signedOut?: true;
 }
@@ -98,7 +98,7 @@ try {
       await act?.(page);
       await page.waitForTimeout(SETTLE_MS);
       const session = await context.newCDPSession(page);
-      // Playwright itself writes PNG and JPEG only; WebP is a third of either.
+      // Playwright itself writes PNG and JPEG only; WebP is a third of the size of either.
       const { data } = await session.send(
         'Page.captureScreenshot',
         values.png === undefined ? { format: 'webp', quality: WEBP_QUALITY } : { format: 'png' },

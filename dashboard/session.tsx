@@ -8,15 +8,15 @@ import { refusalText } from './parts/refusal.ts';
 import { Loading, Problem, Titled } from './parts/states.tsx';
 import { useData } from './use-data.ts';
 
-/** The key lives as long as the tab: a closed tab has forgotten it, and no other tab sees it. */
+/** The key is kept as long as the tab: it is lost when the tab is closed, and other tabs have no access. */
 const STORAGE_KEY = 'ngbak.key';
 
 export interface Session {
   readonly api: ApiClient;
   readonly me: Me;
   /**
-   * Why the user may not do something with a thing, as text for a disabled control: the words that the API would refuse it with.
-   * Undefined where they may.
+   * The reason why the user may not perform an action, as text for a disabled control: the message with which the API
+   * would refuse it. Undefined if it is allowed.
    */
   refusal<Name extends CallName>(
     name: Name,
@@ -27,34 +27,37 @@ export interface Session {
 
 interface Gate {
   readonly session?: Session | undefined;
-  /** What the page shows while nobody is signed in. */
+  /** The page without a signed-in user. */
   readonly instead: ReactNode;
 }
 
 const GateContext = createContext<Gate>({ instead: null });
 
-/** Who is signed in. Only below {@link SessionGate}, so there is always somebody. */
+/** The signed-in user. Only below {@link SessionGate}, so it is always defined. */
 export function useSession(): Session {
   const { session } = use(GateContext);
   if (!session) throw new Error('useSession is called outside of SessionGate.');
   return session;
 }
 
-/** Who is signed in, if anybody. */
+/** The signed-in user, if any. */
 export function useMaybeSession(): Session | undefined {
   return use(GateContext).session;
 }
 
-/** Shows its children once somebody is signed in, and the sign-in until then: the address stays, so they come back to it. */
+/**
+ * Shows its children after sign-in, and the sign-in page until then: the address does not change, so the user returns
+ * to it.
+ */
 export function SessionGate({ children }: { children: ReactNode }) {
   const { session, instead } = use(GateContext);
   return session ? children : instead;
 }
 
-/** Keeps who is signed in. */
+/** Stores the signed-in user. */
 export function SessionProvider({ children }: { children: ReactNode }) {
   const [key, setKey] = useState(() => sessionStorage.getItem(STORAGE_KEY));
-  /** How often somebody has signed in: what was found out for one is not told to the next. */
+  /** Number of sign-ins: data loaded for one user is not shown to the next. */
   const [signIns, setSignIns] = useState(0);
   const [ended, setEnded] = useState(false);
 

@@ -1,21 +1,21 @@
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { ApiError } from './api.ts';
 
-/** Longest pause between two attempts while calls fail, in milliseconds. */
+/** Longest delay between two attempts while calls fail, in milliseconds. */
 const BACKOFF_MS_MAX = 60_000;
-/** First pause after a failed call, in milliseconds; each further one doubles it. */
+/** First delay after a failed call, in milliseconds; each further one doubles it. */
 const BACKOFF_MS = 2000;
 
-/** What was loaded, and how it stands with it. Data stays while newer data is loaded, also when that fails. */
+/** Loaded data and its state. Data stays while newer data is loaded, also if that fails. */
 export interface Loaded<T> {
   readonly data?: T;
-  /** Why the last attempt failed. */
+  /** The error of the last attempt. */
   readonly error?: ApiError;
-  /** An attempt is on its way. */
+  /** An attempt is in progress. */
   readonly loading: boolean;
   /** Loads at once. */
   reload(): void;
-  /** Puts newer data in its place, such as the answer to a change. */
+  /** Replaces the data with newer data, such as the response to a change. */
   replace(data: T): void;
 }
 
@@ -27,11 +27,11 @@ interface State<T> {
 }
 
 /**
- * Loads data for a page and, with `every`, again and again: not while the tab is hidden or the computer offline, and
- * with growing pauses while calls fail. The data of another `key` is never shown.
+ * Loads data for a page and, with `every`, reloads it: not while the tab is hidden or the computer offline, and with
+ * exponential backoff while calls fail. The data of another `key` is never shown.
  *
- * @param key    says what is loaded: a change loads again; undefined loads nothing
- * @param every  milliseconds between two loads, or a function of the data that says so; undefined: only once
+ * @param key    identifies the data: a change loads it again; undefined loads nothing
+ * @param every  milliseconds between two loads, or a function of the data that returns them; undefined: only once
  */
 export function useData<T>(
   key: string | undefined,
@@ -43,13 +43,13 @@ export function useData<T>(
   const latest = useRef({ load, every });
   latest.current = { load, every };
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `attempt` loads again
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `attempt` triggers another load
   useEffect(() => {
     if (key === undefined) return;
     const abort = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let failures = 0;
-    /** Whether the next load waits for the tab to be seen, or for the network. */
+    /** Whether the next load waits until the tab is visible or the network is back. */
     let waiting = false;
 
     const later = (ms: number) => {
@@ -73,7 +73,7 @@ export function useData<T>(
         if (abort.signal.aborted) return;
         const problem = asApiError(error);
         setState((old) => ({ ...old, key, error: problem, loading: false }));
-        // What the server refuses, it refuses the next time too; what did not come through may come.
+        // A refusal is permanent; a failed transfer may succeed next time.
         if (problem.status === 0 || problem.status === 429 || problem.status >= 500) {
           later(Math.min(BACKOFF_MS_MAX, BACKOFF_MS * 2 ** failures++));
         }
@@ -100,7 +100,7 @@ export function useData<T>(
   return { ...own, reload, replace };
 }
 
-/** Whatever was thrown, as what pages show: an error of our own code is reported as it is. */
+/** Any thrown value as an error that pages show: an error in the dashboard itself is reported unchanged. */
 export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   return new ApiError({

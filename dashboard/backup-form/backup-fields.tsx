@@ -15,7 +15,7 @@ import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
 import { type BackupDraft, partOf, problemsOf, SAVED_STORES } from './draft.ts';
 
-/** What to back up and how long to keep it: the fields that a backup and a schedule have in common. */
+/** The fields that a backup and a schedule have in common: what to back up and how long to keep it. */
 export function BackupFields({
   draft,
   deployment,
@@ -24,7 +24,7 @@ export function BackupFields({
 }: {
   draft: BackupDraft;
   deployment: Deployment;
-  /** Only after the user has tried: nobody wants to be told while they write. */
+  /** Shown only after an attempt to submit, not while the user types. */
   showProblems: boolean;
   onChange: (draft: BackupDraft) => void;
 }) {

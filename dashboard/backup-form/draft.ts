@@ -5,12 +5,12 @@ import type { StartBackupInput } from '../../shared/operations/start-backup.ts';
 export const SAVED_STORES = ['graph', 'vectors', 'kv', 'config'] as const;
 export type SavedStore = (typeof SAVED_STORES)[number];
 
-/** What is asked for in the form, as text where the user types text. */
+/** The contents of the form, as text if the user types text. */
 export interface BackupDraft {
   readonly target: string;
   /** Empty: all. */
   readonly stores: readonly SavedStore[];
-  /** Only a part of the stores; all of these empty: no. Lists are separated by commas. */
+  /** A subset of the stores; none if all of these are empty. Lists are separated by commas. */
   readonly label: string;
   readonly collections: string;
   readonly namespaces: string;
@@ -38,13 +38,13 @@ export const EMPTY_DRAFT: BackupDraft = {
 
 export type BackupInput = z.input<typeof StartBackupInput>;
 
-/** Words as they were typed: separated by commas. */
+/** The words of a text field, separated by commas. */
 function wordsOf(text: string): string[] {
   const words = text.split(',').map((word) => word.trim());
   return [...new Set(words.filter((word) => word !== ''))];
 }
 
-/** What is wrong with a draft, by field; the API checks it again. */
+/** The errors of a draft, by field; the API validates it again. */
 export function problemsOf({
   tags,
   note,
@@ -66,7 +66,7 @@ export function problemsOf({
   };
 }
 
-/** The part of a target that a draft names; undefined where it names none. */
+/** The subset in a draft; undefined if it selects none. */
 export function partOf({ label, collections, namespaces, keyPrefixes }: BackupDraft): BackupInput['only'] {
   const lists = {
     collections: wordsOf(collections),
@@ -78,7 +78,7 @@ export function partOf({ label, collections, namespaces, keyPrefixes }: BackupDr
   return Object.keys(part).length === 0 ? undefined : part;
 }
 
-/** The request that a draft stands for. */
+/** The request for a draft. */
 export function inputOf(draft: BackupDraft): BackupInput {
   const { target, stores, tags, note, keep, days, date } = draft;
   const only = partOf(draft);
@@ -93,7 +93,7 @@ export function inputOf(draft: BackupDraft): BackupInput {
   };
 }
 
-/** The draft that stands for a request: what a schedule has, to be changed. */
+/** The draft for an existing request, for example to edit a schedule. */
 export function draftOf({
   target = '',
   stores = [],
@@ -120,7 +120,7 @@ export function draftOf({
   };
 }
 
-/** The newest backup of the same scope: what the next one will be like. Configuration is in every backup. */
+/** The newest backup of the same scope, for an estimate of the next one. Configuration is in every backup. */
 export function lastOfScope(
   backups: readonly BackupSummary[],
   draft: BackupDraft,
@@ -132,7 +132,7 @@ export function lastOfScope(
       .sort()
       .join();
   const part = partOf(draft);
-  // A part chooses the stores by what it names, where nobody has.
+  // Without chosen stores, a subset implies them.
   const wanted = draft.stores.length > 0 ? draft.stores : part ? undefined : all;
   return backups.find(
     ({ target, stores, only }) =>
@@ -142,7 +142,7 @@ export function lastOfScope(
   );
 }
 
-/** Whether two parts name the same, in whatever order. */
+/** Whether two subsets have the same names, regardless of order. */
 function sameWords(one: BackupInput['only'], other: BackupInput['only']): boolean {
   const text = (part: BackupInput['only']) =>
     JSON.stringify([

@@ -14,7 +14,7 @@ import { useData } from '../use-data.ts';
 import { downloadEntry, UNPACK_BYTES_MAX } from './download.ts';
 
 const PAGE = 20;
-/** Digits of a SHA-256 that are shown; all of them are copied. */
+/** Displayed digits of a SHA-256; all of them are copied. */
 const DIGEST_SHOWN = 12;
 
 /** The entries of a backup's archive, read from its index. */

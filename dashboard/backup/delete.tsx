@@ -16,7 +16,7 @@ import { href, navigate } from '../router.ts';
 import { useSession } from '../session.tsx';
 import { asApiError } from '../use-data.ts';
 
-/** Deletes a backup for good, once the user has typed the target's name. */
+/** Deletes a backup permanently, once the user has typed the name of its target. */
 export function DeleteButton({ record }: { record: CatalogRecord }) {
   const { api, refusal } = useSession();
   const { notify } = useNotices();

@@ -2,16 +2,16 @@ import { type ApiClient, ApiError } from '../api.ts';
 import { saveLink } from '../download/save-link.ts';
 import { DamagedEntryError, unpackEntry } from './unpack-entry.ts';
 
-/** Largest entry that is unpacked in the browser, in bytes: it is held twice meanwhile. */
+/** Largest entry that is unpacked in the browser, in bytes: memory holds it twice. */
 export const UNPACK_BYTES_MAX = 64 * 1024 ** 2;
 
-/** Downloads a whole archive: the browser does, straight from S3. */
+/** Downloads a whole archive with the browser, directly from S3. */
 export async function downloadArchive(api: ApiClient, backupId: string): Promise<void> {
   const { url, file_name } = await api.downloadBackup(backupId);
   saveLink(url, file_name);
 }
 
-/** Downloads one entry, unpacked and checked. Throws ApiError. */
+/** Downloads, unpacks and verifies one entry. Throws ApiError. */
 export async function downloadEntry(api: ApiClient, backupId: string, name: string): Promise<void> {
   const { url, headers, entry } = await api.downloadBackup(backupId, { entry: name });
   if (!entry) throw new Error('The API returned no information about the entry.');
@@ -27,7 +27,7 @@ export async function downloadEntry(api: ApiClient, backupId: string, name: stri
     const content = await unpackEntry(entry, new Uint8Array(await answer.arrayBuffer()));
     const address = URL.createObjectURL(new Blob([content]));
     saveLink(address, name.split('/').at(-1) ?? name);
-    // The browser has taken hold of it by then.
+    // By then the browser has opened it.
     setTimeout(() => URL.revokeObjectURL(address), 60_000);
   } catch (error) {
     if (!(error instanceof DamagedEntryError)) throw error;

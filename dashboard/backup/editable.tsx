@@ -9,16 +9,16 @@ import { useSession } from '../session.tsx';
 export interface EditableProps<T> {
   readonly label: string;
   readonly value: T;
-  /** How it looks while nobody changes it. */
+  /** The content outside of edit mode. */
   readonly children: ReactNode;
-  /** The controls that change a draft of it. */
+  /** The controls that edit a draft of it. */
   readonly editor: (draft: T, change: (draft: T) => void) => ReactNode;
-  /** What is wrong with a draft; undefined where it can be saved. */
+  /** The error of a draft; undefined if it can be saved. */
   readonly problem?: (draft: T) => string | undefined;
   readonly save: (draft: T) => Promise<void>;
 }
 
-/** A value that is changed where it stands. Operators may. */
+/** A value that operators can edit in place. */
 export function Editable<T>({ label, value, children, editor, problem, save }: EditableProps<T>) {
   const { refusal } = useSession();
   const { fail } = useNotices();

@@ -12,7 +12,7 @@ import { Copyable } from '../parts/command.tsx';
 import { Time } from '../parts/time.tsx';
 import { href } from '../router.ts';
 
-/** What is known of a backup: where it came from, what is in it, how it was proved. */
+/** The facts about a backup: its origin, its contents, and how it was verified. */
 export function BackupProperties({ record }: { record: BackupDetails }) {
   const { archive, consistency, verification } = record;
   const changes = Object.entries(consistency.changes).filter(([, what]) => what.length > 0);

@@ -14,12 +14,12 @@ import { Tags } from '../parts/tags.tsx';
 import { useSession } from '../session.tsx';
 import { Editable } from './editable.tsx';
 
-/** Limits of shared/catalog/request.ts, checked before the API refuses. */
+/** Limits of shared/catalog/request.ts, checked before the API would refuse. */
 const NOTE_MAX = 1000;
 const TAG_MAX = 128;
 const TAGS_MAX = 50;
 
-/** Tags, note and retention: all that ever changes of a backup. */
+/** Tags, note and retention: the only editable properties of a backup. */
 export function Keeping({
   record,
   changed,
@@ -113,7 +113,7 @@ const KINDS = [
 type Kind = (typeof KINDS)[number]['value'];
 const STARTS: Record<Kind, string> = { policy: '', permanent: 'permanent', days: '30d', date: '' };
 
-/** Changes a retention as the API writes it: `''`, `permanent`, `30d` or `2027-12-31`. */
+/** Edits a retention in the notation of the API: `''`, `permanent`, `30d` or `2027-12-31`. */
 export function RetentionEditor({ value, change }: { value: string; change: (value: string) => void }) {
   const [kind, setKind] = useState<Kind>(() => kindOf(value));
   return (
@@ -161,7 +161,7 @@ function nextYear(): string {
   return day.toISOString().slice(0, 10);
 }
 
-/** What is wrong with a retention; undefined where nothing is. */
+/** The error of a retention; undefined if it is valid. */
 export function retentionProblem(value: string): string | undefined {
   if (value === '' || value === 'permanent' || /^[1-9][0-9]{0,4}d$/.test(value)) return undefined;
   if (/^\d{4}-\d{2}-\d{2}$/.test(value) && !Number.isNaN(Date.parse(value))) return undefined;

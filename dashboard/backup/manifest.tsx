@@ -6,7 +6,7 @@ import { Show } from '../parts/states.tsx';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
 
-/** What the archive says about itself, read from the archive when the user wants to see it. */
+/** The manifest, read from the archive on request. */
 export function ManifestSection({ backupId }: { backupId: string }) {
   const { api } = useSession();
   const [open, setOpen] = useState(false);

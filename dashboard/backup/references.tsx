@@ -10,7 +10,7 @@ export function References({ references }: { references: NonNullable<BackupDetai
   return (
     <Table
       variant="container"
-      // Values may be long, and nothing of them may be cut off.
+      // Values may be long, and must not be truncated.
       wrapLines
       header={
         <Header

@@ -5,10 +5,10 @@ import type { CatalogRecord } from '../../shared/catalog/record.ts';
 import { Copyable } from '../parts/command.tsx';
 import { Empty } from '../parts/states.tsx';
 
-/** Digits of a digest that are shown; all of them are copied. */
+/** Displayed digits of a digest; all of them are copied. */
 const DIGEST_SHOWN = 12;
 
-/** What was counted in each store, with the digest that a restore is checked against. */
+/** The counts of each store, with the digest that a restore is verified against. */
 export function Tallies({ tallies }: Pick<CatalogRecord, 'tallies'>) {
   const rows = Object.entries(tallies).flatMap(([store, kinds]) =>
     Object.entries(kinds).map(([kind, tally]) => ({ store, kind, ...tally })),

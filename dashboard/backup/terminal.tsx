@@ -2,7 +2,7 @@ import ExpandableSection from '@cloudscape-design/components/expandable-section'
 import KeyValuePairs from '@cloudscape-design/components/key-value-pairs';
 import { Copyable } from '../parts/command.tsx';
 
-/** Everything that this page does, as commands. */
+/** The actions of this page, as commands. */
 export function InATerminal({ backupId: id }: { backupId: string }) {
   const lines: [string, string][] = [
     ['Show', `ngbak show ${id}`],

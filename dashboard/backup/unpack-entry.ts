@@ -2,14 +2,17 @@ import { Gunzip } from 'fflate';
 import { Decompress } from 'fzstd';
 import { sha256 } from '../upload/digest.ts';
 
-/** Tar's unit, in bytes: a content is filled up to whole blocks. */
+/** The block size of tar, in bytes: contents are padded to whole blocks. */
 const BLOCK = 512;
-/** Most that tar's headers add to one entry, in bytes: the header, and before it the names that do not fit into one. */
+/**
+ * Largest overhead of tar's headers for one entry, in bytes: the header, and before it long names that do not fit into
+ * one.
+ */
 const HEADERS_MAX = 64 * 1024;
 
 const ZSTD_MAGIC = [0x28, 0xb5, 0x2f, 0xfd];
 
-/** An entry's bytes are not what the archive's index says of them. */
+/** The bytes of an entry do not match the archive's index. */
 export class DamagedEntryError extends Error {
   readonly remedy = 'Verify this backup to find out what is damaged.';
 
@@ -27,8 +30,8 @@ export interface PackedEntry {
 }
 
 /**
- * Unpacks one entry from its own compressed members, a piece of a tar (docs/format.md), and checks it by its SHA-256.
- * Holds all of it: for entries of some megabytes. Throws DamagedEntryError.
+ * Unpacks one entry from its own compressed members, a piece of a tar (docs/format.md), and verifies its SHA-256. Holds
+ * all of it in memory: for entries of some megabytes. Throws DamagedEntryError.
  */
 export async function unpackEntry(entry: PackedEntry, packed: Uint8Array): Promise<ArrayBuffer> {
   const padding = (BLOCK - (entry.size % BLOCK)) % BLOCK;
@@ -37,7 +40,7 @@ export async function unpackEntry(entry: PackedEntry, packed: Uint8Array): Promi
   let length = 0;
   const take = (chunk: Uint8Array) => {
     length += chunk.length;
-    // Before it is kept: what a few bytes unpack to has no limit of its own.
+    // Checked before it is retained: a few bytes may expand without limit.
     if (length > most) throw new DamagedEntryError(entry.name, 'is larger than its index entry');
     chunks.push(chunk);
   };
@@ -47,7 +50,7 @@ export async function unpackEntry(entry: PackedEntry, packed: Uint8Array): Promi
     if (error instanceof DamagedEntryError) throw error;
     throw new DamagedEntryError(entry.name, 'can’t be decompressed');
   }
-  // The content is what comes before the padding, whatever headers are in front of it.
+  // The content is what precedes the padding, regardless of the headers in front of it.
   const whole = new Uint8Array(length);
   let at = 0;
   for (const chunk of chunks) {
@@ -64,7 +67,7 @@ export async function unpackEntry(entry: PackedEntry, packed: Uint8Array): Promi
 }
 
 function decompress(packed: Uint8Array, take: (chunk: Uint8Array) => void): void {
-  // Both continue from one member, or frame, to the next, which the browser's own DecompressionStream does not.
+  // Both continue from one member, or frame, to the next, which the browser's DecompressionStream does not.
   const zstd = ZSTD_MAGIC.every((byte, index) => packed[index] === byte);
   const stream = zstd ? new Decompress(take) : new Gunzip(take);
   stream.push(packed, true);

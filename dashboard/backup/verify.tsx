@@ -7,7 +7,7 @@ import { useNotices } from '../notices.tsx';
 import { blocked } from '../parts/blocked.ts';
 import { useSession } from '../session.tsx';
 
-/** What a verification read and counted, and what it could not check. */
+/** The results of a verification: what it read and counted, and what it could not check. */
 function Verified({ leg: { records, warnings } }: { leg: Pick<VerificationLeg, 'records' | 'warnings'> }) {
   const counted = Object.entries(records).map(([store, counts]) => `${store}: ${recordsText(counts)}`);
   return (
@@ -23,7 +23,7 @@ function Verified({ leg: { records, warnings } }: { leg: Pick<VerificationLeg, '
   );
 }
 
-/** Verifies a backup, every byte and every record of it, a leg after the other, and shows what was found. */
+/** Verifies every byte and every record of a backup, leg by leg, and shows the result. */
 export function VerifyButton({ backupId, done }: { backupId: string; done: () => void }) {
   const { api, refusal } = useSession();
   const { notify, fail } = useNotices();

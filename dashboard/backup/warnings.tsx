@@ -13,7 +13,7 @@ import { blocked } from '../parts/blocked.ts';
 import { Time } from '../parts/time.tsx';
 import { useSession } from '../session.tsx';
 
-/** What a backup did not save, or should be looked at. A warning is acknowledged for all backups of the target. */
+/** The warnings of a backup. A warning is acknowledged for all backups of the target. */
 export function Warnings({
   record,
   changed,

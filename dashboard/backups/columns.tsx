@@ -10,11 +10,11 @@ import { countsText, GradeSign, retentionText, StateSign, scopeText, Verificatio
 interface Column extends TableProps.ColumnDefinition<BackupSummary> {
   readonly id: string;
   readonly header: string;
-  /** Not shown until the user wants it. */
+  /** Hidden by default. */
   readonly hidden?: true;
 }
 
-/** Everything that a list can say of a backup. */
+/** All columns of the list of backups. */
 export const COLUMNS: readonly Column[] = [
   {
     id: 'time',

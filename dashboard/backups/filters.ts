@@ -7,11 +7,11 @@ type FilterName = keyof BackupFilters;
 interface Filter {
   readonly label: string;
   readonly values: string;
-  /** What the API compares with, as a user reads it. */
+  /** Operands of the API, as labels for the user. */
   readonly operator: PropertyFilterProps.ComparisonOperator;
 }
 
-/** What a list can be filtered by, each once: the API joins them with "and". */
+/** The filter properties of the list, each used once: the API combines them with "and". */
 const FILTERS: Record<FilterName, Filter> = {
   target: { label: 'Target', values: 'Targets', operator: '=' },
   type: { label: 'Type', values: 'Types', operator: '=' },
@@ -59,7 +59,7 @@ export function tokensOf(query: URLSearchParams): PropertyFilterProps.Query {
   return { operation: 'and', tokens };
 }
 
-/** The same as query parameters of an address. Of two values for one thing the last one counts. */
+/** The same as query parameters of an address. If a property has two values, the last one is used. */
 export function parametersOf({ tokens }: PropertyFilterProps.Query): Record<string, string> {
   return Object.fromEntries(
     tokens.flatMap(({ propertyKey = '', value }) =>
@@ -79,7 +79,7 @@ export function filtersOf(query: URLSearchParams): Partial<BackupFilters> {
   );
 }
 
-/** A date or time that somebody typed as ISO 8601 in UTC; what is neither is left for the API to refuse. */
+/** Converts a typed date or time to ISO 8601 in UTC; anything else is left for the API to refuse. */
 function instantOf(text: string): string {
   const time = /^\d{4}-\d{2}-\d{2}$/.test(text) ? new Date(`${text}T00:00:00`) : new Date(text);
   return Number.isNaN(time.getTime()) ? text : time.toISOString();

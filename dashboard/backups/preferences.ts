@@ -12,7 +12,7 @@ export interface TablePreferences {
   readonly contentDisplay: readonly CollectionPreferencesProps.ContentDisplayItem[];
 }
 
-/** Which columns the user wants in which order, kept in this browser. */
+/** The columns that the user chose and their order, saved in this browser. */
 export function useTablePreferences(): [
   TablePreferences,
   (chosen: CollectionPreferencesProps.Preferences) => void,
@@ -28,13 +28,13 @@ export function useTablePreferences(): [
   ];
 }
 
-/** What was kept, as far as it still fits: columns come and go with versions. */
+/** The saved columns that still exist: columns change between versions. */
 function parse(text: string | null): TablePreferences {
   let kept: CollectionPreferencesProps.Preferences = {};
   try {
     kept = JSON.parse(text ?? '{}') as CollectionPreferencesProps.Preferences;
   } catch (error) {
-    // Somebody has edited it by hand: then the defaults count.
+    // Invalid, for example edited by hand: the defaults apply.
     if (!(error instanceof SyntaxError)) throw error;
   }
   const shown = (Array.isArray(kept.contentDisplay) ? kept.contentDisplay : []).filter(({ id }) =>

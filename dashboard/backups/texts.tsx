@@ -6,7 +6,7 @@ import type { BackupSummary } from '../../shared/catalog/summaries.ts';
 import { describeSubset } from '../../shared/core/describe-subset.ts';
 import { Ago } from '../parts/time.tsx';
 
-/** Whether an archive was last read back unchanged. */
+/** The result of the last verification of an archive. */
 export function VerificationSign({ verification }: { verification: CatalogRecord['verification'] }) {
   const { state, at, problems = [] } = verification;
   if (state === 'verified') return <StatusIndicator type="success">Verified</StatusIndicator>;
@@ -30,7 +30,7 @@ const STATES = {
   damaged: 'error',
 } as const;
 
-/** What a backup is worth: complete, complete with warnings that nobody has acknowledged, or damaged. */
+/** The state of a backup: complete, complete with unacknowledged warnings, or damaged. */
 export function StateSign({
   backup,
 }: {
@@ -44,7 +44,7 @@ export function StateSign({
   );
 }
 
-/** What of its target a backup holds: all stores, some, or only a part of them. */
+/** The part of its target that a backup holds: all stores, some, or a subset of them. */
 export function scopeText({ type, stores, only }: Pick<BackupSummary, 'type' | 'stores' | 'only'>): string {
   if (type === 'full') return 'All stores';
   return only ? `${stores.join(', ')}: only ${describeSubset(only)}` : stores.join(', ');
@@ -69,7 +69,7 @@ const GRADES: Record<Grade, { text: string; type: 'success' | 'info' | 'warning'
   },
 };
 
-/** How well the stores of an archive agree, with what that means. */
+/** The consistency between the stores of an archive, with an explanation. */
 export function GradeSign({ grade }: { grade: Grade }) {
   const { text, type, meaning } = GRADES[grade];
   return (

@@ -7,7 +7,7 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   return value;
 });
 
-/** CRC-32 of bytes that come in pieces. In JavaScript: the page's policy does not allow WebAssembly. */
+/** CRC-32 of chunked bytes. In JavaScript: the page's policy does not allow WebAssembly. */
 export class Crc32 {
   #value = 0xffffffff;
 
@@ -17,7 +17,7 @@ export class Crc32 {
     this.#value = value;
   }
 
-  /** As S3 writes it: big-endian bytes in base64. */
+  /** In the notation of S3: big-endian bytes in base64. */
   base64(): string {
     const value = ~this.#value >>> 0;
     const bytes = [24, 16, 8, 0].map((shift) => (value >>> shift) & 0xff);

@@ -3,17 +3,17 @@ import type { Download } from '../../shared/operations/download-backup.ts';
 import { ApiError } from '../api.ts';
 import { Crc32 } from './crc32.ts';
 
-/** Attempts in a row that bring no byte. */
+/** Consecutive attempts that receive no byte. */
 const ATTEMPTS = 8;
 const WAITS = { firstMs: 500, longestMs: 30_000 };
 
-/** Where the bytes go. */
+/** The destination of the bytes. */
 export interface Sink {
   write(bytes: Uint8Array): Promise<void>;
 }
 
 export interface FetchOptions {
-  /** Makes a new link: the first one may end before the last byte. */
+  /** Requests a new link: the first one may expire before the last byte. */
   readonly link: () => Promise<Download>;
   readonly sink: Sink;
   readonly signal: AbortSignal;
@@ -23,8 +23,8 @@ export interface FetchOptions {
 }
 
 /**
- * Fetches an archive straight from S3, in one stream that continues after the last byte when it breaks, and compares its
- * CRC-32 with that of the catalogued archive. Memory holds one piece. Throws ApiError.
+ * Fetches an archive directly from S3, in one stream that resumes after the last byte if it breaks, and compares its
+ * CRC-32 with that of the catalogued archive. Memory holds one chunk. Throws ApiError.
  */
 export async function fetchArchive({
   link: makeLink,
@@ -59,7 +59,7 @@ export async function fetchArchive({
       }
     } catch (error) {
       if (signal.aborted) throw error;
-      // What fetch throws of a network; anything else but a refusal is a fault of ours or of the disk.
+      // The class that fetch throws for network errors; anything else except a refusal is a bug or a disk error.
       const broken = isNamed(error, 'TypeError');
       failures++;
       if (!(broken || error instanceof ApiError) || failures >= ATTEMPTS) {
@@ -77,7 +77,7 @@ export async function fetchArchive({
   });
 }
 
-/** By its name: tests run in a realm whose TypeError is another one. */
+/** Checked by name: tests run in a realm with another TypeError class. */
 function isNamed(error: unknown, name: string): boolean {
   return typeof error === 'object' && error !== null && Reflect.get(error, 'name') === name;
 }

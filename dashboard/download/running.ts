@@ -4,11 +4,11 @@ import { fetchArchive } from './fetch-archive.ts';
 import { saveLink } from './save-link.ts';
 import { openScratch } from './scratch.ts';
 
-/** Jobs whose archive is downloaded when they have completed: survives a reload of the tab. */
+/** Jobs whose archive is to be downloaded once they have completed: survives a reload of the tab. */
 const STORAGE_KEY = 'ngbak.downloads';
 
 export interface DownloadState {
-  /** `browser`: handed to the browser, which shows its own progress. */
+  /** `browser`: passed to the browser, which shows its own progress. */
   readonly phase: 'starting' | 'downloading' | 'saved' | 'browser' | 'cancelled' | 'failed';
   readonly done: number;
   readonly total: number;
@@ -17,7 +17,7 @@ export interface DownloadState {
   readonly error?: unknown;
 }
 
-/** The download of the archive of one backup, which continues while the user looks at other pages. */
+/** The download of the archive of one backup, which continues while the user views other pages. */
 export class ArchiveDownload {
   readonly #listeners = new Set<() => void>();
   readonly #abort = new AbortController();
@@ -34,7 +34,7 @@ export class ArchiveDownload {
     this.#abort.abort();
   }
 
-  /** Downloads, checks and saves. Never throws: the state says what came of it. */
+  /** Downloads, verifies and saves. Never throws: the result is in the state. */
   async run(api: ApiClient, backupId: string): Promise<void> {
     const { signal } = this.#abort;
     try {
@@ -56,7 +56,7 @@ export class ArchiveDownload {
         await scratch.discard();
         throw error;
       }
-      // Not revoked: the browser reads it for as long as it copies.
+      // Not revoked: the browser reads it until it has copied the file.
       saveLink(URL.createObjectURL(file), fileName);
       this.#set({ phase: 'saved' });
     } catch (error) {
@@ -90,12 +90,12 @@ export function discardDownload(jobId: string): void {
   writeWanted(readWanted().filter((id) => id !== jobId));
 }
 
-/** The download of a job's archive in this tab, if it has begun. */
+/** The download of a job's archive in this tab, if it has started. */
 export function runningDownload(jobId: string): ArchiveDownload | undefined {
   return running.get(jobId);
 }
 
-/** Begins the download of a completed job if it is wanted and has not begun. Undefined if it is not wanted. */
+/** Starts the download of a completed job if it is requested and has not started. Undefined if it is not requested. */
 export function beginWanted(jobId: string, backupId: string, api: ApiClient): ArchiveDownload | undefined {
   if (!isWanted(jobId)) return undefined;
   discardDownload(jobId);

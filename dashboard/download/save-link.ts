@@ -1,4 +1,4 @@
-/** Lets the browser save what is at an address. */
+/** Makes the browser save the content of an address. */
 export function saveLink(url: string, fileName: string): void {
   const link = document.createElement('a');
   link.href = url;

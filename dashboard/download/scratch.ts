@@ -1,19 +1,22 @@
 import type { Sink } from './fetch-archive.ts';
 
-/** Name of the files in the origin's private file system; a lock of the same name says that a tab still needs one. */
+/**
+ * Name prefix of the files in the origin's private file system; a lock with the same name means that a tab still uses
+ * one.
+ */
 const PREFIX = 'ngbak-download-';
 
-/** A file of the browser that a download is written to before it is handed to the user. */
+/** A temporary file in the browser that holds a download until the user saves it. */
 export interface Scratch extends Sink {
-  /** Ends the writing, and gives the file. */
+  /** Ends the writing, and returns the file. */
   finish(): Promise<File>;
   /** Removes what was written. */
   discard(): Promise<void>;
 }
 
 /**
- * Opens a file for so many bytes in the browser's private file system. Undefined if the browser has none, or too little
- * room: the browser downloads by itself then.
+ * Opens a file of this size in the browser's private file system. Undefined if the browser does not support it, or has
+ * too little space: then the browser downloads by itself.
  */
 export async function openScratch(bytes: number): Promise<Scratch | undefined> {
   try {
@@ -37,18 +40,18 @@ export async function openScratch(bytes: number): Promise<Scratch | undefined> {
       },
     };
   } catch (error) {
-    // Private windows and older browsers refuse one call or another.
+    // Private windows and older browsers reject one of these calls.
     if (error instanceof DOMException || error instanceof TypeError) return undefined;
     throw error;
   }
 }
 
-/** For as long as this tab lives: the browser copies a finished file when it likes, and does not say when it has. */
+/** For the lifetime of this tab: the browser copies a finished file at any time, without notification. */
 function holdLock(name: string): void {
   void navigator.locks.request(name, () => new Promise<never>(() => undefined));
 }
 
-/** Removes the files of tabs that are closed. */
+/** Removes the files of closed tabs. */
 async function removeUnused(root: FileSystemDirectoryHandle): Promise<void> {
   const { held = [] } = await navigator.locks.query();
   const used = new Set(held.map(({ name }) => name));

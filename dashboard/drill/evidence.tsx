@@ -16,7 +16,7 @@ import { VerdictSign } from './verdict.tsx';
 type Store = keyof DrillRecord['stores'];
 type Drilled = NonNullable<DrillRecord['stores'][Store]>;
 
-/** What one drill has proved: a page that can be printed as it is. Times are in UTC, since it may be read anywhere. */
+/** The results of one drill, as a printable page. Times are in UTC, since it may be read anywhere. */
 export function DrillEvidence({ drill }: { drill: DrillRecord }) {
   const stores = Object.entries(drill.stores) as [Store, Drilled][];
   return (
@@ -189,7 +189,7 @@ function Texts({ title, texts }: { title: string; texts: readonly string[] }) {
   );
 }
 
-/** A plain table: it breaks between pages when it is printed. */
+/** A plain table, which breaks between pages in print. */
 function Rows({ head, rows }: { head: readonly string[]; rows: readonly (readonly string[])[] }) {
   return (
     <div className="rows">

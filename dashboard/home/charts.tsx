@@ -6,7 +6,7 @@ import { bytes, duration, localTime } from '../../cli/format.ts';
 import type { Overview } from '../../shared/operations/overview.ts';
 import { Empty } from '../parts/states.tsx';
 
-/** Points of one line; more would be drawn over each other. */
+/** Points of one line; more would overlap. */
 const POINTS_MAX = 200;
 const HEIGHT_PX = 180;
 

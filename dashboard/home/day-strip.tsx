@@ -1,7 +1,7 @@
 import './day-strip.css';
 import { type DaySummary, dayText } from './days.ts';
 
-/** A square for each day: a filled one has a good backup, a crossed one only trouble, an empty one nothing. */
+/** A square for each day: filled with a good backup, crossed with failures only, otherwise empty. */
 export function DayStrip({ days }: { days: readonly DaySummary[] }) {
   return (
     <ol className="day-strip" aria-label={`Backups of the last ${days.length} days`}>

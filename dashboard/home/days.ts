@@ -11,7 +11,7 @@ export interface DaySummary {
   readonly failed: number;
 }
 
-/** The last so many days up to today, oldest first. */
+/** This number of days up to today, oldest first. */
 export function strip(
   history: Overview['history'],
   failures: readonly Pick<JobSummary, 'created_at'>[],
@@ -35,13 +35,13 @@ export function strip(
   return [...days].map(([date, counts]) => ({ date, ...counts }));
 }
 
-/** `2026-01-02` of the user's own calendar. */
+/** `2026-01-02` in the user's own calendar. */
 function localDate(date: Date): string {
   const two = (number: number) => String(number).padStart(2, '0');
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 }
 
-/** What happened on a day, in words. */
+/** The events of a day, in words. */
 export function dayText({ date, good, damaged, failed }: DaySummary): string {
   const parts = [
     good > 0 ? `${good} good` : '',

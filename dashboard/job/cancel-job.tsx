@@ -8,7 +8,7 @@ import { blocked } from '../parts/blocked.ts';
 import { Question } from '../parts/question.tsx';
 import { useSession } from '../session.tsx';
 
-/** Stops a job, after asking; says before what becomes of the target. */
+/** Cancels a job after a question that states the consequences for the target. */
 export function CancelJob({ job, onCancelled }: { job: JobView; onCancelled: () => void }) {
   const { api, refusal } = useSession();
   const { notify, fail } = useNotices();

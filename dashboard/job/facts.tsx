@@ -6,7 +6,7 @@ import { Ago, useNow } from '../parts/time.tsx';
 import { href } from '../router.ts';
 import { JobStateSign } from './states.tsx';
 
-/** The facts of a job in short. */
+/** A summary of a job. */
 export function JobProperties({ job }: { job: JobView }) {
   const now = useNow(1000);
   const end = job.finished_at ? Date.parse(job.finished_at) : now;

@@ -3,7 +3,7 @@ import ExpandableSection from '@cloudscape-design/components/expandable-section'
 import type { JobView } from '../../shared/operations/show-job.ts';
 import { Time } from '../parts/time.tsx';
 
-/** What the workflow went through, newest first. */
+/** The steps of the workflow, newest first. */
 export function JobLog({ job }: { job: JobView }) {
   return (
     <ExpandableSection
@@ -15,11 +15,11 @@ export function JobLog({ job }: { job: JobView }) {
       {job.log.length === 0 ? (
         <Box color="text-status-inactive">No log entries yet.</Box>
       ) : (
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reached by keyboard
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard
         <section aria-label="Log" className="log" tabIndex={0}>
           <ol reversed>
             {job.log.toReversed().map(({ at, text }, i) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: lines have no identity, and only ever come on top
+              // biome-ignore lint/suspicious/noArrayIndexKey: lines have no identity, and are only added at the top
               <li key={job.log.length - i}>
                 <Time value={at} /> <bdi>{text}</bdi>
               </li>

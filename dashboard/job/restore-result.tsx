@@ -13,7 +13,7 @@ import type { RestoreResult } from '../../shared/workflows/restore/close.ts';
 import { href } from '../router.ts';
 import { storeName } from './store-bars.tsx';
 
-/** What came of a restore that has ended, and how that was proved. */
+/** The result of a completed restore, and how it was verified. */
 export function RestoreOutcome({ job }: { job: JobView }) {
   const result = job.result as
     | (Partial<RestoreResult> & { dry_run?: boolean; refused?: boolean })
@@ -120,7 +120,7 @@ function Proof({ job, result }: { job: JobView; result: Partial<RestoreResult> |
   );
 }
 
-/** A tally's name: the store in words, and what is counted in it, which may be in any script. */
+/** The name of a tally: the store in words, and the item counted in it, whose name may be in any script. */
 export function Tally({ store, name }: { store: string; name: string }) {
   return (
     <>
@@ -129,7 +129,7 @@ export function Tally({ store, name }: { store: string; name: string }) {
   );
 }
 
-/** Why a backup failed, or what it made. */
+/** The error of a failed backup, or its result. */
 export function BackupOutcome({ job }: { job: JobView }) {
   if (job.state === 'completed') {
     const { warnings = [] } = (job.result ?? {}) as Partial<BackupResult>;

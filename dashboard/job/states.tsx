@@ -21,7 +21,7 @@ export function stateText(state: JobState): string {
   return STATES[state].text;
 }
 
-/** A job's state with its sign. */
+/** The state of a job with its icon. */
 export function JobStateSign({ state }: { state: JobState }) {
   const { type, text } = STATES[state];
   return (

@@ -43,7 +43,7 @@ const PHASES: Record<StoreProgress['phase'], string> = {
   'read-back': 'Verifying archive',
 };
 
-/** One bar for each store: what it does, how far it has come, how fast, and how long it will still take. */
+/** One bar for each store: its phase, progress, rate and remaining time. */
 export function StoreBars({ job }: { job: JobView }) {
   const ended = hasEnded(job.state);
   if (job.progress.length === 0) {
@@ -62,7 +62,7 @@ export function StoreBars({ job }: { job: JobView }) {
   );
 }
 
-/** The bar of one store. Many collections are summed up in one line, with a table of them below. */
+/** The bar of one store. Many collections are summarized in one line, with a table of them below. */
 function StoreBar({ store, ended }: { store: StoreProgress; ended: boolean }) {
   const { finished } = store;
   const percent = percentOf(store);

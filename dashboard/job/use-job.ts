@@ -3,12 +3,12 @@ import type { JobView } from '../../shared/operations/show-job.ts';
 import { useSession } from '../session.tsx';
 import { type Loaded, useData } from '../use-data.ts';
 
-/** How often a running job is polled, in milliseconds; its progress is written once a second. */
+/** Poll interval of a running job, in milliseconds; its progress is written once a second. */
 const RUNNING_MS = 1500;
-/** The same for one that waits for somebody. */
+/** The same for a job that waits for a user. */
 const WAITING_MS = 5000;
 
-/** A job, kept up to date until it has ended. */
+/** A job, refreshed until it has ended. */
 export function useJob(jobId: string | undefined): Loaded<JobView> {
   const { api } = useSession();
   return useData(

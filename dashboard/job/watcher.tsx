@@ -9,11 +9,11 @@ import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
 import { KIND_OF } from './kinds.ts';
 
-/** Jobs that are looked at: more at once would be no news but noise. */
+/** Maximum number of watched jobs: more notices would only distract. */
 const NEWEST = 20;
 const EVERY_MS = { running: 4000, quiet: 20_000 };
 
-/** Tells, wherever the user is, that a job has ended or waits for them. Jobs that had ended before are no news. */
+/** Reports on every page that a job has ended or waits for the user. Jobs that had ended before are not reported. */
 export function JobWatcher() {
   const { api } = useSession();
   const { notify } = useNotices();
@@ -31,7 +31,7 @@ export function JobWatcher() {
     }
   }, [data, api]);
   const known = useRef<Map<string, JobState>>(undefined);
-  // The page of a job tells it itself.
+  // The page of the job reports it itself.
   const open = parts[0] === 'job' || parts[0] === 'restore' ? parts[1] : undefined;
   useEffect(() => {
     if (!data) return;
@@ -40,7 +40,7 @@ export function JobWatcher() {
     if (!before) return;
     for (const job of data.jobs) {
       const was = before.get(job.job_id);
-      // What began and ended between two looks is news as well.
+      // A job that began and ended between two polls is reported too.
       if (was === job.state || job.job_id === open) continue;
       const notice = noticeOf(job);
       if (notice) notify(notice, `job ${job.job_id}`);
@@ -49,7 +49,7 @@ export function JobWatcher() {
   return null;
 }
 
-/** What is reported about a job in this state; undefined if there is nothing to report. */
+/** The notice for a job in this state; undefined if there is nothing to report. */
 function noticeOf(job: JobSummary): Notice | undefined {
   const what = `${KIND_OF[job.kind]} ${job.target}`;
   const link = (

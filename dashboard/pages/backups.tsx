@@ -33,7 +33,7 @@ import { useData } from '../use-data.ts';
 const EVERY_MS = 30_000;
 /** The API's largest page. */
 const LARGE_PAGE = 1000;
-/** Sorted by anything but time, the list is loaded as a whole; so many backups at most. */
+/** Sorted by anything but time, the list is loaded completely, up to this number of backups. */
 const SORTED_MAX = 5000;
 const BY_TIME = 'time';
 
@@ -61,7 +61,7 @@ export default function Backups({ route: { query } }: PageProps) {
   const deployment = useData('deployment', api.deployment);
   const { data, error } = loaded;
 
-  /** Where each page that was seen starts; another filter or order starts over. */
+  /** The start of each visited page; reset by another filter or order. */
   const cursors = useRef(new Map<string, string | undefined>());
   const seen = (number: number) => `${JSON.stringify([parameters, pageSize])} ${number}`;
   cursors.current.set(seen(page), cursor);
@@ -81,7 +81,7 @@ export default function Backups({ route: { query } }: PageProps) {
         ...(changes.filters ?? parameters),
         ...(order.sort === BY_TIME ? {} : { sort: order.sort }),
         ...(order.up ? { order: 'up' } : {}),
-        // Of a page that nobody has seen the start is not known: then it is the first one.
+        // The start of a page that was not visited is unknown: the first page is shown instead.
         ...(to > 1 && (whole || start !== undefined) ? { page: String(to) } : {}),
         ...(to > 1 && start !== undefined ? { cursor: start } : {}),
       }),
@@ -248,7 +248,7 @@ function NoBackups({ filtered, showAll }: { filtered: boolean; showAll: () => vo
   );
 }
 
-/** Every backup that matches, for an order that the API does not have. */
+/** All matching backups, for orders that the API does not support. */
 async function listAll(
   api: ApiClient,
   filters: Partial<ListBackupsInput>,

@@ -21,7 +21,7 @@ import { href, navigate } from '../router.ts';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
 
-/** Backups of a target that are looked through for the last one of the same scope. */
+/** Backups of a target that are searched for the last one of the same scope. */
 const LOOK_BACK = 50;
 
 /** `#/create-backup?target=<name>` */
@@ -56,7 +56,7 @@ function CreateForm({ deployment, asked }: { deployment: Deployment; asked: stri
   }));
   const [tried, setTried] = useState(false);
   const [busy, setBusy] = useState<'start' | 'download'>();
-  // One key for one draft: pressed twice, or sent again after a broken answer, it is the same job.
+  // One key for each draft: a second click, or a retry after a lost response, starts no second job.
   const key = useRef({ of: draft, key: crypto.randomUUID() });
   const why = refusal('startBackup') ?? (draft.target === '' ? 'Choose a target first.' : undefined);
   const start = async (download: boolean) => {
@@ -119,7 +119,7 @@ function CreateForm({ deployment, asked }: { deployment: Deployment; asked: stri
   );
 }
 
-/** What the backup will be like, judged by the last one of the same scope. */
+/** An estimate of the backup, based on the last one of the same scope. */
 function Estimate({ draft, deployment }: { draft: BackupDraft; deployment: Deployment }) {
   const { api } = useSession();
   const { target } = draft;

@@ -15,12 +15,12 @@ import { href, navigate } from '../router.ts';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
 
-/** Drills that are shown at first, and how many more at a time; the API gives at most 500. */
+/** Drills that are shown at first, and the number that is added each time; the API returns at most 500. */
 const STEP = 50;
 const MOST = 500;
 const EVERY_MS = 30_000;
 
-/** What drills have proved, newest first: `#/drills`, `#/drills?limit=100`; one of them: `#/drills/<id>`. */
+/** The results of drills, newest first: `#/drills`, `#/drills?limit=100`; one of them: `#/drills/<id>`. */
 export default function Drills({ route: { parts, query } }: PageProps) {
   const [, id] = parts;
   return id === undefined ? <List limit={Number(query.get('limit'))} /> : <One id={id} />;

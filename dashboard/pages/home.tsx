@@ -26,10 +26,10 @@ import { href } from '../router.ts';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
 
-/** How often the page is brought up to date, in milliseconds: while something runs, and while nothing does. */
+/** Refresh interval of the page, in milliseconds: while a job runs, and otherwise. */
 const RUNNING_MS = 4000;
 const QUIET_MS = 20_000;
-/** Jobs that are looked at for what runs and what failed. */
+/** Jobs that are searched for running and failed ones. */
 const JOBS = 500;
 const FAILED_SHOWN = 5;
 const STRIP_DAYS = 30;
@@ -53,7 +53,7 @@ export default function Home() {
   const { reload: judge } = verdicts;
   const before = useRef(0);
   useEffect(() => {
-    // When a job has ended there may be a new backup.
+    // A job that has ended may have created a backup.
     if (running.length < before.current) {
       reload();
       judge();
@@ -143,9 +143,9 @@ const TYPES = { no: 'error', warning: 'warning', note: 'info' } as const;
 
 interface TargetProps {
   readonly target: Overview['targets'][number];
-  /** Undefined while it is not known. */
+  /** Undefined while unknown. */
   readonly verdict: TargetRecoverability | undefined;
-  /** When the next backup of it is planned: `none`, or undefined while that is not known. */
+  /** The time of the next planned backup: `none`, or undefined while unknown. */
   readonly next: string | undefined;
 }
 
@@ -217,7 +217,7 @@ function Answer({ grade }: { grade: Grade }) {
   );
 }
 
-/** What a restore now would lose, how long it would take, and when one was last rehearsed. */
+/** The loss and the duration of a restore now, and the last drill. */
 function measures({ backup, rpo_seconds, rpo_allowed_seconds, rto_seconds, drill }: TargetRecoverability) {
   return [
     {
@@ -288,8 +288,8 @@ function JobsBox({ title, jobs, none }: { title: string; jobs: readonly JobSumma
 }
 
 /**
- * When a schedule next backs up a target, {@link NONE} where none does; one that names no target means the only one there
- * is. Undefined while the schedules are not known.
+ * The next scheduled backup of a target, {@link NONE} if there is none; a schedule without a target applies to the only
+ * one. Undefined while the schedules are unknown.
  */
 function nextRun(list: ScheduleList | undefined, target: string, targets: number): string | undefined {
   if (!list) return undefined;
@@ -302,4 +302,4 @@ function nextRun(list: ScheduleList | undefined, target: string, targets: number
   return runs.sort()[0] ?? NONE;
 }
 
-/** What a button needs that the user may not press, and why. */
+/** Properties of a disabled button, with the reason. */

@@ -17,7 +17,7 @@ import { href, navigate } from '../router.ts';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
 
-/** Jobs that are shown at first, and how many more at a time; the API gives at most 500. */
+/** Jobs that are shown at first, and the number that is added each time; the API returns at most 500. */
 const STEP = 50;
 const MOST = 500;
 const EVERY_MS = { running: 3000, quiet: 15_000 };
@@ -165,7 +165,7 @@ function durationText({ created_at, finished_at }: JobSummary): string {
   return finished_at ? duration((Date.parse(finished_at) - Date.parse(created_at)) / 1000) : '';
 }
 
-/** Longest reason in the list, in characters; the job's own page tells all of it. */
+/** Longest reason in the list, in characters; the page of the job shows all of it. */
 const REASON_MAX = 160;
 
 function shortened(text: string): string {

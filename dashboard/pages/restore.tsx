@@ -3,8 +3,8 @@ import { ChooseArchive } from './restore/choose-archive.tsx';
 import { RestoreJob } from './restore/restore-job.tsx';
 
 /**
- * The restore wizard: `#/restore` chooses the archive, `#/restore?backup=<id>` with one chosen already, `#/restore?from=file`
- * uploads one; `#/restore/<job>` is everything after, wherever the job stands by then.
+ * The restore wizard: `#/restore` chooses the archive, `#/restore?backup=<id>` has one preselected,
+ * `#/restore?from=file` uploads one; `#/restore/<job>` is everything after that, in any state of the job.
  */
 export default function Restore({ route }: PageProps) {
   const [, job, step] = route.parts;

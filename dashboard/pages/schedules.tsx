@@ -28,7 +28,7 @@ export default function Schedules({ route: { parts } }: PageProps) {
         if (editing !== undefined) {
           return (
             <Show loaded={existing} what="the schedule" title="Schedule">
-              {/* Newer data would take away what the user has typed: the form begins with the first. */}
+              {/* Newer data would overwrite the input of the user: the form keeps the first data. */}
               {(schedule) => <ScheduleForm key={editing} deployment={data} schedule={schedule} />}
             </Show>
           );

@@ -21,7 +21,7 @@ import { useData } from '../use-data.ts';
 
 const HEALTH_EVERY_MS = 30_000;
 
-/** What this deployment is: health, targets, keys. Nothing here is changed: that is done in cdk.json and in its secrets. */
+/** The deployment: health, targets, keys. Read-only: changes are made in cdk.json and in its secrets. */
 export default function Settings() {
   const { api } = useSession();
   const deployment = useData('deployment', api.deployment);
@@ -90,7 +90,7 @@ function HealthBox() {
 }
 
 interface TargetsProps extends Pick<TheDeployment, 'targets'> {
-  /** When the stores of a target last answered: the end of its newest backup. */
+  /** The time of the last response from the stores of a target: the end of its newest backup. */
   readonly reached: (target: string) => ReactNode;
 }
 

@@ -9,10 +9,10 @@ import Input from '@cloudscape-design/components/input';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import { useState } from 'react';
 
-/** Longest key or token that the API looks at, in characters. */
+/** Longest key or token that the API accepts, in characters. */
 const KEY_LENGTH_MAX = 8192;
 
-/** Asks for a key. Whether it counts is for the API to say. */
+/** Asks for a key, which the API validates. */
 export function SignIn({ ended, signIn }: { ended: boolean; signIn: (key: string) => void }) {
   const [key, setKey] = useState('');
   const [problem, setProblem] = useState('');

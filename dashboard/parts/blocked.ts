@@ -1,4 +1,4 @@
-/** Properties of a button that can't be used now, with the reason for whoever points at it or reaches it by keyboard. */
+/** Properties of a disabled button, with the reason for pointer and keyboard users. */
 export function blocked(why: string | undefined): { disabled?: boolean; disabledReason?: string } {
   return why === undefined ? {} : { disabled: true, disabledReason: why };
 }

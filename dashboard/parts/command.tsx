@@ -1,7 +1,7 @@
 import Box from '@cloudscape-design/components/box';
 import CopyToClipboard from '@cloudscape-design/components/copy-to-clipboard';
 
-/** The same thing in a terminal, to copy. */
+/** The equivalent command, to copy. */
 export function Command({ line }: { line: string }) {
   return (
     <Box color="text-body-secondary" fontSize="body-s">
@@ -24,7 +24,7 @@ export function Copyable({ text, what, shown = text }: { text: string; what: str
   );
 }
 
-/** A word of a command line, in quotes where a shell would otherwise read it differently. */
+/** A word of a command line, quoted if a shell would otherwise interpret it. */
 export function quoted(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

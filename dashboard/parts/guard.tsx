@@ -5,17 +5,17 @@ import type { ReactNode } from 'react';
 import { Titled } from './states.tsx';
 
 /**
- * Keeps what goes wrong in a part of a page to that part, and tells the way on. Its code may not have come: the network
- * broke, or a deployment has put newer files in its place.
+ * Limits a failure to a part of a page, and shows how to continue. Its code may not have loaded: the network failed, or
+ * a deployment has replaced the files with newer ones.
  */
 export function Guard({
   what,
   title,
   children,
 }: {
-  /** Begins the sentence: `The charts`. */
+  /** The subject of the sentence: `The charts`. */
   what: string;
-  /** The page's heading where the part is the whole of it. */
+  /** The page's heading if the part is the whole page. */
   title?: string;
   children: ReactNode;
 }) {

@@ -4,7 +4,7 @@ import Modal from '@cloudscape-design/components/modal';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import type { ReactNode } from 'react';
 
-/** Asks before something that can't be undone: what follows as content, and two buttons that say what they do. */
+/** Asks before an action that cannot be undone: the content states the consequences, and two buttons the choices. */
 export function Question({
   visible,
   header,

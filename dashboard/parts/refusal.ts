@@ -3,8 +3,8 @@ import type { CallName } from '../../shared/core/calls.ts';
 import type { Me } from '../../shared/operations/operation.ts';
 
 /**
- * Why the user may not do something with a thing, as text for a disabled control: the words with which the API would refuse it.
- * Undefined where they may.
+ * The reason why the user may not perform an action, as text for a disabled control: the message with which the API
+ * would refuse it. Undefined if it is allowed.
  */
 export function refusalText<Name extends CallName>(
   me: Me,

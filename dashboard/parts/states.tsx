@@ -8,7 +8,7 @@ import type { ReactNode } from 'react';
 import type { ApiError } from '../api.ts';
 import type { Loaded } from '../use-data.ts';
 
-/** Something is on its way. */
+/** Data is loading. */
 export function Loading({ what }: { what: string }) {
   return (
     <Box textAlign="center" padding="l" color="text-status-inactive">
@@ -19,7 +19,7 @@ export function Loading({ what }: { what: string }) {
   );
 }
 
-/** What went wrong, and what to do; with a button to try again where that may help. */
+/** An error with its remedy, and a button to retry if that may help. */
 export function Problem({
   error,
   retry,
@@ -27,7 +27,7 @@ export function Problem({
 }: {
   error: ApiError;
   retry?: (() => void) | undefined;
-  /** An attempt is on its way: pressing again would only start over. */
+  /** An attempt is in progress: another click would only start over. */
   retrying?: boolean;
 }) {
   return (
@@ -47,7 +47,7 @@ export function Problem({
   );
 }
 
-/** There is nothing yet, and how that changes. */
+/** An empty state, with how to change it. */
 export function Empty({
   title,
   children,
@@ -70,10 +70,10 @@ export function Empty({
   );
 }
 
-/** Stands where a value would be that could not be loaded, or is not there yet. */
+/** Placeholder for a value that could not be loaded, or has not loaded yet. */
 export const UNKNOWN = '…';
 
-/** The deployment was made without a target. */
+/** The deployment has no target. */
 export function NoTargets() {
   return (
     <Empty title="No targets configured">
@@ -82,7 +82,7 @@ export function NoTargets() {
   );
 }
 
-/** A page that is nothing but a heading and a word. */
+/** A page with only a heading and a text. */
 export function Titled({ title, children }: { title: string; children: ReactNode }) {
   return (
     <SpaceBetween size="m">
@@ -92,7 +92,7 @@ export function Titled({ title, children }: { title: string; children: ReactNode
   );
 }
 
-/** Shows what was loaded: the data as soon as there is any, with a word about an attempt that failed since. */
+/** Shows loaded data as soon as it is available, with a notice about a failed refresh. */
 export function Show<T>({
   loaded,
   what,
@@ -100,9 +100,9 @@ export function Show<T>({
   children,
 }: {
   loaded: Loaded<T>;
-  /** What it is, for `Loading …`. */
+  /** The subject, for `Loading …`. */
   what: string;
-  /** The page's heading until there is data; for pages whose own heading is made from the data. */
+  /** The page's heading until data is available; for pages whose own heading is derived from the data. */
   title?: string;
   children: (data: T) => ReactNode;
 }) {

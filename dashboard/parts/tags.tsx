@@ -1,7 +1,7 @@
 import Badge from '@cloudscape-design/components/badge';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 
-/** Tags side by side, each in its own direction of writing. */
+/** Tags in a row, each with its own text direction. */
 export function Tags({ tags }: { tags: readonly string[] }) {
   return (
     <SpaceBetween direction="horizontal" size="xxs">

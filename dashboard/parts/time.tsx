@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'react';
 import { ago, localTime } from '../../cli/format.ts';
 
-/** A time in the user's zone, with UTC when pointed at. */
+/** A time in the user's zone, with UTC in its tooltip. */
 export function Time({ value }: { value: string }) {
   return (
     <time dateTime={value} title={utc(value)}>
@@ -10,7 +10,7 @@ export function Time({ value }: { value: string }) {
   );
 }
 
-/** How long ago, kept right while it is shown; the time itself when pointed at. */
+/** The elapsed time, kept up to date; the time itself in its tooltip. */
 export function Ago({ value }: { value: string }) {
   const now = useNow(30_000);
   return (
@@ -20,7 +20,7 @@ export function Ago({ value }: { value: string }) {
   );
 }
 
-/** The time, in milliseconds since 1970, that moves on by itself. */
+/** The current time, in milliseconds since 1970, updated periodically. */
 export function useNow(everyMs: number): number {
   const [now, setNow] = useState(Date.now);
   useEffect(() => {

@@ -1,17 +1,17 @@
-/** What prevents uploading a file, and what to do instead. */
+/** Why a file cannot be uploaded, and what to do instead. */
 export interface FileProblem {
   readonly problem: string;
   readonly remedy: string;
 }
 
-/** No archive is smaller, in bytes: its footer alone has 72 or 90 (docs/format.md), its manifest more. */
+/** Minimum size of an archive, in bytes: its footer alone has 72 or 90 (docs/format.md), its manifest more. */
 const ARCHIVE_BYTES_MIN = 100;
-/** How the two codecs of archives begin: RFC 1952 section 2.3.1, RFC 8878 section 3.1.1. */
+/** The magic bytes of the two codecs of archives: RFC 1952 section 2.3.1, RFC 8878 section 3.1.1. */
 const MAGICS = [
   [0x1f, 0x8b],
   [0x28, 0xb5, 0x2f, 0xfd],
 ] as const;
-/** The formats that people take for archives, by their first bytes, to tell what a wrong file is. */
+/** Other formats that users may mistake for archives, by their magic bytes, to name the type of a wrong file. */
 const KNOWN: readonly (readonly [string, readonly number[]])[] = [
   ['a ZIP file', [0x50, 0x4b]],
   ['a PDF document', [0x25, 0x50, 0x44, 0x46]],
@@ -22,9 +22,9 @@ const KNOWN: readonly (readonly [string, readonly number[]])[] = [
 ];
 
 /**
- * Looks at what can be seen without reading the file: name and size. Undefined where nothing prevents it.
+ * Checks name and size, without reading the file. Undefined if nothing prevents the upload.
  *
- * @param maxBytes   largest archive that the deployment takes, in bytes, where that is known
+ * @param maxBytes   largest archive that the deployment accepts, in bytes, if known
  */
 export function checkNameAndSize(
   file: { readonly name: string; readonly size: number },
@@ -71,7 +71,7 @@ export async function checkContent(file: Blob & { readonly name: string }): Prom
   };
 }
 
-/** What browsers say of a file that was moved, changed or taken away after it was chosen. */
+/** The errors of browsers for a file that was moved, changed or deleted after it was chosen. */
 export function unreadable(name: string): FileProblem {
   return {
     problem: `“${name}” can no longer be read. It was changed or moved, or its drive was removed.`,

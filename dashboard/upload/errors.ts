@@ -1,6 +1,6 @@
 /**
- * What to do about a failure: `retry` it later, get a new `address`, give up because the upload is `gone`, because the
- * `session` of the user has ended, because the `file` can't be read, or because it was `refused` for good.
+ * How to handle a failure: `retry` it later, get a new `address`, give up because the upload is `gone`, because the
+ * `session` of the user has expired, because the `file` cannot be read, or because it was `refused` permanently.
  */
 export type UploadFailure = 'retry' | 'address' | 'gone' | 'session' | 'file' | 'refused';
 

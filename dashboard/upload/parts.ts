@@ -7,15 +7,15 @@ export interface FilePart {
   readonly bytes: number;
 }
 
-/** A part that S3 has. */
+/** A part in S3. */
 export interface RemotePart {
   readonly number: number;
   readonly bytes: number;
-  /** Hexadecimal; absent where the server keeps none. */
+  /** Hexadecimal; absent if the server does not store it. */
   readonly sha256?: string | undefined;
 }
 
-/** Cuts a file of `size` bytes into parts of `partBytes`; only the last one may be shorter. */
+/** Splits a file of `size` bytes into parts of `partBytes`; only the last one may be shorter. */
 export function cutIntoParts(size: number, partBytes: number): FilePart[] {
   const parts: FilePart[] = [];
   for (let offset = 0; offset < size; offset += partBytes) {

@@ -4,15 +4,15 @@ import { UploadError, type UploadFailure } from './errors.ts';
 import type { RemotePart } from './parts.ts';
 import type { UploadApi } from './upload.ts';
 
-/** What S3 has of a job's upload, and how it was asked for; the first 1,000 parts. */
+/** The state of a job's upload in S3, and its request; the first 1,000 parts. */
 export function uploadStatus(client: ApiClient, jobId: string, signal?: AbortSignal): Promise<UploadStatus> {
   return client.listUpload(jobId, {}, signal);
 }
 
 /**
- * The upload of one job by this deployment's API.
+ * The upload of one job through the API of this deployment.
  *
- * @param client   gives the client of whoever is signed in by then: a session may end during an upload
+ * @param client   returns the client of the current user: a session may expire during an upload
  */
 export function uploadApi(client: () => ApiClient, jobId: string, partBytes: number): UploadApi {
   return {
@@ -52,7 +52,7 @@ const FAILURES: Partial<Record<number, UploadFailure>> = {
   429: 'retry',
 };
 
-/** Errors of the API in the terms of an upload. */
+/** Maps errors of the API to those of an upload. */
 async function explained<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer;

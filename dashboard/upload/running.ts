@@ -10,17 +10,17 @@ interface Running {
   client: ApiClient;
 }
 
-/** The uploads of this tab by job: they continue while the user looks at other pages. */
+/** The uploads of this tab by job: they continue while the user views other pages. */
 const running = new Map<string, Running>();
 
-/** The upload of a job that this tab has the file of; from now on it calls the API as `client`. */
+/** The upload of a job whose file is open in this tab; from now on it calls the API as `client`. */
 export function runningUpload(jobId: string, client: ApiClient): Upload | undefined {
   const found = running.get(jobId);
   if (found) found.client = client;
   return found?.upload;
 }
 
-/** Starts to upload a file for a job, or continues with what S3 has of it already. */
+/** Starts to upload a file for a job, or resumes with the parts that S3 already has. */
 export function startUpload(jobId: string, file: File, partBytes: number, client: ApiClient): Upload {
   const held: Running = {
     client,
@@ -41,12 +41,12 @@ export function startUpload(jobId: string, file: File, partBytes: number, client
   return held.upload;
 }
 
-/** Forgets an upload: another file takes its place, or it is over. */
+/** Forgets an upload that is replaced by another file, or has ended. */
 export function discardUpload(jobId: string): void {
   running.delete(jobId);
 }
 
-/** Waits while the computer has no network, however long that is: it is not an attempt that failed. */
+/** Waits while the computer is offline, for any time: it is not a failed attempt. */
 async function online(signal: AbortSignal): Promise<void> {
   if (navigator.onLine) return;
   const back = Promise.withResolvers<void>();
@@ -76,7 +76,7 @@ const lockName = (jobId: string) => `ngbak upload ${jobId}`;
 
 let guarded = false;
 
-/** The browser asks before it closes a tab that uploads. */
+/** Makes the browser ask before it closes a tab with an upload in progress. */
 function guardTab(): void {
   const busy = [...running.values()].some(({ upload }) =>
     ['checking', 'uploading', 'waiting', 'completing'].includes(upload.state().phase),

@@ -1,23 +1,23 @@
 import { UploadError } from './errors.ts';
 
-/** Where one part goes. The address is a credential: it is kept in memory only and never shown. */
+/** The destination of one part. The address is a credential: it is kept in memory only and never shown. */
 export interface PartAddress {
   readonly url: string;
-  /** Headers that were signed and have to be sent along. */
+  /** Signed headers that must be sent along. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Sends one part. `onProgress` tells how many of its bytes are on their way. Rejects with an UploadError. */
+/** Sends one part. `onProgress` reports the number of its bytes in transit. Rejects with an UploadError. */
 export type SendPart = (
   address: PartAddress,
   data: ArrayBuffer,
   options: { readonly signal: AbortSignal; readonly onProgress: (bytes: number) => void },
 ) => Promise<void>;
 
-/** Without a byte for so long, a connection counts as dead, in milliseconds. */
+/** Time without a byte after which a connection is considered dead, in milliseconds. */
 const STALLED_MS = 60_000;
 
-/** Sends a part by XMLHttpRequest: fetch can't tell how far an upload has come. */
+/** Sends a part by XMLHttpRequest: fetch does not report upload progress. */
 export const sendPart: SendPart = (address, data, { signal, onProgress }) =>
   new Promise((resolve, reject) => {
     signal.throwIfAborted();
@@ -62,11 +62,11 @@ export const sendPart: SendPart = (address, data, { signal, onProgress }) =>
     request.send(data);
   });
 
-/** What an answer of S3 means for the upload. Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
+/** Interprets a response of S3. Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
 export function explainAnswer(status: number, text: string): UploadError {
   const code = /<Code>([A-Za-z0-9]{1,60})<\/Code>/.exec(text.slice(0, 4096))?.[1] ?? `status ${status}`;
   if (code === 'NoSuchUpload') return new UploadError('gone', 'S3 no longer knows this upload.');
-  // An expired address is refused with 403, like a wrong one: a new address tells which it was.
+  // An expired address is refused with 403, like an invalid one: a new address shows which it was.
   if (status === 403 || code === 'RequestTimeTooSkewed')
     return new UploadError('address', `S3 refused: ${code}.`);
   if (

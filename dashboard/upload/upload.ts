@@ -5,26 +5,26 @@ import { cutIntoParts, type FilePart, type RemotePart } from './parts.ts';
 import type { PartAddress, SendPart } from './send-part.ts';
 import { Speed } from './speed.ts';
 
-/** Parts sent at once. Browsers open six connections to a host: two stay free, so that others continue to work. */
+/** Concurrent parts. Browsers open six connections to a host: two stay free for other requests. */
 const PARTS_AT_ONCE = 4;
-/** Bytes held in memory by the parts that are being sent; one part is sent whatever its size. */
+/** Memory limit for the parts that are being sent, in bytes; one part is always sent, whatever its size. */
 const BYTES_AT_ONCE = 256 * 1024 * 1024;
-/** How often one part is tried before the upload pauses and asks the user to look: about a minute of waiting. */
+/** Attempts for one part before the upload pauses and asks the user for help: about a minute of waiting. */
 const TRIES = { attempts: 8, firstMs: 500, longestMs: 30_000 };
-/** Progress is reported at most this often, in milliseconds. */
+/** Minimum interval of progress reports, in milliseconds. */
 const NOTIFY_MS = 250;
 
-/** The multipart upload of one job, as the API has it. Methods reject with UploadError. */
+/** The multipart upload of one job in the API. Methods reject with UploadError. */
 export interface UploadApi {
-  /** Bytes of each part but the last one. */
+  /** Size of each part except the last one, in bytes. */
   readonly partBytes: number;
-  /** The parts that S3 has. */
+  /** The uploaded parts. */
   parts(signal: AbortSignal): Promise<readonly RemotePart[]>;
-  /** Where to send one part with this SHA-256 (hexadecimal). */
+  /** The destination of one part with this SHA-256 (hexadecimal). */
   address(part: FilePart, sha256: string, signal: AbortSignal): Promise<PartAddress>;
-  /** Puts the parts together, which starts the restore. Calling it again does no harm. */
+  /** Completes the upload, which starts the restore. Idempotent. */
   complete(signal: AbortSignal): Promise<void>;
-  /** Throws away what is uploaded, and ends the job. */
+  /** Deletes the uploaded parts, and ends the job. */
   abort(): Promise<void>;
 }
 
@@ -38,20 +38,20 @@ export type UploadPhase =
   | 'cancelling'
   | 'cancelled';
 
-/** How far an upload has come. Objects are never changed: each change is a new one. */
+/** The progress of an upload. Objects are immutable: each change is a new one. */
 export interface UploadState {
   readonly phase: UploadPhase;
-  /** Bytes that S3 has or that are on their way; while `checking`, bytes that were compared with what S3 has. */
+  /** Bytes in S3 or in transit; while `checking`, bytes that were compared with the parts in S3. */
   readonly bytesDone: number;
   readonly bytesTotal: number;
   /** Over the last seconds; absent until it is known. */
   readonly bytesPerSecond?: number;
   readonly secondsRemaining?: number;
-  /** Why it paused or waits; absent where the user paused it. */
+  /** Why it paused or waits; absent if the user paused it. */
   readonly problem?: { readonly message: string; readonly remedy: string };
 }
 
-/** What an upload needs of its surroundings. */
+/** The environment of an upload. */
 export interface UploadEnvironment {
   readonly api: UploadApi;
   readonly file: Blob;
@@ -60,14 +60,15 @@ export interface UploadEnvironment {
   readonly now?: () => number;
   /** Waits before another attempt. */
   readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>;
-  /** Does the work if nobody else is doing it, and rejects otherwise. */
+  /** Does the work unless another tab is doing it, and rejects in that case. */
   readonly only?: (work: () => Promise<void>) => Promise<void>;
 }
 
 /**
- * Sends a file to S3 in parts: some at once, each with its SHA-256, which S3 checks, and tried again with growing
- * pauses. Resumable at any time, also by another `Upload` of the same job after the page was loaded again: S3 itself
- * says which parts it has, and their SHA-256 proves that they are of this file. Memory does not grow with the file.
+ * Sends a file to S3 in parts: some concurrently, each with its SHA-256, which S3 verifies, and retried with
+ * exponential backoff. Resumable at any time, also by another `Upload` of the same job after the page was reloaded: S3
+ * itself lists the uploaded parts, and their SHA-256 proves that they belong to this file. Memory use does not depend
+ * on the file size.
  */
 export class Upload {
   readonly #options: UploadEnvironment;
@@ -75,9 +76,9 @@ export class Upload {
   readonly #parts: readonly FilePart[];
   readonly #listeners = new Set<() => void>();
   readonly #speed = new Speed();
-  /** Bytes of whole parts that S3 has. */
+  /** Bytes of complete parts in S3. */
   #bytesThere = 0;
-  /** Bytes on their way, by part. */
+  /** Bytes in transit, by part. */
   readonly #inFlight = new Map<number, number>();
   #work: AbortController | undefined;
   #run: Promise<void> = Promise.resolve();
@@ -94,13 +95,13 @@ export class Upload {
   /** The newest state; the same object until something changes. */
   readonly state = (): UploadState => this.#state;
 
-  /** Calls `listener` after each change; gives back what ends that. */
+  /** Calls `listener` after each change; returns a function that unsubscribes. */
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   };
 
-  /** Begins, or continues after a pause: first asks S3 what is there. Resolves when it has ended or paused. */
+  /** Starts, or resumes after a pause: first asks S3 for the uploaded parts. Resolves when it has ended or paused. */
   resume(): Promise<void> {
     if (this.#state.phase !== 'paused') return this.#run;
     const work = new AbortController();
@@ -109,7 +110,7 @@ export class Upload {
     this.#set('checking');
     const only = this.#options.only ?? ((all: () => Promise<void>) => all());
     this.#run = only(() => this.#goOn(work.signal)).catch((error: unknown) => {
-      // Whoever paused or cancelled has said so in the state already.
+      // Pause and cancel have already set the state.
       if (work.signal.aborted) return;
       this.#inFlight.clear();
       this.#set('paused', explain(error));
@@ -117,7 +118,7 @@ export class Upload {
     return this.#run;
   }
 
-  /** Stops sending. What S3 has of whole parts stays there. */
+  /** Stops sending. Complete parts stay in S3. */
   async pause(): Promise<void> {
     if (!['checking', 'uploading', 'waiting'].includes(this.#state.phase)) return;
     this.#work?.abort();
@@ -126,7 +127,7 @@ export class Upload {
     await this.#run;
   }
 
-  /** Throws away what is uploaded and ends the job. Rejects, and stays paused, where that could not be done. */
+  /** Deletes the uploaded parts and ends the job. Rejects, and stays paused, if that failed. */
   async cancel(): Promise<void> {
     if (['completing', 'completed', 'cancelling', 'cancelled'].includes(this.#state.phase)) return;
     this.#work?.abort();
@@ -147,7 +148,7 @@ export class Upload {
     const queue = await this.#missing(await this.#persist((s) => api.parts(s), signal), signal);
     this.#speed.reset();
     this.#set('uploading');
-    // One sender that gives up stops the others: the work has paused, and all of it can be resumed.
+    // A sender that gives up stops the others: the upload is paused, and all of it can be resumed.
     const stop = new AbortController();
     const either = AbortSignal.any([signal, stop.signal]);
     const sender = async () => {
@@ -163,7 +164,7 @@ export class Upload {
     this.#set('completed');
   }
 
-  /** The parts that S3 lacks or has in another size. Throws where S3 has parts of another file. */
+  /** The parts that S3 lacks or has in another size. Throws if S3 has parts of another file. */
   async #missing(there: readonly RemotePart[], signal: AbortSignal): Promise<FilePart[]> {
     const known = new Map(there.map((part) => [part.number, part]));
     const missing: FilePart[] = [];
@@ -185,10 +186,10 @@ export class Upload {
     return missing;
   }
 
-  /** Sends one part, and tries again until S3 has it. */
+  /** Sends one part, and retries until S3 has it. */
   async #send(part: FilePart, signal: AbortSignal): Promise<void> {
     const { api, send } = this.#options;
-    // What was hashed is what is sent, even if somebody changes the file in between.
+    // The hashed bytes are the ones that are sent, even if the file changes in between.
     const data = await this.#read(part);
     const digest = await sha256(data);
     await this.#persist(async (s) => {
@@ -224,7 +225,7 @@ export class Upload {
     }
   }
 
-  /** Does something until it works, or fails in a way that waiting does not repair. */
+  /** Repeats an operation until it succeeds, or fails permanently. */
   async #persist<T>(work: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
     const { wait } = this.#options;
     return retry(() => work(signal), {

@@ -17,7 +17,7 @@ import { useData } from '../../use-data.ts';
 
 const PAGE = 20;
 
-/** The backups to choose one from, a page at a time; one that was chosen on another page is named above. */
+/** The backups to choose from, a page at a time; a backup chosen on another page is shown above. */
 export function BackupChoice({
   chosen,
   onChoose,
@@ -26,7 +26,7 @@ export function BackupChoice({
   onChoose: (id: string) => void;
 }) {
   const { api } = useSession();
-  /** Cursor of each page that was seen; the first page has none. */
+  /** Cursors of the visited pages; the first page has none. */
   const [cursors, setCursors] = useState<readonly (string | undefined)[]>([undefined]);
   const [page, setPage] = useState(0);
   const cursor = cursors[page];
@@ -78,7 +78,7 @@ export function BackupChoice({
             <Pagination
               currentPageIndex={page + 1}
               pagesCount={pages}
-              // Pages are reached one after the other: a cursor says only where the next one starts.
+              // Pages are reached in sequence: a cursor is the start of the next page only.
               onPreviousPageClick={() => setPage(Math.max(0, page - 1))}
               onNextPageClick={next}
               onChange={({ detail }) => {

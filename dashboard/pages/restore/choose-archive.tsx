@@ -18,7 +18,7 @@ import { BackupChoice } from './backup-choice.tsx';
 import { FileChoice } from './file-choice.tsx';
 import { WizardFrame } from './frame.tsx';
 
-/** First step: which archive, and into which target. All but the file itself is in the address. */
+/** First step: the archive and its target. Everything except the file itself is in the address. */
 export function ChooseArchive({ query }: { query: URLSearchParams }) {
   const { api, refusal } = useSession();
   const { fail } = useNotices();
@@ -28,7 +28,7 @@ export function ChooseArchive({ query }: { query: URLSearchParams }) {
   const fromFile = query.get('from') === 'file';
   const backup = query.get('backup') ?? undefined;
   const target = query.get('target') ?? undefined;
-  // One key for one choice: pressed twice, or sent again after a broken answer, it is the same job.
+  // One key for each choice: a second click, or a retry after a lost response, starts no second job.
   const key = useRef({ of: '', key: '' });
   const selection = JSON.stringify([fromFile, backup, target, file?.name, file?.size, file?.lastModified]);
   if (key.current.of !== selection) key.current = { of: selection, key: crypto.randomUUID() };

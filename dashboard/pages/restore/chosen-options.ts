@@ -5,7 +5,7 @@ import type { RestoreOptions } from '../../../shared/workflows/restore/request.t
 export type ChosenStore = 'graph' | 'vectors' | 'kv';
 export const STORES: readonly ChosenStore[] = ['graph', 'vectors', 'kv'];
 
-/** Options as they are typed and chosen. */
+/** Options as typed and selected by the user. */
 export interface OptionsDraft {
   readonly mode: RestoreOptions['mode'];
   readonly onConflict: RestoreOptions['on_conflict'];
@@ -27,7 +27,7 @@ export interface OptionsDraft {
   readonly labelOrigin: boolean;
 }
 
-/** The options that a restore has, to be changed. */
+/** The draft for the current options of a restore. */
 export function draftOf({ only, rename, ...options }: RestoreOptions): OptionsDraft {
   return {
     mode: options.mode,
@@ -68,7 +68,7 @@ export function renameOf({ toLabel, toPrefix, toCollections, toParameters }: Opt
   });
 }
 
-/** What a draft asks for in place of the options that the restore has. */
+/** The options for a draft, to replace the current ones of the restore. */
 export function chosenOptions(draft: OptionsDraft, options: RestoreOptions) {
   const only = onlyOf(draft);
   const rename = renameOf(draft);
@@ -82,19 +82,19 @@ export function chosenOptions(draft: OptionsDraft, options: RestoreOptions) {
     ...(only ? { only } : {}),
     ...(rename ? { rename } : {}),
     ...(dangling === undefined ? {} : { dangling }),
-    // What the archive was read with stays as it is.
+    // Options for reading the archive cannot be changed.
     ...(options.cypher_script === undefined ? {} : { cypher_script: options.cypher_script }),
     ...(options.default_expiries === undefined ? {} : { default_expiries: options.default_expiries }),
     ...(labelOrigin || options.label_origin !== undefined ? { label_origin: labelOrigin } : {}),
   };
 }
 
-/** Whether what was chosen differs from the options that the restore has, in whatever order they were set. */
+/** Whether a draft differs from the current options of the restore, regardless of order. */
 export function isChanged(chosen: object, { dry_run: _, ...before }: RestoreOptions): boolean {
   return sorted(chosen) !== sorted(before);
 }
 
-/** Says the same of two objects with the same content, in whatever order it was set. */
+/** Serializes objects with the same content to the same text, regardless of order. */
 function sorted(value: object): string {
   return JSON.stringify(value, (_, inner: unknown) =>
     inner !== null && typeof inner === 'object' && !Array.isArray(inner)
@@ -103,7 +103,7 @@ function sorted(value: object): string {
   );
 }
 
-/** The names in the archive of one store among which a subset can choose: `points:chunks` → `chunks`. */
+/** The names in the archive of one store that a subset can select from: `points:chunks` → `chunks`. */
 export function namesIn(
   inspection: Inspection,
   store: string,
@@ -113,7 +113,7 @@ export function namesIn(
   return thingsAmong(Object.keys(found?.archive ?? {}), field);
 }
 
-/** Words of one text field: separated by commas or lines, without spaces around them. */
+/** The words of one text field: separated by commas or lines, trimmed. */
 export function words(text: string): string[] {
   return text
     .split(/[,\n]/)
@@ -121,7 +121,7 @@ export function words(text: string): string[] {
     .filter((word) => word !== '');
 }
 
-/** Lines such as `old = new` as an object; undefined where a line has no `=`, or nothing on one side of it. */
+/** Lines such as `old = new` as an object; undefined if a line has no `=`, or one side of it is empty. */
 export function pairs(text: string): Record<string, string> | undefined {
   const found: [string, string][] = [];
   for (const line of text.split('\n').filter((one) => one.trim() !== '')) {
@@ -133,14 +133,14 @@ export function pairs(text: string): Record<string, string> | undefined {
   return Object.fromEntries(found);
 }
 
-/** The lines of {@link pairs}. Values that are no text are left to the API and the CLI. */
+/** The lines for {@link pairs}. Values that are not text are left to the API and the CLI. */
 export function linesOf(values: Readonly<Record<string, unknown>> = {}): string {
   return Object.entries(values)
     .map(([before, after]) => `${before} = ${typeof after === 'string' ? after : JSON.stringify(after)}`)
     .join('\n');
 }
 
-/** What is left out when it says nothing, since the API refuses empty lists and objects. */
+/** Omits empty values, since the API refuses empty lists and objects. */
 export function withoutEmpty<T extends Record<string, unknown>>(fields: T): Partial<T> | undefined {
   const changed = Object.entries(fields).filter(([, value]) =>
     typeof value === 'object' && value !== null

@@ -16,7 +16,7 @@ import { blocked } from '../../parts/blocked.ts';
 import { useSession } from '../../session.tsx';
 import { Findings } from './report.tsx';
 
-/** The last word: the target's name, typed out. */
+/** The confirmation: the name of the target, typed by the user. */
 export function Confirm({
   job,
   inspection,

@@ -9,7 +9,7 @@ import { Report } from './report.tsx';
 
 const PAGES = ['report', 'options', 'confirm'] as const;
 
-/** A restore that was inspected and waits: what was found, how to do it, and the last word. Each has its address. */
+/** A restore that was inspected and waits: findings, options, and confirmation. Each has its own address. */
 export function Decision({
   job,
   step,
@@ -42,7 +42,7 @@ export function Decision({
           label: 'Options',
           content: (
             <OptionsForm
-              // Other options of the job, set in another tab, are a new form.
+              // Options that another tab has changed reset the form.
               key={JSON.stringify(options)}
               job={job}
               inspection={inspection}

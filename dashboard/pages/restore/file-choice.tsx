@@ -4,14 +4,14 @@ import { useState } from 'react';
 import { bytes } from '../../../cli/format.ts';
 import { checkContent, checkNameAndSize } from '../../upload/archive-file.ts';
 
-/** Lets the user choose or drop an archive; what is none is refused before anything is sent. */
+/** Lets the user choose or drop an archive; other files are refused before anything is sent. */
 export function FileChoice({
   file,
   maxBytes,
   onChoose,
 }: {
   file: File | undefined;
-  /** Largest archive that the deployment accepts, in bytes. Left out: the upload was admitted before. */
+  /** Largest archive that the deployment accepts, in bytes. Absent if the upload was admitted before. */
   maxBytes?: number;
   onChoose: (file: File | undefined) => void;
 }) {

@@ -3,13 +3,13 @@ import { roomText } from '../../../cli/room-text.ts';
 import type { Inspection } from '../../../shared/workflows/restore/inspection.ts';
 import type { RestoreOptions } from '../../../shared/workflows/restore/request.ts';
 
-/** Something that an operator should know before they confirm. */
+/** A finding that an operator should know before they confirm. */
 export interface Finding {
   readonly severity: 'error' | 'warning' | 'info';
   readonly text: string;
 }
 
-/** One count of the archive beside the same count of the target as it is now. */
+/** One count of the archive with the corresponding count of the target. */
 export interface CountDifference {
   readonly store: string;
   readonly name: string;
@@ -17,7 +17,7 @@ export interface CountDifference {
   readonly target: number;
 }
 
-/** What archive and target hold, side by side. */
+/** A comparison of the contents of archive and target. */
 export function differences({ stores }: Pick<Inspection, 'stores'>): CountDifference[] {
   return stores.flatMap(({ store, archive, target }) =>
     [...new Set([...Object.keys(archive), ...Object.keys(target)])].map((name) => ({
@@ -32,8 +32,8 @@ export function differences({ stores }: Pick<Inspection, 'stores'>): CountDiffer
 type Chosen = Pick<RestoreOptions, 'mode' | 'on_conflict' | 'safety_backup'>;
 
 /**
- * All that speaks against a restore or should be known before it, the worst first: what makes it impossible, what can't
- * be undone, what is lost (the largest loss first), what the stores warn of, and what is only good to know.
+ * All findings for the confirmation, most severe first: what makes the restore impossible, what cannot be undone, what
+ * is lost (the largest loss first), warnings of the stores, and information.
  */
 export function findings(inspection: Inspection, options: Chosen, now: number = Date.now()): Finding[] {
   const { archive, stores, target } = inspection;
@@ -82,7 +82,7 @@ export function findings(inspection: Inspection, options: Chosen, now: number = 
     );
 }
 
-/** What there is more of in the target now than in the archive, the largest share first. */
+/** Counts that are higher in the target than in the archive, the largest share first. */
 function losses(inspection: Inspection): string[] {
   return differences(inspection)
     .filter(({ archive, target }) => target > archive)

@@ -4,11 +4,11 @@ import SpaceBetween from '@cloudscape-design/components/space-between';
 import Steps, { type StepsProps } from '@cloudscape-design/components/steps';
 import type { ReactNode } from 'react';
 
-/** What an operator goes through, in order. */
+/** The steps of the wizard, in order. */
 const STEPS = ['Archive', 'Upload', 'Inspection', 'Decision', 'Restore', 'Result'] as const;
 export type StepName = (typeof STEPS)[number];
 
-/** The wizard's frame: which step this is, what is behind and ahead, and the step itself. */
+/** The frame of the wizard: completed and remaining steps, and the current step. */
 export function WizardFrame({
   step,
   failed = false,
@@ -18,9 +18,9 @@ export function WizardFrame({
   children,
 }: {
   step: StepName;
-  /** The step is where it ended badly. */
+  /** The current step has failed. */
   failed?: boolean;
-  /** Whether a file is uploaded: without one that step is left out. */
+  /** Whether a file is uploaded: otherwise that step is omitted. */
   upload: boolean;
   title: ReactNode;
   actions?: ReactNode;

@@ -56,13 +56,13 @@ const DANGLING: readonly {
   },
 ];
 
-/** A part of the form: the draft, and how it is changed. */
+/** A section of the form: the draft, and how it is changed. */
 interface Part {
   readonly draft: OptionsDraft;
   readonly set: (changes: Partial<OptionsDraft>) => void;
 }
 
-/** How the restore is to be done. Changed options are inspected again before anything can be confirmed. */
+/** The form for the options. Changed options are inspected again before the restore can be confirmed. */
 export function OptionsForm({
   job,
   inspection,

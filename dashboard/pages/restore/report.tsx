@@ -15,7 +15,7 @@ import { Tally } from '../../job/restore-result.tsx';
 import { Time } from '../../parts/time.tsx';
 import { type CountDifference, differences, type Finding, findings } from './findings.ts';
 
-/** What the inspection found: the archive, what speaks against it, and the difference with the target. */
+/** The result of the inspection: the archive, the findings, and the comparison with the target. */
 export function Report({
   inspection,
   options,
@@ -24,7 +24,7 @@ export function Report({
 }: {
   inspection: Inspection;
   options: RestoreOptions;
-  /** The restore is over: what was found is history. */
+  /** The restore has ended: the findings are history. */
   ended?: boolean;
   onNext?: () => void;
 }) {
@@ -100,7 +100,7 @@ const SIGNS: Record<Finding['severity'], Pick<IconProps, 'name' | 'variant' | 'a
   info: { name: 'status-info', variant: 'subtle', ariaLabel: 'Information' },
 };
 
-/** What should be known before the restore, the worst first. */
+/** The findings, most severe first. */
 export function Findings({ inspection, options }: { inspection: Inspection; options: RestoreOptions }) {
   const found = findings(inspection, options);
   const bad = found.filter(({ severity }) => severity === 'error').length;

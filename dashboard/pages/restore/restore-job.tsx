@@ -31,7 +31,7 @@ const STEPS: Record<RestoreStage, StepName> = {
   result: 'Result',
 };
 
-/** Everything of a restore after its beginning: the job says where it stands, the address which of its pages is open. */
+/** A restore after its start: the job determines its stage, and the address which page of it is open. */
 export function RestoreJob({ jobId, step }: { jobId: string; step: string | undefined }) {
   const loaded = useJob(jobId);
   useTitle(loaded.data && jobTitle(loaded.data));
@@ -60,7 +60,9 @@ function RestoreStatus({
   step: string | undefined;
   reload: () => void;
 }) {
-  /** When the inspection was made that the user has answered: until there is news, the answer is on its way. */
+  /**
+   * The time of the inspection that the user has answered: until a newer one appears, the answer is being processed.
+   */
   const [answered, setAnswered] = useState<string>();
   const stage = stageOf(job);
   const inspectedAt = job.inspection?.inspected_at;
@@ -107,7 +109,7 @@ function StageView({
 }) {
   if (stage === 'upload') return <UploadStep job={job} reload={reload} />;
   if (stage === 'decision') return <Decision job={job} step={step} onAnswer={onAnswer} />;
-  // The file is not needed any more: S3 has it.
+  // The file is no longer needed: S3 has it.
   discardUpload(job.job_id);
   if (stage === 'result') return <Result job={job} />;
   return (

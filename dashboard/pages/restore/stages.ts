@@ -1,15 +1,15 @@
 import { hasEnded } from '../../../shared/core/job-state.ts';
 import type { JobView } from '../../../shared/operations/show-job.ts';
 
-/** Where a restore stands, as its wizard shows it. */
+/** The stages of a restore in its wizard. */
 export type RestoreStage = 'upload' | 'inspection' | 'decision' | 'restore' | 'result';
 
-/** Phases that come after the confirmation only. */
+/** Phases that only follow the confirmation. */
 const WRITING = new Set(['test-load', 'clear', 'load', 'verify', 'finish']);
-/** The workflow's state that comes first after the confirmation; infra/workflows/restore.ts names it. */
+/** The first state of the workflow after the confirmation; infra/workflows/restore.ts names it. */
 const BEGIN = 'Begin restore';
 
-/** Finds out from a job alone where it stands: so its address is all that has to be kept. */
+/** Determines the stage from the job alone, so that only its address has to be kept. */
 export function stageOf(job: JobView): RestoreStage {
   if (hasEnded(job.state)) return 'result';
   if (job.state === 'awaiting_confirmation') return 'decision';

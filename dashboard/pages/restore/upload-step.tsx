@@ -19,7 +19,7 @@ import type { Upload, UploadPhase, UploadState } from '../../upload/upload.ts';
 import { useData } from '../../use-data.ts';
 import { FileChoice } from './file-choice.tsx';
 
-/** How often a tab that does not upload itself looks how far it has come, in milliseconds. */
+/** Poll interval of a tab that does not upload itself, in milliseconds. */
 const LOOK_MS = 3000;
 
 /** The upload of a job: in this tab, in another one, or interrupted. */
@@ -112,7 +112,7 @@ function Uploading({
   );
 }
 
-/** Nobody uploads in this tab: after a reload, on another computer, or because another tab does. */
+/** No upload in this tab: after a reload, on another computer, or because another tab uploads. */
 function Interrupted({
   job,
   reload,

@@ -15,7 +15,7 @@ import { href } from '../../router.ts';
 
 const PAGE = 50;
 
-/** What a retention policy keeps and drops, each backup with its reasons. `counts`: whether it is the one that counts. */
+/** The decisions of a retention policy, with reasons for each backup. `counts`: whether it is the current policy. */
 export function RetentionDecisions({ pruned, counts }: { pruned: Pruned; counts: boolean }) {
   const [show, setShow] = useState<'drop' | 'keep'>('drop');
   const [page, setPage] = useState(1);

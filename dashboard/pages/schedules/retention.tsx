@@ -28,12 +28,14 @@ const RULES: readonly (readonly [keyof RetentionPolicy, string])[] = [
   ['keep_monthly', 'Monthly'],
   ['keep_yearly', 'Yearly'],
 ];
-/** Largest number that the policy takes: ten years of days. */
+/** Largest number that the policy accepts: ten years of days. */
 const KEEP_MAX = 3660;
 
 type Typed = Record<keyof RetentionPolicy, string>;
 
-/** The retention policy: what counts, what another one would keep and drop, and only then the change. */
+/**
+ * The retention policy: the current one, a preview of what another one would keep and delete, and only then the change.
+ */
 export function Retention() {
   const { api } = useSession();
   const setting = useData('retention', api.showRetention);
@@ -46,7 +48,7 @@ export function Retention() {
 
 interface PolicyFormProps {
   readonly setting: Loaded<RetentionSetting>;
-  /** The one that counts. */
+  /** The current policy. */
   readonly policy: RetentionPolicy;
 }
 
@@ -86,7 +88,7 @@ function PolicyForm({ setting: { data: setting, reload, replace }, policy }: Pol
   const save = async () => {
     setBusy('save');
     try {
-      // What is as in cdk.json follows cdk.json from now on.
+      // Values that equal those of cdk.json follow cdk.json from now on.
       replace(
         toDeployed
           ? await api.resetRetention({ version })
@@ -95,7 +97,7 @@ function PolicyForm({ setting: { data: setting, reload, replace }, policy }: Pol
       notify({ type: 'success', header: 'Retention policy changed' });
     } catch (error) {
       fail('The retention policy could not be changed', error);
-      // Somebody else may have changed it; what was typed stays.
+      // Another user may have changed it; the input is kept.
       reload();
     } finally {
       setBusy(undefined);

@@ -21,10 +21,10 @@ import { href, navigate } from '../../router.ts';
 import { useSession } from '../../session.tsx';
 import { DAILY, DAYS, dayName, expressionOf, problemOf, type TimingDraft, timingOf } from './timing.ts';
 
-/** Longest flexible window, in minutes: AWS's limit is a day. */
+/** Longest flexible window, in minutes: the limit of AWS is a day. */
 const FLEXIBLE_MAX = 1440;
 
-/** A new schedule, or an existing one to be changed. */
+/** Creates a schedule, or edits an existing one. */
 export function ScheduleForm({ deployment, schedule }: { deployment: Deployment; schedule?: ScheduleView }) {
   const { api, refusal } = useSession();
   const { notify, fail } = useNotices();
@@ -67,7 +67,7 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
       flexible_minutes: Number(flexible),
       enabled,
       description,
-      // What this form has no field for stays as it is.
+      // Properties without a field in this form are not changed.
       backup: {
         ...(type ? { type } : {}),
         ...(codec ? { codec } : {}),

@@ -20,9 +20,9 @@ import { useSession } from '../../session.tsx';
 import { useData } from '../../use-data.ts';
 import { timingText } from './timing.ts';
 
-/** How often the list is read, in milliseconds: a run by hand shows soon. */
+/** Poll interval of the list, in milliseconds: a run by hand appears soon. */
 const EVERY_MS = 10_000;
-/** The schedules, with their last and next runs, and what can be done with each. */
+/** The schedules, with their last and next runs and their actions. */
 export function ScheduleTable() {
   const { api, refusal } = useSession();
   const { notify, fail } = useNotices();
@@ -70,7 +70,7 @@ export function ScheduleTable() {
       <Table
         variant="container"
         wrapLines
-        // What can be done stays in sight where the table is wider than the page.
+        // The actions stay visible if the table is wider than the page.
         stickyColumns={{ last: 1 }}
         loading={!data && !error}
         loadingText="Loading schedules"

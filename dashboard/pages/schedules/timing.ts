@@ -1,7 +1,7 @@
-/** When a schedule runs, as the form has it. */
+/** The times of a schedule, as fields of the form. */
 export interface TimingDraft {
   readonly kind: 'daily' | 'weekly' | 'rate' | 'once' | 'own';
-  /** Of the day, `03:00`; with `daily`, `weekly` and `once`. */
+  /** Time of day, `03:00`; with `daily`, `weekly` and `once`. */
   readonly time: string;
   /** With `weekly`. */
   readonly days: readonly Weekday[];
@@ -10,7 +10,7 @@ export interface TimingDraft {
   readonly unit: 'minutes' | 'hours' | 'days';
   /** With `once`: `2026-12-24`. */
   readonly date: string;
-  /** With `own`: `cron(…)`, `rate(…)` or `at(…)`, as EventBridge Scheduler has them. */
+  /** With `own`: `cron(…)`, `rate(…)` or `at(…)`, in the notation of EventBridge Scheduler. */
   readonly expression: string;
 }
 
@@ -27,7 +27,7 @@ export const DAILY: TimingDraft = {
   expression: 'cron(0 3 * * ? *)',
 };
 
-/** What is wrong with it; undefined where nothing is. An expression of the user's own is checked by the API. */
+/** The error of the fields; undefined if they are valid. A custom expression is validated by the API. */
 export function problemOf({ kind, time, days, every, date, expression }: TimingDraft): string | undefined {
   const clock = /^([01][0-9]|2[0-3]):[0-5][0-9]$/.test(time);
   switch (kind) {
@@ -48,7 +48,7 @@ export function problemOf({ kind, time, days, every, date, expression }: TimingD
   }
 }
 
-/** The expression that EventBridge Scheduler takes ("Schedule types" in its user guide). */
+/** The expression for EventBridge Scheduler ("Schedule types" in its user guide). */
 export function expressionOf({ kind, time, days, every, unit, date, expression }: TimingDraft): string {
   const [hours, minutes] = time.split(':').map(Number);
   switch (kind) {
@@ -65,7 +65,7 @@ export function expressionOf({ kind, time, days, every, unit, date, expression }
   }
 }
 
-/** The form that stands for an expression; one that the form has no fields for is shown as it is. */
+/** The fields for an expression; one without matching fields is shown unchanged. */
 export function timingOf(expression: string): TimingDraft {
   const own: TimingDraft = { ...DAILY, kind: 'own', expression };
   const cron = /^cron\((\d{1,2}) (\d{1,2}) (\*|\?) \* (\?|[A-Z,]+) \*\)$/.exec(expression);
