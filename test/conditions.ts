@@ -2,7 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { describe, test } from '@jest/globals';
 import { markSkipped } from './skipped.ts';
 
-/** `test` where there is no reason to skip it; else a test that is skipped for that reason. For use in place of `test.skip`. */
+/**
+ * `test` without a reason to skip it; otherwise a test that is skipped for that reason. Use it instead of `test.skip`.
+ */
 export function testUnless(
   reason: string | undefined,
   name: string,
@@ -13,13 +15,13 @@ export function testUnless(
   else test.skip(markSkipped(name, reason), run, timeoutMs);
 }
 
-/** `describe` where there is no reason to skip its tests; else all of them are skipped for that reason. */
+/** `describe` without a reason to skip its tests; otherwise all of them are skipped for that reason. */
 export function describeUnless(reason: string | undefined, name: string, define: () => void): void {
   if (reason === undefined) describe(name, define);
   else describe.skip(markSkipped(name, reason), define);
 }
 
-/** Why a test that needs this program cannot run here; undefined where the program works. */
+/** Why a test that needs this program cannot run here; undefined if the program works. */
 export function missing(program: string, versionFlag = '--version'): string | undefined {
   try {
     execFileSync(program, [versionFlag], { stdio: 'ignore' });

@@ -6,12 +6,12 @@ import { stacksFolder } from '../local/folders.ts';
 import type { Addresses } from '../local/services/service.ts';
 import { readState, stackNames } from '../local/state.ts';
 
-/** Set to 1, it lets the tests run on servers that hold data, all of which they may delete. */
+/** Set to 1, it allows the tests to run on servers that hold data, and to delete all of it. */
 const OVERWRITE = 'NGBAK_TEST_OVERWRITE';
 
 /**
- * Refuses stores that hold anything: the tests clear whole databases, and NEO4J_URI in the environment may lead to
- * somebody's knowledge base. Servers of this checkout's own local stacks are not somebody's. Throws LocalStackError.
+ * Refuses stores that hold anything: the tests clear whole databases, and NEO4J_URI in the environment may point to a
+ * real knowledge base. Servers of this checkout's own local stacks are accepted. Throws LocalStackError.
  */
 export async function refuseForeignData(
   stores: Pick<Addresses, 'neo4j' | 'qdrant' | 'redis'>,

@@ -1,5 +1,5 @@
 /**
- * Whether this is the nightly run, which has time for sizes and numbers that `npm test` has not, and whose test
- * deployment waits as long as production does.
+ * Whether this is the nightly run, which has time for sizes and numbers that `npm test` does not have, and whose test
+ * deployment uses the delays of production.
  */
 export const NIGHTLY = process.env.NGBAK_TEST_NIGHTLY === '1';

@@ -1,10 +1,11 @@
 /**
- * `npm test [-- jest arguments]`, and `npm run test:<tier>`: starts the servers, deploys the stack where tests in
- * test/stack/ are selected, runs Jest, ends everything, and prints `N passed, N failed` as the last line, with
- * `, N skipped` if this machine cannot run some tests, which are named with the reason. Exits with 1 unless all tests passed.
+ * `npm test [-- jest arguments]`, and `npm run test:<tier>`: starts the servers, deploys the stack if tests in
+ * test/stack/ are selected, runs Jest, stops everything, and prints `N passed, N failed` as the last line, with `, N
+ * skipped` if this machine cannot run some tests, which are named with the reason. Exits with 1 unless all tests
+ * passed.
  *
- * Most tests wait most of the time, so several run at once. Each Jest worker has servers, and a deployed stack, of its
- * own: a lane, which serves one test file at a time.
+ * Most tests mainly wait, so several run concurrently. Each Jest worker has its own servers and its own deployed stack:
+ * a lane, which serves one test file at a time.
  */
 import { randomInt } from 'node:crypto';
 import { mkdtemp, writeFile } from 'node:fs/promises';
@@ -24,8 +25,8 @@ import { type Group, selectTests, TIERS, type Tier } from './runner/tiers.ts';
 import { describeSkipped, type SkippedTest } from './skipped.ts';
 
 /**
- * Test files of each group that run at the same time, for two cores. More of them only take longer each: every lane has
- * servers and functions to start.
+ * Concurrent test files of each group, for two cores. With more of them, each only takes longer: every lane has servers
+ * and functions to start.
  */
 const WORKERS: Readonly<Record<Group, number>> = { quick: 1, stores: 2, stack: 2 };
 /** The same for a group that runs alone. */
@@ -33,9 +34,9 @@ const WORKERS_ALONE: Readonly<Record<Group, number>> = { quick: 2, stores: 3, st
 /** The variable that test/seed.ts reads. */
 const SEED = 'NGBAK_TEST_SEED';
 const SLOWEST_PRINTED = 10;
-/** Files that take so many seconds are recorded, to be started first. */
+/** Files that take at least this number of seconds are recorded, to be started first. */
 const SLOW_SECONDS = 5;
-/** Set to 1, the seconds of the slow files are written to {@link SLOW_FILES}. */
+/** Set to 1, the durations of the slow files are written to {@link SLOW_FILES}. */
 const RECORD = 'NGBAK_TEST_RECORD';
 const SLOW_FILES = join(ROOT, 'test/runner/slow-files.json');
 
@@ -43,7 +44,7 @@ const started = Date.now();
 const log = (text: string) =>
   console.log(`[${((Date.now() - started) / 1000).toFixed(1).padStart(5)} s] ${text}`);
 
-/** The tier, by `--tier NAME` before everything else, and what is left for Jest. */
+/** The tier, by `--tier NAME` before everything else, and the remaining arguments for Jest. */
 function parseArguments(argv: readonly string[]): { tier: Tier; args: readonly string[] } {
   if (argv[0] !== '--tier') return { tier: 'all', args: argv };
   const tier = argv[1] ?? '';
@@ -53,12 +54,12 @@ function parseArguments(argv: readonly string[]): { tier: Tier; args: readonly s
   return { tier: tier as Tier, args: argv.slice(2) };
 }
 
-/** Whether the environment names servers that run already: then all tests share those. */
+/** Whether the environment names running servers: then all tests share those. */
 function usesRunningServers(): boolean {
   return SERVICE_NAMES.some((service) => explicitAddress(service, process.env) !== undefined);
 }
 
-/** Runs one group of tests on servers of its own. */
+/** Runs one group of tests on its own servers. */
 async function runGroup(
   group: Group,
   files: readonly string[],
@@ -87,7 +88,7 @@ async function runGroup(
     workers,
     environment: {
       ...process.env,
-      // Programs that tests start share compiled code, which halves the time they need to begin.
+      // Programs that tests start share compiled code, which halves their start time.
       NODE_COMPILE_CACHE: join(options.folder, 'compile-cache'),
       ...(options.nightly ? { NGBAK_TEST_NIGHTLY: '1' } : {}),
       [SEED]: options.seed,
@@ -107,7 +108,9 @@ async function runGroup(
   return { ...outcome, failed: outcome.failed + (refused.length > 0 ? 1 : 0) };
 }
 
-/** Sums the outcomes of groups; one that could not be run counts as one failed test, and says why once. */
+/**
+ * Sums the outcomes of groups; a group that could not run counts as one failed test, and its reason is printed once.
+ */
 function total(outcomes: readonly PromiseSettledResult<Outcome>[]): Outcome {
   const sum = { passed: 0, failed: 0, skipped: [] as SkippedTest[], seconds: new Map<string, number>() };
   const reasons = new Set<string>();
@@ -168,7 +171,7 @@ async function main(interrupted: AbortSignal): Promise<Outcome> {
   try {
     const options = { args, alone: groups.length === 1, nightly, seed, folder, signal: interrupted };
     const run = ([group, files]: [Group, string[]]) => runGroup(group, files, lanes, options);
-    // Groups share servers that run already, and so do not run beside each other there.
+    // Groups share servers that are already running, and so do not run concurrently there.
     const outcomes = usesRunningServers()
       ? await sequentially(groups, run)
       : await Promise.allSettled(groups.map(run));

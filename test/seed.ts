@@ -1,5 +1,5 @@
 /**
- * The seed of everything random in this run. test/run.ts chooses and prints it; `NGBAK_TEST_SEED` sets it, to repeat a
+ * The seed of all random data in this run. test/run.ts chooses and prints it; `NGBAK_TEST_SEED` sets it, to repeat a
  * run.
  */
 export const SEED = Number(process.env.NGBAK_TEST_SEED ?? 1);

@@ -10,8 +10,8 @@ function address<S extends ServiceName>(service: S, variable: string): Addresses
 }
 
 /**
- * The real servers that the tests use, as test/run.ts tells by the environment. They are shared by all test files: use
- * names of your own. Reading the address of a server that is not there throws an error that says how to get one.
+ * The real servers of the tests, from the environment that test/run.ts sets. All test files share them: use unique
+ * names. Reading the address of a missing server throws an error that explains how to get one.
  */
 export const servers = {
   get neo4j() {

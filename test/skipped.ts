@@ -3,15 +3,15 @@ import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { ROOT } from '../local/folders.ts';
 
-/** In the name of a test or of a group of tests that this machine cannot run: why. */
+/** Marks the reason in the name of a test or of a group of tests that this machine cannot run. */
 const SKIPPED = /\[skipped: (.*?)\]/;
 
-/** Adds to a name why this machine cannot run the test. */
+/** Appends to a name the reason why this machine cannot run the test. */
 export function markSkipped(name: string, reason: string): string {
   return `${name} [skipped: ${reason}]`;
 }
 
-/** What is read of Jest's own report about the tests of a file: https://jestjs.io/docs/cli#--json. */
+/** The fields of Jest's own report about the tests of a file used here: https://jestjs.io/docs/cli#--json. */
 export const FileReport = z.object({
   name: z.string(),
   assertionResults: z.array(z.object({ fullName: z.string(), status: z.string() })),
@@ -25,8 +25,8 @@ export interface SkippedTest {
 }
 
 /**
- * The selected tests that did not run: those that this machine cannot run (test/conditions.ts), and those that a test file
- * leaves out in another way. Tests that the user has left out by a name pattern do not count.
+ * The selected tests that did not run: those that this machine cannot run (test/conditions.ts), and those that a test
+ * file skips in another way. Tests that the user has excluded by a name pattern are ignored.
  *
  * @param args  Jest's arguments
  */

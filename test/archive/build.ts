@@ -3,7 +3,7 @@ import type { ByteSource, EntryPiece, EntryReader } from '../../shared/archive/f
 import { bufferSource } from '../../shared/archive/read/sources.ts';
 import { type WriteOptions, writeArchive } from '../../shared/archive/write/write.ts';
 
-/** The least that a manifest must say. */
+/** The minimal manifest. */
 export const DRAFT: ManifestDraft = {
   backup_id: 'snapshot_2025-10-06T14-30-00Z',
   created_at: '2025-10-06T14:30:00.000Z',
@@ -20,7 +20,7 @@ export interface Content {
   readonly data: Uint8Array;
 }
 
-/** Contents as pieces, large ones cut at `pieceBytes`. */
+/** The contents in pieces; large ones are split at `pieceBytes`. */
 export async function* piecesOf(
   contents: Iterable<Content>,
   pieceBytes = Infinity,
@@ -35,7 +35,7 @@ export async function* piecesOf(
   }
 }
 
-/** All bytes of a stream, and what it returned. */
+/** All bytes of a stream, and its return value. */
 export async function collect<T>(
   stream: AsyncGenerator<Uint8Array, T>,
 ): Promise<{ bytes: Buffer; result: T }> {
@@ -57,7 +57,7 @@ export async function buildArchive(
   return (await collect(stream)).bytes;
 }
 
-/** A source that counts what is read from it. */
+/** A source that counts the bytes read from it. */
 export function countingSource(bytes: Uint8Array): ByteSource & { reads: number; bytes: number } {
   const source = bufferSource('counted.ngbak', bytes);
   const counted = {

@@ -2,12 +2,12 @@ import { gzipSync } from 'node:zlib';
 import { type Forgery, forge, paxEntry, rawArchive, rawEntry } from './forge.ts';
 
 /**
- * Archives that a reader must refuse, each with one thing wrong. Tests run over them, and test/archive/write-corpus.ts
- * writes them as files, for trials of a deployed stack or of other readers. A new attack is one more line here.
+ * Archives that a reader must refuse, each with one fault. Tests use them, and test/archive/write-corpus.ts writes them
+ * as files, for tests of a deployed stack or of other readers. A new attack is one more line here.
  */
 type Hostile<Made> = [what: string, made: Made, reason: RegExp];
 
-/** Seekable archives, as a backup writes them. */
+/** Seekable archives, in the format that a backup writes. */
 export const FORGERIES: readonly Hostile<Forgery>[] = [
   [
     'an entry twice',
@@ -199,7 +199,7 @@ const negative = Buffer.alloc(12, 0xff);
 const overflow = Buffer.alloc(12, 0xff);
 overflow[0] = 0xbf;
 const long = (name: string) => rawEntry({ name: '././@LongLink', type: 'L', data: Buffer.from(`${name}\0`) });
-/** Entries of archives that another tool packed: they are read front to back. */
+/** Entries of archives that another tool packed, which are read sequentially. */
 export const TARS: readonly Hostile<Buffer[]>[] = [
   ['a symbolic link', [rawEntry({ type: '2' })], /symbolic link/],
   ['a hard link', [rawEntry({ type: '1' })], /hard link/],
@@ -247,7 +247,7 @@ export const TARS: readonly Hostile<Buffer[]>[] = [
   ['a huge manifest', [rawEntry({ name: 'manifest.json', size: size('00777777777') })], /the limit is/],
 ];
 
-/** Every archive of the corpus, with what must be said of it. */
+/** Every archive of the corpus, with the expected error. */
 export async function* hostileArchives(): AsyncGenerator<{ name: string; bytes: Buffer; reason: RegExp }> {
   for (const [what, forgery, reason] of FORGERIES) {
     yield { name: nameOf('seekable', what), bytes: await forge(forgery), reason };

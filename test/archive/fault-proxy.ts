@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** What becomes of a request: passed on (undefined), refused, never answered, or its answer is cut off or held up. */
+/** How a request is handled: forwarded (undefined), refused, never answered, or its response truncated or delayed. */
 export type Fault =
   | { readonly kind: 'refuse'; readonly status: number; readonly code: string }
   | { readonly kind: 'silence' }
@@ -10,14 +10,14 @@ export type Fault =
 
 export interface FaultProxy {
   readonly endpoint: string;
-  /** Asked for each request. */
+  /** Called for each request. */
   decide: (method: string, url: URL) => Fault | undefined;
   /** Requests so far, faults included: `PUT /bucket/key?partNumber=1…`. */
   readonly seen: string[];
   stop(): Promise<void>;
 }
 
-/** Stands between a client and an S3 server, and fails on request. */
+/** A proxy between a client and an S3 server, which fails on request. */
 export async function startFaultProxy(target: string): Promise<FaultProxy> {
   const { hostname, port } = new URL(target);
   const seen: string[] = [];

@@ -11,7 +11,7 @@ const sha256 = (data: string | Uint8Array) => createHash('sha256').update(data).
 export interface Forgery {
   readonly contents?: readonly Content[];
   readonly codec?: Codec;
-  /** Each may be bent before what depends on it is made, so that only the bent thing is wrong. */
+  /** Functions that falsify a part before its dependents are computed, so that nothing else is wrong. */
   readonly index?: (lines: IndexLine[]) => IndexLine[];
   readonly indexText?: (text: string) => string;
   readonly sums?: (text: string) => string;
@@ -22,7 +22,9 @@ export interface Forgery {
   readonly footer?: (footer: Parameters<typeof encodeFooter>[0]) => Parameters<typeof encodeFooter>[0];
 }
 
-/** Builds a seekable archive by hand, with one thing bent: all digests fit, so only the rule itself can refuse it. */
+/**
+ * Builds a seekable archive by hand, with one part falsified: all digests match, so only the rule itself can refuse it.
+ */
 export async function forge(forgery: Forgery = {}): Promise<Buffer> {
   const codec = forgery.codec ?? 'gzip';
   const contents = forgery.contents ?? [
@@ -79,13 +81,13 @@ export interface RawEntry {
   readonly name?: string | Buffer;
   readonly type?: string;
   readonly data?: Buffer;
-  /** The size field's 12 bytes. */
+  /** The 12 bytes of the size field. */
   readonly size?: Buffer;
   readonly prefix?: string;
   readonly badChecksum?: boolean;
 }
 
-/** One tar entry, header as wanted. */
+/** One tar entry with the given header. */
 export function rawEntry({
   name = 'a',
   type = '0',
@@ -108,7 +110,7 @@ export function rawEntry({
   return Buffer.concat([header, data, Buffer.alloc((512 - (data.length % 512)) % 512)]);
 }
 
-/** A gzip-compressed tar of raw entries, with tar's end. */
+/** A gzip-compressed tar of raw entries, with the end blocks of tar. */
 export function rawArchive(entries: readonly Buffer[], end = Buffer.alloc(1024)): Buffer {
   return gzipSync(Buffer.concat([...entries, end]));
 }

@@ -1,6 +1,6 @@
 /**
- * Run as a process of its own: streams so many MiB through a segment into S3 and reads them back, and prints the peak
- * of its resident memory in MiB at a quarter, at the end of the upload, and at the end of the reading.
+ * Runs as a separate process: streams a number of MiB through a segment into S3 and reads them back, and prints the
+ * peak of its resident memory in MiB at a quarter and at the end of the upload, and at the end of the read.
  */
 import { randomBytes } from 'node:crypto';
 import { S3Client } from '@aws-sdk/client-s3';
@@ -32,7 +32,7 @@ async function* pieces(from: number, to: number): AsyncGenerator<EntryPiece> {
     yield { name: 'vectors/large.snapshot', size, offset, length, data };
   }
 }
-// Segments small enough to be copied whole: versitygw 1.8.0 takes the CRC-32 of the whole source for that of a range.
+// Segments small enough to be copied whole: for a range, versitygw 1.8.0 returns the CRC-32 of the whole source.
 let carry: SegmentCarry | null = null;
 for (let offset = 0; offset < size; offset += SEGMENT) {
   ({ carry } = await uploadSegment({

@@ -9,7 +9,7 @@ import { hasVersitygw, installVersitygw } from '../../local/install/versitygw.ts
 import { describeUnless, missing } from '../conditions.ts';
 import { servers } from '../servers.ts';
 
-/** Longest that the start of a server may take, in milliseconds: versitygw is built the first time. */
+/** Timeout for the start of a server, in milliseconds: versitygw is built the first time. */
 export const START_TIMEOUT_MS = 10 * 60_000;
 
 export interface S3Server {
@@ -23,12 +23,12 @@ export interface S3Server {
 
 interface AvailableS3Server {
   readonly name: string;
-  /** Why it is not available here. */
+  /** Why the server is not available here. */
   readonly missing: string | undefined;
   start(): Promise<S3Server>;
 }
 
-/** The emulator that the test run started, and versitygw, which checks signatures, rules of parts and checksums. */
+/** The emulator of the test run, and versitygw, which verifies signatures, part rules and checksums. */
 export const S3_SERVERS: readonly AvailableS3Server[] = [
   { name: 'emulator', missing: undefined, start: startEmulator },
   { name: 'versitygw', missing: versitygwMissing(), start: startVersitygw },

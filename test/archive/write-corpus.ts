@@ -1,4 +1,6 @@
-/** `node test/archive/write-corpus.ts FOLDER`: writes every hostile archive there, and what readers must say of each. */
+/**
+ * `node test/archive/write-corpus.ts FOLDER`: writes every hostile archive there, and the expected errors of readers.
+ */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hostileArchives } from './corpus.ts';

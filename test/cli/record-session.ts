@@ -1,6 +1,7 @@
 /**
- * `npm run record-session`: runs `ngbak` against the deployment that the environment names, and writes what it prints
- * into README.md, between two lines there. `npm run demo -- --keep` leaves a deployment with data, and says what to set.
+ * `npm run record-session`: runs `ngbak` against the deployment in the environment, and writes its output into
+ * README.md, between two marker lines. `npm run demo -- --keep` leaves a deployment with data, and prints its
+ * variables.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -11,10 +12,10 @@ const ROOT = resolve(import.meta.dirname, '../..');
 const README = join(ROOT, 'README.md');
 const BEGIN = '<!-- made by `npm run record-session`; do not edit -->';
 const END = '<!-- end of the session -->';
-/** Longest that one command may take, in milliseconds. */
+/** Timeout of one command, in milliseconds. */
 const COMMAND_MS = 240_000;
 
-/** Runs one command in a folder, in a pipe; gives back what a reader of the terminal would have seen. */
+/** Runs one command in a folder, with a pipe; returns the output that a terminal would have shown. */
 function ngbak(folder: string, ...args: string[]): Promise<string> {
   const node = [
     process.execPath,
@@ -34,7 +35,7 @@ function ngbak(folder: string, ...args: string[]): Promise<string> {
       },
       (error, stdout) => {
         if (error) return fail(new Error(`ngbak ${args.join(' ')} failed:\n${stdout}`, { cause: error }));
-        // Progress would be most of it, and how much of it there is depends on the machine.
+        // Progress would be most of the output, and its amount depends on the machine.
         const shown = stdout
           .replaceAll(`${folder}/`, '')
           .replaceAll(/^ {2}(graph|vectors|key-value|config|archive) [\w-]+: .*\n/gm, '')

@@ -5,7 +5,7 @@ import type { OperationsContext } from '../../shared/operations/context.ts';
 
 const MAIN = resolve(import.meta.dirname, '../../cli/main.ts');
 
-/** Runs a program in a pseudo-terminal, as the terminal's foreground process: bytes on stdin are keys. */
+/** Runs a program in a pseudo-terminal, as the terminal's foreground process: bytes on stdin are key presses. */
 const IN_TERMINAL = 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))';
 
 export interface Ran {
@@ -16,7 +16,7 @@ export interface Ran {
   lines(): { type: string; data: Record<string, unknown> }[];
 }
 
-/** What the CLI needs to know of a context, as its environment. */
+/** The environment of the CLI for a context. */
 export function environmentOf({ bucket, stateMachines }: OperationsContext): NodeJS.ProcessEnv {
   return {
     NGBAK_BUCKET: bucket.name,
@@ -36,13 +36,13 @@ export class Session {
   constructor(args: readonly string[], environment: NodeJS.ProcessEnv, options: { terminal: boolean }) {
     const node = [process.execPath, '--disable-warning=ExperimentalWarning', MAIN, ...args];
     const [program = '', ...rest] = options.terminal ? ['python3', '-c', IN_TERMINAL, ...node] : node;
-    // Jest tells its workers to print colours; a user's pipe does not.
+    // Jest makes its workers print colours; the pipe of a user does not.
     const { FORCE_COLOR: _, ...own } = process.env;
     this.#child = spawn(program, rest, {
       env: {
         ...own,
         XDG_CONFIG_HOME: '/nonexistent',
-        // Of the run, and removed with it.
+        // Belongs to the test run, and is removed with it.
         XDG_DATA_HOME: join(tmpdir(), 'ngbak-data'),
         ...environment,
       },
@@ -70,7 +70,7 @@ export class Session {
     this.#child.kill(name);
   }
 
-  /** Waits until the output has this text. */
+  /** Waits until the output contains this text. */
   async shows(text: string | RegExp): Promise<void> {
     const deadline = Date.now() + 60_000;
     for (;;) {
@@ -97,7 +97,7 @@ export class Session {
   }
 }
 
-/** Runs `ngbak` to its end, without a terminal. */
+/** Runs `ngbak` to completion, without a terminal. */
 export function run(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<Ran> {
   return new Session(args, environment, { terminal: false }).end();
 }

@@ -1,4 +1,4 @@
-/** The part of asl-validator that we use; the package brings no types. */
+/** The part of asl-validator used here; the package has no types. */
 declare module 'asl-validator' {
   export default function validate(definition: object): {
     isValid: boolean;

@@ -8,7 +8,10 @@ import { readDeployment } from '../../infra/config.ts';
 import { FUNCTION_NAMES } from '../../infra/functions.ts';
 import { NgbakStack } from '../../infra/stack.ts';
 
-/** A configuration with two targets, so that what is granted for one store of one target can be told from the rest. */
+/**
+ * A configuration with two targets, so that permissions for one store of one target can be distinguished from the
+ * others.
+ */
 export const DEPLOYMENT = {
   targets: {
     default: { stores: { graph: { kind: 'neo4j' }, vectors: { kind: 'qdrant' }, kv: { kind: 'redis' } } },
@@ -22,8 +25,8 @@ process.env.CDK_VALIDATION = 'false';
 const synthesized = new Map<string, Template>();
 
 /**
- * What CloudFormation would get. The functions' code does not matter here: it is this folder instead of the bundles.
- * Tests of one file share a template, since a synthesis takes seconds.
+ * The template for CloudFormation. The code of the functions does not matter here: it is this folder instead of the
+ * bundles. The tests of one file share a template, since a synthesis takes seconds.
  */
 export function synthesize(overrides: object = {}): Template {
   const key = JSON.stringify(overrides);
@@ -32,7 +35,7 @@ export function synthesize(overrides: object = {}): Template {
   return template;
 }
 
-/** The same for a stack that knows its region, as it does where the CDK CLI has credentials. */
+/** The same for a stack with a known region, as with credentials in the CDK CLI. */
 export function synthesizeIn(region: string, overrides: object): Template {
   return makeTemplate(overrides, { region, account: '111122223333' });
 }
@@ -68,7 +71,7 @@ function withStack<T>(
   }
 }
 
-/** A statement of a policy, with its references written out as text. */
+/** A statement of a policy, with its references as text. */
 export interface Statement {
   readonly effect: string;
   readonly actions: string[];
@@ -76,7 +79,7 @@ export interface Statement {
   readonly condition: unknown;
 }
 
-/** Everything that a function's role may do, by the function's name without the stack's. */
+/** All permissions of a function's role, by the function's name without that of the stack. */
 export function permissions(template: Template): Map<string, Statement[]> {
   const resources = template.toJSON().Resources as Record<string, { Type: string; Properties: Properties }>;
   const all = new Map<string, Statement[]>();

@@ -1,4 +1,4 @@
-/** Deployments that together use every key of the configuration that changes the template. */
+/** Deployments that together use every configuration key that changes the template. */
 export const VARIANTS = {
   default: {},
   'an account with more than a new one': {

@@ -28,7 +28,7 @@ export function ownLayout(): Layout {
   };
 }
 
-/** Removes a knowledge base, whatever has become of it, and nothing else from the servers. */
+/** Removes a knowledge base in any state, and nothing else from the servers. */
 export async function removeKnowledgeBase(connections: Connections, layout: Layout): Promise<void> {
   const { uri, username, password } = connections.neo4j;
   const driver = neo4j.driver(uri, neo4j.auth.basic(username, password));

@@ -1,4 +1,4 @@
-/** A program as local/demo and test/run.ts are: starts a stack, says so, and waits until it is interrupted. */
+/** A program like local/demo and test/run.ts: starts a stack, prints that, and waits until it is interrupted. */
 import { once } from 'node:events';
 import { interruptible } from '../../local/interrupt.ts';
 import { startStack } from '../../local/stack.ts';

@@ -1,7 +1,7 @@
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { freshEnvironment, waitingMachine } from '../support/aws.ts';
 
-/** A context on a new bucket, whose workflows do nothing but run until they are stopped. */
+/** A context on a new bucket, whose workflows only run until they are stopped. */
 export async function freshContext(
   options: { config?: boolean } = {},
 ): Promise<OperationsContext & { environment: Awaited<ReturnType<typeof freshEnvironment>> }> {

@@ -5,7 +5,7 @@ import { synthesize } from '../../local/deploy.ts';
 import { localFolder, ROOT } from '../../local/folders.ts';
 import { emulatorAddress } from '../../local/services/aws.ts';
 
-/** Whatever the synthesized assembly, with the bundles of functions and dashboard, is made from. */
+/** The inputs of the synthesized assembly and of the bundles of functions and dashboard. */
 const SOURCES = [
   'cdk.json',
   'package-lock.json',
@@ -26,8 +26,8 @@ async function digestOfSources(context: unknown): Promise<string> {
 }
 
 /**
- * The cloud assembly of the app with that context, from `.local/assemblies/` if nothing that it is made from has changed
- * since; older assemblies are removed.
+ * The cloud assembly of the app with that context, from `.local/assemblies/` if none of its inputs has changed since;
+ * older assemblies are removed.
  */
 export async function cachedAssembly(options: {
   readonly context: Readonly<Record<string, unknown>>;

@@ -1,7 +1,7 @@
 import { build, type Metafile } from 'esbuild';
 import { ROOT } from '../../local/folders.ts';
 
-/** What each module of the checkout that these reach imports, packages included; types do not count. */
+/** The imports of each module of the checkout reachable from these, packages included; type imports are ignored. */
 export async function importsOf(entryPoints: readonly string[]): Promise<Metafile['inputs']> {
   const { metafile } = await build({
     entryPoints: [...entryPoints],

@@ -15,7 +15,7 @@ export const JEST = [
   join(ROOT, 'node_modules/jest/bin/jest.js'),
 ];
 
-/** What is read of Jest's own report: https://jestjs.io/docs/cli#--json. */
+/** The fields of Jest's own report used here: https://jestjs.io/docs/cli#--json. */
 const JestReport = z.object({
   numPassedTests: z.number(),
   numFailedTests: z.number(),
@@ -37,17 +37,17 @@ export interface JestRun {
   readonly files: readonly string[];
   /** Jest arguments of the user. */
   readonly args: readonly string[];
-  /** Test files that run at the same time. */
+  /** Number of concurrent test files. */
   readonly workers: number;
   readonly environment: NodeJS.ProcessEnv;
-  /** For the report and the list of files. */
+  /** Folder for the report and the list of files. */
   readonly folder: string;
   readonly signal: AbortSignal;
   /** Receives each line of Jest's output. */
   readonly onLine: (line: string) => void;
 }
 
-/** Runs Jest on these files to its end. Throws when the signal is aborted. */
+/** Runs Jest on these files to completion. Throws when the signal is aborted. */
 export async function runJest(run: JestRun): Promise<Outcome> {
   const report = join(run.folder, 'report.json');
   const list = join(run.folder, 'files.txt');
@@ -76,7 +76,7 @@ export async function runJest(run: JestRun): Promise<Outcome> {
   run.signal.removeEventListener('abort', kill);
   run.signal.throwIfAborted();
   const result = parseJson(JestReport, await readFile(report, 'utf8'), "Jest's report");
-  // A file that cannot even be loaded has failed, although none of its tests has.
+  // A file that cannot be loaded has failed, although none of its tests has.
   const failed = result.numFailedTests + result.numRuntimeErrorTestSuites;
   return {
     passed: result.numPassedTests,

@@ -11,7 +11,7 @@ import { addressesAsEnvironment, deployTestStack, testContext } from '../stack/d
 import { cachedAssembly } from './assembly.ts';
 import { physicalIds, readRecordedCalls, SynthesizedPolicies } from './recorded-calls.ts';
 
-/** The environment that leads to servers for one test file at a time. */
+/** The environment with the addresses of servers for one test file at a time. */
 export type Lane = Readonly<Record<string, string>>;
 
 /** Starts lanes of servers, and ends all of them. */
@@ -21,14 +21,14 @@ export class Lanes {
   readonly #folder: string;
   readonly #stacks: Stack[] = [];
   readonly #deployed: Stack[] = [];
-  /** Resolves when the first stack has installed what all of them need. */
+  /** Resolves when the first stack has installed the shared dependencies. */
   #installed: Promise<void> | undefined;
   /** One synthesis for all lanes. */
   #assembly: Promise<string> | undefined;
 
   constructor(options: {
     readonly signal: AbortSignal;
-    /** With the waiting times of production. */
+    /** With the delays of production. */
     readonly nightly: boolean;
     /** For the log of the synthesis. */
     readonly folder: string;
@@ -72,7 +72,7 @@ export class Lanes {
 
   /**
    * Evaluates every call that functions and the CLI made in the deployed stacks, and those that services make for them,
-   * against the policies of the template. Returns how many calls differ, and which of them no policy allows.
+   * against the policies of the template. Returns the number of different calls, and those that no policy allows.
    */
   async evaluateCalls(): Promise<{ calls: number; refused: string[] }> {
     const refused = new Set<string>();
@@ -120,7 +120,7 @@ export class Lanes {
     try {
       const stack = await startStack({
         signal: this.#signal,
-        // State machines wait a quarter of the time between attempts; at night, all of it.
+        // State machines wait a quarter of the time between attempts; in the nightly run, all of it.
         environment: {
           EMULATOR_NODE_COMMAND_LINE: 'lambda',
           ...(this.#nightly ? {} : { SFN_WAIT_SCALE: '0.25' }),

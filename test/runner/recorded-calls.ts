@@ -21,7 +21,9 @@ interface Policy {
   readonly policy: object;
 }
 
-/** What a call through S3 needs of the key that encrypts the bucket: S3 calls KMS with the caller's permissions. */
+/**
+ * The permissions of a call through S3 on the key that encrypts the bucket: S3 calls KMS with the caller's permissions.
+ */
 const KMS_ACTIONS: Readonly<Record<string, readonly string[]>> = {
   's3:GetObject': ['kms:Decrypt'],
   's3:GetObjectVersion': ['kms:Decrypt'],
@@ -30,8 +32,8 @@ const KMS_ACTIONS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * Calls that the library evaluates against "*" only, since the service authorization reference names no resource for them.
- * AWS compares the ARN of the state machine (its AccessDenied messages name it), and of every schedule
+ * Calls that the library evaluates against "*" only, since the service authorization reference lists no resource for
+ * them. AWS compares the ARN of the state machine (its AccessDenied messages name it), and of every schedule
  * (aws/aws-cdk#38201); so does the emulator. They are evaluated here, against that ARN.
  */
 const NOT_IN_REFERENCE = new Set([
@@ -41,21 +43,21 @@ const NOT_IN_REFERENCE = new Set([
 ]);
 
 /**
- * Who else calls: the CDK CLI that deploys, users of the tests of `doctor` who are meant to be refused, and the functions of the
- * stack below a prefix, whose own template is not here.
+ * Other callers: the CDK CLI that deploys, users of the tests of `doctor` whose calls must be refused, and the
+ * functions of the stack below a prefix, whose template is not available here.
  */
 const NOT_NGBAK = /^(aws-cdk-|doctor-|NgbakPrefix-)/;
 
-/** What the policies of a synthesized template say about calls, with the names that a deployment gave to its resources. */
+/** Evaluates calls against the policies of a synthesized template, with the resource names of a deployment. */
 export class SynthesizedPolicies {
   readonly #template: TemplateModel;
-  /** Policies by who has them: names of functions, ARNs of roles. */
+  /** Policies by their owner: names of functions, ARNs of roles. */
   readonly #identity = new Map<string, Policy[]>();
   /** Policies of buckets, keys, queues, functions and roles, by ARN. */
   readonly #attached = new Map<string, object>();
   /** ARN of the key of each encrypted bucket, by the bucket's ARN. */
   readonly #keyOf = new Map<string, string>();
-  /** What the stack publishes for people. */
+  /** The policy that the stack publishes for operators. */
   readonly #operator: Policy[] = [];
 
   constructor(template: unknown, ids: PhysicalIds, where: { region: string; account: string }) {
@@ -102,7 +104,7 @@ export class SynthesizedPolicies {
     return [...this.#identity.keys()].filter((name) => !name.startsWith('arn:'));
   }
 
-  /** Why a call is not allowed, or that its caller is not known to the template; undefined if it is allowed. */
+  /** Why a call is not allowed, or that its caller is not in the template; undefined if it is allowed. */
   async refusal({ principal, action, resource, context }: RecordedCall): Promise<string | undefined> {
     const caller = principal.split('/').at(-1) ?? '';
     const identity = principal.endsWith(OPERATOR_USER) ? this.#operator : this.#identity.get(caller);
@@ -179,7 +181,7 @@ export class SynthesizedPolicies {
     return undefined;
   }
 
-  /** Permissions of functions, as the policy that Lambda makes of them. */
+  /** Permissions of functions, as the resource policy that Lambda derives from them. */
   #attachPermissions(): void {
     const statements = new Map<string, object[]>();
     for (const { id, value } of this.#template.ofType('AWS::Lambda::Permission')) {
@@ -197,7 +199,7 @@ export class SynthesizedPolicies {
     for (const [arn, Statement] of statements) this.#attached.set(arn, { Version: '2012-10-17', Statement });
   }
 
-  /** The policies of a role. What is too long for one of its own, the CDK puts into managed policies that it attaches. */
+  /** The policies of a role. The CDK moves statements that exceed the size limit into attached managed policies. */
   #policiesOf(roleArn: string): Policy[] {
     const all = ['AWS::IAM::Policy', 'AWS::IAM::ManagedPolicy'].flatMap((type) => [
       ...this.#template.ofType(type),
@@ -217,7 +219,7 @@ interface Call extends Omit<RecordedCall, 'context'> {
   readonly identity: Policy[];
 }
 
-/** Whether a statement of the policies allows the action on the resource and none denies it; conditions are not expected. */
+/** Whether a statement allows the action on the resource and none denies it; conditions are not supported. */
 function allows(policies: readonly Policy[], action: string, resource: string): boolean {
   const statements = policies.flatMap(
     ({ policy }) => [Reflect.get(policy, 'Statement')].flat() as Statement[],
@@ -255,7 +257,7 @@ export async function physicalIds(client: CloudFormationClient, StackName: strin
   return ids;
 }
 
-/** The calls of a file that the emulator wrote. A file that is not there has none. */
+/** The calls in a file that the emulator wrote. A missing file has none. */
 export async function readRecordedCalls(path: string): Promise<RecordedCall[]> {
   const text = await readFile(path, 'utf8').catch((error) => {
     if (error.code === 'ENOENT') return '';

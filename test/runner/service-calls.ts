@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { TemplateModel } from './template-model.ts';
 
-/** A call that AWS itself makes, with a role of the stack or in its own name. */
+/** A call that AWS itself makes, with a role of the stack or as a service principal. */
 export interface ServiceCall {
   /** ARN of the role that is assumed, or the name of the service. */
   readonly by: string;
@@ -17,7 +17,10 @@ const State = z.looseObject({
 });
 type Machine = { States: Record<string, unknown> };
 
-/** What a state machine with a log group and X-Ray calls besides its tasks ("Logging", "X-Ray" in its developer guide). */
+/**
+ * The calls of a state machine with a log group and X-Ray, besides its tasks ("Logging", "X-Ray" in its developer
+ * guide).
+ */
 const LOGGING = [
   ...['CreateLogDelivery', 'GetLogDelivery', 'UpdateLogDelivery', 'DeleteLogDelivery'],
   ...['ListLogDeliveries', 'PutResourcePolicy', 'DescribeResourcePolicies', 'DescribeLogGroups'],
@@ -27,8 +30,8 @@ const TRACING = ['PutTraceSegments', 'PutTelemetryRecords', 'GetSamplingRules', 
 );
 
 /**
- * The calls that services make for the stack, derived from its template: which no emulator makes with the roles that AWS
- * uses, and which therefore no test of the deployed stack records. Throws an error for a task of a kind that is not here.
+ * The calls that services make for the stack, derived from its template: no emulator makes them with the roles that AWS
+ * uses, so no test of the deployed stack records them. Throws an error for an unknown kind of task.
  */
 export function* serviceCalls(template: TemplateModel): Generator<ServiceCall> {
   yield* assumptions(template);
@@ -126,7 +129,7 @@ function* callsOfTask(
   }
 }
 
-/** What Lambda does with the role of a function: its log, its network, and the destination of failed events. */
+/** The calls of Lambda with the role of a function: its log, its network, and the destination of failed events. */
 function* callsOfLambda(template: TemplateModel): Generator<ServiceCall> {
   const roles = new Map<string, string>();
   for (const one of template.ofType('AWS::Lambda::Function')) {

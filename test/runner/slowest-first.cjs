@@ -1,4 +1,4 @@
-/** Starts the slowest test files first, so that no worker begins one when the others have nothing left to do. */
+/** Starts the slowest test files first, so that no worker begins one when the others have finished. */
 const { default: Sequencer } = require('@jest/test-sequencer');
 const { relative, resolve } = require('node:path');
 const seconds = require('./slow-files.json');

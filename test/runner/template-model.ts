@@ -11,7 +11,9 @@ type Template = z.infer<typeof Template>;
 /** Physical ids of a stack's resources by their logical ids. */
 export type PhysicalIds = ReadonlyMap<string, string>;
 
-/** A synthesized template whose references are replaced by what a deployment made, or by logical ids without one. */
+/**
+ * A synthesized template with its references resolved to physical ids of a deployment, or to logical ids without one.
+ */
 export class TemplateModel {
   readonly region: string;
   readonly account: string;

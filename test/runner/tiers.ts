@@ -7,13 +7,13 @@ import { importsOf } from './imports.ts';
 import { JEST } from './jest.ts';
 
 /**
- * What a test file needs, and so where it runs: nothing (`quick`), real servers (`stores`), or the deployed stack on real
- * servers (`stack`).
+ * The requirements of a test file, which decide where it runs: none (`quick`), real servers (`stores`), or the deployed
+ * stack on real servers (`stack`).
  */
 export const GROUPS = ['quick', 'stores', 'stack'] as const;
 export type Group = (typeof GROUPS)[number];
 
-/** Sets of tests that `npm run test:<tier>` runs; `npm test` runs all of them but those that are for the night only. */
+/** Sets of tests that `npm run test:<tier>` runs; `npm test` runs all except the nightly ones. */
 export const TIERS = {
   quick: ['quick'],
   stores: ['stores'],
@@ -23,7 +23,7 @@ export const TIERS = {
 } as const satisfies Record<string, readonly Group[]>;
 export type Tier = keyof typeof TIERS;
 
-/** Modules that start servers or reach running ones. A test file that imports none of them needs none. */
+/** Modules that start servers or connect to running ones. A test file that imports none of them needs none. */
 const SERVER_MODULES =
   /^(test\/servers|test\/support\/aws|local\/(stack|processes)|local\/services\/\w+)\.ts$/;
 const LIST_TIMEOUT_MS = 60_000;
@@ -43,7 +43,7 @@ async function listTests(args: readonly string[]): Promise<string[]> {
     .map((path) => relative(ROOT, path));
 }
 
-/** Whether a module imports one that reaches servers, directly or through others. */
+/** Whether a module imports one that connects to servers, directly or through others. */
 function needsServers(path: string, inputs: Metafile['inputs'], seen = new Set<string>()): boolean {
   if (SERVER_MODULES.test(path)) return true;
   if (seen.has(path)) return false;
@@ -51,7 +51,7 @@ function needsServers(path: string, inputs: Metafile['inputs'], seen = new Set<s
   return (inputs[path]?.imports ?? []).some((found) => needsServers(found.path, inputs, seen));
 }
 
-/** The test files of a tier that Jest selects with these arguments, by what they need. */
+/** The test files of a tier that Jest selects with these arguments, by their requirements. */
 export async function selectTests(tier: Tier, args: readonly string[]): Promise<Map<Group, string[]>> {
   const selected = await listTests(args);
   const inputs = await importsOf(selected);

@@ -6,34 +6,34 @@ import { startChromium } from '../../local/browser.ts';
 import type { Role } from '../../shared/core/roles.ts';
 import { deployedStack } from './harness.ts';
 
-/** Longest that a test waits for something on a page, in milliseconds: a deadline for hangs, of jobs as well. */
+/** Timeout of a test for a change on a page, in milliseconds: a deadline for hangs, of jobs as well. */
 const DEADLINE_MS = 120_000;
 const NARROW = { width: 360, height: 780 };
 const WIDE = { width: 1280, height: 900 };
 
 export interface VisitOptions {
-  /** Signs in with the key of that role; left out: nobody is signed in. */
+  /** Signs in with the key of that role; by default, nobody is signed in. */
   readonly role?: Role;
   readonly mode?: 'light' | 'dark';
-  /** As a phone is wide: 360 px. */
+  /** The width of a phone: 360 px. */
   readonly narrow?: boolean;
   readonly timezone?: string;
 }
 
-/** One visit of the dashboard: a page of its own, in a browser context of its own. */
+/** One visit of the dashboard: a separate page, in a separate browser context. */
 export interface Visit {
   readonly page: Page;
   readonly context: BrowserContext;
   /** Opens an address of the dashboard, such as `backups` or `job/<id>`. */
   open(path: string): Promise<void>;
   /**
-   * What must hold at the end of every visit: no host but the stack's own was asked, nothing broke the content security
-   * policy, and no script failed.
+   * Assertions for the end of every visit: no request to other hosts, no violation of the content security policy, and
+   * no script error.
    */
   assertClean(): void;
 }
 
-/** A real browser on the dashboard of the deployed stack. Close it in `afterAll`. */
+/** A real browser for the dashboard of the deployed stack. Close it in `afterAll`. */
 export async function startBrowser() {
   const stack = deployedStack();
   const root = `${stack.apiUrl()}/`;
@@ -52,7 +52,7 @@ export async function startBrowser() {
     if (options.role) {
       const key = stack.apiKey(options.role);
       await context.addInitScript((text) => {
-        // Only at the start of a tab: a key that the page has dropped stays dropped.
+        // Only at the start of a tab: a key that the page has discarded must not return.
         if (sessionStorage.getItem('test.signed-in')) return;
         sessionStorage.setItem('test.signed-in', 'yes');
         sessionStorage.setItem('ngbak.key', text);
@@ -63,7 +63,7 @@ export async function startBrowser() {
     page.on('pageerror', (error) => faults.push(`error: ${error.stack ?? error.message}`));
     page.on('console', (message) => {
       if (message.type() !== 'error') return;
-      // The browser writes a line for every answer that is not a success; the page reports those.
+      // The browser logs every unsuccessful response; the page reports those.
       if (message.text().startsWith('Failed to load resource')) return;
       faults.push(`console: ${message.text()}`);
     });
@@ -92,10 +92,10 @@ interface Violation {
   readonly nodes: readonly { readonly html: string; readonly failureSummary?: string }[];
 }
 
-/** What axe finds wrong with the page as it is now, by WCAG 2.2 A and AA and axe's own best practices. */
+/** The violations that axe finds on the current page, by WCAG 2.2 A and AA and axe's own best practices. */
 export async function accessibilityProblems(page: Page): Promise<string[]> {
   const source = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-  // Through the debugger: the page's own policy would refuse a script that is not its own.
+  // Through the debugger: the policy of the page would refuse a foreign script.
   await page.evaluate(source);
   const violations = (await page.evaluate(
     'axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) => violations)',
@@ -110,7 +110,7 @@ export function overflows(page: Page): Promise<boolean> {
   return page.evaluate('document.documentElement.scrollWidth > document.documentElement.clientWidth');
 }
 
-/** Presses Tab until what has the focus is as wanted, and gives back its HTML. */
+/** Presses Tab until the focused element matches, and returns its HTML. */
 export async function tabTo(page: Page, wanted: (html: string) => boolean): Promise<string> {
   const passed: string[] = [];
   for (let i = 0; i < 120; i++) {
@@ -122,7 +122,7 @@ export async function tabTo(page: Page, wanted: (html: string) => boolean): Prom
   throw new Error(`The focus never got there. It was at:\n${passed.join('\n')}`);
 }
 
-/** The beginning of the HTML of what has the focus. */
+/** The beginning of the HTML of the focused element. */
 export async function focused(page: Page): Promise<string> {
   return (await page.evaluate('document.activeElement?.outerHTML.slice(0, 1000) ?? ""')) as string;
 }

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * What one thing (a key, a node, a point) was when: its writer takes it from step to step, one after the other. A step is
- * there at the earliest when it was sent, and gone at the latest when the next one was acknowledged.
+ * The history of one item (a key, a node, a point): its writer advances it from step to step. A step exists from when
+ * it was sent at the earliest until the next one was acknowledged at the latest.
  */
 export class History {
   readonly #sent: number[] = [];
   readonly #acknowledged: number[] = [];
   readonly #isAbsent: (step: number) => boolean;
-  /** True for what the server itself removes after a while. */
+  /** True for items that the server itself removes after a while. */
   readonly #mayVanish: boolean;
 
   constructor(isAbsent: (step: number) => boolean, mayVanish = false) {
@@ -20,7 +20,7 @@ export class History {
     return this.#sent.length;
   }
 
-  /** Takes the thing to its next step. */
+  /** Advances the item to its next step. */
   async next(apply: (step: number) => Promise<unknown>): Promise<void> {
     const step = this.#sent.length;
     this.#sent.push(Date.now());
@@ -29,9 +29,9 @@ export class History {
   }
 
   /**
-   * What is wrong with a thing of a backup that was made between two times; undefined if it could have been read.
+   * The error of an item in a backup that was made between two times; undefined if it could have been read.
    *
-   * @param found  its step, null where it is absent
+   * @param found  its step, null if it is absent
    */
   problem(found: number | null, from: number, to: number): string | undefined {
     if (found !== null) {
@@ -55,13 +55,15 @@ export class History {
   }
 }
 
-/** What writers do to one knowledge base, and what could have been read of it. */
+/** The writers of one knowledge base, and the model of what could have been read from it. */
 export class BusyModel {
   readonly #histories = new Map<string, History>();
   readonly #writers: Promise<void>[] = [];
   #isOver = false;
 
-  /** Begins to take a thing from step to step, with a pause between them. Its first step is there when this returns. */
+  /**
+   * Starts to advance an item from step to step, with a pause between them. Its first step exists when this returns.
+   */
   async start(
     thing: string,
     paceMs: number,
@@ -76,7 +78,7 @@ export class BusyModel {
     this.#work(paceMs, () => history.next(apply));
   }
 
-  /** Begins to add things, each of which is removed when so many others have been added. */
+  /** Starts to add items, each of which is removed once a number of others have been added. */
   async append(
     thing: string,
     paceMs: number,
@@ -97,10 +99,10 @@ export class BusyModel {
   }
 
   /**
-   * Begins to move a thing around a ring of `places`: it leaves one and is at the next by one step, so that each of them is
-   * a thing of its own that comes and goes.
+   * Starts to move an item around a ring of `places`: one step removes it from one place and adds it to the next, so
+   * that each place is modelled as an item that appears and disappears.
    *
-   * @param move  puts it at a place with a step, and takes it away from the one before (undefined at first)
+   * @param move  writes it to a place with a step, and removes it from the previous one (undefined at first)
    */
   async rotate(
     thing: string,
@@ -124,7 +126,7 @@ export class BusyModel {
     this.#work(paceMs, turn);
   }
 
-  /** Ends all writers. Throws what one of them has thrown. */
+  /** Stops all writers. Throws the error of a failed one. */
   async stop(): Promise<void> {
     this.#isOver = true;
     await Promise.all(this.#writers);
@@ -136,7 +138,7 @@ export class BusyModel {
     return steps;
   }
 
-  /** What cannot have been read between two times. `found` has the step of each thing, null where it never was like this. */
+  /** The impossible reads between two times. `found` has the step of each item, null if its value never existed. */
   problems(found: ReadonlyMap<string, number | null>, from: number, to: number): string[] {
     const problems: string[] = [];
     for (const [thing, step] of found) {
@@ -166,7 +168,7 @@ export class BusyModel {
       }
     };
     const writer = work();
-    // What it throws is thrown by `stop`.
+    // Its error is thrown by `stop`.
     writer.catch(() => undefined);
     this.#writers.push(writer);
   }

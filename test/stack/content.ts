@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import neo4j from 'neo4j-driver';
 import { servers } from '../servers.ts';
 
-/** What a target owns on the shared test servers; test/stack/context.ts configures the same. */
+/** The data of a target on the shared test servers; test/stack/context.ts configures the same. */
 export interface Names {
   readonly label: string;
   readonly collection: string;
@@ -81,7 +81,7 @@ export function fillTarget({ label, collection, prefix }: Names = SCRATCH): Prom
   });
 }
 
-/** Makes sure of the collection that target `empty` is configured with: it exists, and holds nothing. */
+/** Ensures that the collection of target `empty` exists, and is empty. */
 export function makeEmptyCollection(): Promise<void> {
   return withClients(async ({ qdrant }) => {
     const { result } = await qdrant('GET', `/collections/${EMPTY_COLLECTION}/exists`);
@@ -90,7 +90,7 @@ export function makeEmptyCollection(): Promise<void> {
   });
 }
 
-/** Everything that a target holds right now, in an order that does not depend on the servers. */
+/** The current contents of a target, in an order that does not depend on the servers. */
 export function readTarget({ label, collection, prefix }: Names = SCRATCH): Promise<unknown> {
   return withClients(async ({ cypher, redis, qdrant }) => {
     const nodes = await cypher(

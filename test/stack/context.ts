@@ -7,7 +7,7 @@ import {
 import { AccessList, newApiKey } from '../../shared/api/access.ts';
 import { ROLES, type Role } from '../../shared/core/roles.ts';
 
-/** How the test servers are reached: the shapes of the adapters' connections. */
+/** The addresses of the test servers, in the form of the connections of the adapters. */
 export interface TestConnections {
   readonly graph: { uri: string; username: string; password: string };
   readonly vectors: { url: string; api_key: string };
@@ -16,22 +16,25 @@ export interface TestConnections {
 
 const USUAL_STORES = { graph: { kind: 'neo4j' }, vectors: { kind: 'qdrant' }, kv: { kind: 'redis' } };
 
-/** Name of the secret of one target's store: as short as can be, since all have to fit into an environment variable. */
+/** Name of the secret of one target's store: as short as possible, since all must fit into an environment variable. */
 export const secretName = (target: string, store: string) => target.slice(0, 3) + store.charAt(0);
 
-/** Where target `nano` has its files: the bucket is the test's. */
+/** Location of the files of target `nano`: the test creates the bucket. */
 export const NANO_FILES = { bucket: 'nano-graphrag-files', prefix: 'kb' };
-/** The function that stands for who writes to it. Tests make it. */
+/** The function that represents the writers of the target. Tests create it. */
 export const NANO_WRITERS = 'arn:aws:lambda:us-east-1:000000000000:function:stop';
-/** The bucket of target `busy`, whose files tests write all the time: its secret says where. */
+/** The bucket of target `busy`, whose files tests write continuously: its secret has the location. */
 export const BUSY_FILES = 'busy-files';
-/** Its working directory, as nano-graphrag itself names it. */
+/** Its working directory, under the name that nano-graphrag derives. */
 export const NANO_WORKING_DIR = 'nano-kb';
 
-/** Largest archive that the test deployment accepts, in bytes: little, so that a test can exceed it. */
+/** Largest archive that the test deployment accepts, in bytes: small, so that a test can exceed it. */
 export const UPLOAD_BYTES_MAX = 100 * 1024 ** 2;
 
-/** Version of the GraphRAG system of target `options`, and where it has its configuration, beside keys in Redis. */
+/**
+ * Version of the GraphRAG system of target `options`, and the location of its configuration, in addition to keys in
+ * Redis.
+ */
 export const SYSTEM_VERSION = '1.5.2';
 export const SETTINGS = { bucket: 'settings', prefix: 'kb' };
 
@@ -41,12 +44,14 @@ interface TestTarget {
   readonly configuration_folder?: object;
   readonly parameters?: object;
   readonly scopes?: Record<string, object>;
-  /** Where it has not all of them, on the usual servers. */
+  /** Connections that differ from the usual servers. */
   readonly stores?: Record<string, { readonly kind: string; readonly buckets?: readonly string[] }>;
   readonly hooks?: object;
 }
 
-/** The knowledge bases of the deployed test stack, all on the same servers, apart by label, collections and prefix. */
+/**
+ * The knowledge bases of the deployed test stack, all on the same servers, separated by label, collections and prefix.
+ */
 const TARGETS: Record<string, TestTarget> = {
   default: { profile: 'ngraf-023', parameters: { namespace: 'default' } },
   scratch: {
@@ -77,7 +82,7 @@ const TARGETS: Record<string, TestTarget> = {
       kv: { prefix: 'views:' },
     },
   },
-  // One store only: all targets together have to fit into an environment variable.
+  // One store only: all targets together must fit into an environment variable.
   move: { stores: { kv: { kind: 'redis' } }, scopes: { kv: { prefix: 'move:' } } },
   dashboard: {
     scopes: {
@@ -91,7 +96,7 @@ const TARGETS: Record<string, TestTarget> = {
     configuration_folder: { location: `s3://${SETTINGS.bucket}/${SETTINGS.prefix}` },
     scopes: {
       graph: { label: 'Options', key_property: 'id' },
-      // Points can be merged, a snapshot can't.
+      // Points can be merged, snapshots cannot.
       vectors: { collections: ['option_items'], method: 'points' },
       kv: { prefix: 'options:', separator: ':' },
     },
@@ -122,7 +127,7 @@ const TARGETS: Record<string, TestTarget> = {
 
 export const STACK_NAME = 'NgbakTest';
 
-/** A time of day that is hours away, so that no daily backup holds a target while tests run. */
+/** A time of day that is hours away, so that no daily backup locks a target while tests run. */
 export function farTimeOfDay(): string {
   const hour = new Date().getUTCHours();
   return hour >= 12 ? '06:00' : '18:00';
@@ -131,7 +136,7 @@ export function farTimeOfDay(): string {
 /**
  * The value of the context key `ngbak` for the test deployment.
  *
- * @param nightly  with the waiting times of production; otherwise, a step that was killed is missed sooner
+ * @param nightly  with the delays of production; otherwise, a killed step is detected sooner
  */
 export function testDeployment(nightly: boolean) {
   const targets = Object.entries(TARGETS).map(([name, { scopes, stores, ...target }]) => [
@@ -160,7 +165,7 @@ export function testDeployment(nightly: boolean) {
   };
 }
 
-/** Makes every target's secrets, or sets them back to what reaches the servers. */
+/** Creates the secrets of every target, or resets them to the addresses of the servers. */
 export async function putTestSecrets(
   client: SecretsManagerClient,
   connections: TestConnections,
@@ -180,7 +185,7 @@ export async function putTestSecrets(
   }
 }
 
-/** Makes a key of each role for all tests together: the API's function remembers for a minute who may call. */
+/** Creates a key of each role for all tests together: the function of the API caches the access list for a minute. */
 export async function putTestKeys(
   client: SecretsManagerClient,
   secretArn: string,

@@ -4,7 +4,7 @@ import type { Stack } from '../../local/stack.ts';
 import { putTestKeys, putTestSecrets, STACK_NAME, testDeployment } from './context.ts';
 import { createOperator } from './operator.ts';
 
-/** What tests find in their environment: test/servers.ts reads it. */
+/** The environment of the tests, which test/servers.ts reads. */
 export function addressesAsEnvironment(stack: Stack): Record<string, string> {
   const redis = new URL(stack.redis.url);
   redis.password = stack.redis.password;
@@ -19,10 +19,10 @@ export function addressesAsEnvironment(stack: Stack): Record<string, string> {
   };
 }
 
-/** The CDK context of the test deployment. @param nightly  with the waiting times of production */
+/** The CDK context of the test deployment. @param nightly  with the delays of production */
 export const testContext = (nightly: boolean) => ({ ngbak: testDeployment(nightly) });
 
-/** Deploys the test stack, and returns what test/stack/harness.ts reads from the environment. */
+/** Deploys the test stack, and returns the environment that test/stack/harness.ts reads. */
 export async function deployTestStack(
   stack: Stack,
   options: {

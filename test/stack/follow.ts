@@ -6,7 +6,7 @@ import {
   type SFNClient,
 } from '@aws-sdk/client-sfn';
 
-/** The part of a state machine's definition that we use: https://states-language.net. */
+/** The part of a state machine's definition used here: https://states-language.net. */
 interface Definition {
   readonly States: Record<string, State>;
 }
@@ -21,7 +21,7 @@ export interface FunctionState {
   readonly name: string;
   /** The deployed function, such as `NgbakTest-restore-graph`. */
   readonly functionName: string;
-  /** The state in the emulator's history: the outermost one around it, which has it as a branch. */
+  /** The state in the emulator's history: the outermost one around it, which contains it as a branch. */
   readonly seenAs: string;
 }
 
@@ -43,22 +43,22 @@ export async function functionStates(sfn: SFNClient, stateMachineArn: string): P
   return found;
 }
 
-/** What the history of an execution says so far. */
+/** The state of an execution according to its history. */
 export interface Progress {
   readonly status: string;
-  /** States that were entered and not left. */
+  /** States that were entered and have not been exited. */
   readonly running: readonly string[];
   /** How often each state was entered. */
   readonly entered: ReadonlyMap<string, number>;
-  /** Attempts that ended because their function's process was gone. */
+  /** Attempts that ended because the process of their function was gone. */
   readonly killed: number;
-  /** Attempts that failed, for whatever reason. */
+  /** Attempts that failed, for any reason. */
   readonly failed: number;
   /** By state, milliseconds from its first entry to its last exit. */
   readonly durations: ReadonlyMap<string, number>;
 }
 
-/** Reads how far an execution has come; undefined where there is none of that name. */
+/** Reads the state of an execution; undefined if it does not exist. */
 export async function progressOf(sfn: SFNClient, executionArn: string): Promise<Progress | undefined> {
   let status: string;
   try {

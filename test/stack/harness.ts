@@ -13,7 +13,7 @@ import { type JobRecord, readJob } from '../../shared/workflows/job/record.ts';
 import { createRestoreRequest } from '../../shared/workflows/restore/request.ts';
 import { servers } from '../servers.ts';
 
-/** Longest that a test waits for a workflow, in milliseconds: a deadline for hangs, not an assertion on speed. */
+/** Timeout of a test for a workflow, in milliseconds: a deadline for hangs, not an assertion on speed. */
 const DEADLINE_MS = 300_000;
 
 /** The outputs of the stack that test/run.ts deployed. */
@@ -24,19 +24,19 @@ function testOutputs(): Record<string, string> {
   return JSON.parse(text) as Record<string, string>;
 }
 
-/** A deployed stack: its outputs, and clients that reach it. By default, the one that test/run.ts made. */
+/** A deployed stack: its outputs, and clients for it. By default, the one that test/run.ts deployed. */
 export function deployedStack(outputs = testOutputs()) {
   const output = (name: string): string => {
     const value = outputs[name];
     if (value === undefined) throw new Error(`The stack has no output ${name}.`);
     return value;
   };
-  /** A key of the HTTP API; test/run.ts made one of each role. */
+  /** A key of the HTTP API; test/run.ts created one of each role. */
   const apiKey = (role: Role): string =>
     (JSON.parse(process.env.NGBAK_TEST_KEYS ?? '{}') as Record<Role, string>)[role];
-  /** The credentials of a person who has the policy that the stack publishes for operators, and no other. */
+  /** The credentials of a user with the policy that the stack publishes for operators, and no other. */
   const operator = (): Record<string, string> => JSON.parse(process.env.NGBAK_TEST_OPERATOR ?? '{}');
-  /** Address of the HTTP API and the dashboard, without a slash at its end: the emulator has them at paths of its own. */
+  /** Address of the HTTP API and the dashboard, without a trailing slash: the emulator serves them at other paths. */
   const apiUrl = (): string => {
     const id = new URL(output('ApiUrl')).hostname.split('.')[0];
     return `${servers.aws.endpoint}/_aws/execute-api/${id}/$default`;
@@ -46,7 +46,7 @@ export function deployedStack(outputs = testOutputs()) {
   const bucket = new Bucket(`${output('BucketName')}${BucketPrefix === undefined ? '' : `/${BucketPrefix}`}`);
   const secrets = new SecretsManagerClient({});
 
-  /** Starts a workflow; its name is the job's id, unless the input names another. */
+  /** Starts a workflow; its name is the job ID, unless the input states another. */
   async function start(machine: 'Backup' | 'Restore', input: object, name?: string) {
     const { executionArn = '' } = await sfn.send(
       new StartExecutionCommand({
@@ -58,7 +58,7 @@ export function deployedStack(outputs = testOutputs()) {
     return { executionArn, name: executionArn.split(':').at(-1) ?? '' };
   }
 
-  /** Starts a workflow and waits until it has ended. */
+  /** Starts a workflow and waits for its end. */
   async function run(machine: 'Backup' | 'Restore', input: object, name?: string) {
     return waitForExecution((await start(machine, input, name)).executionArn);
   }
@@ -73,7 +73,7 @@ export function deployedStack(outputs = testOutputs()) {
     }
   }
 
-  /** Waits until the job's record says one of these states; by default, until the job has ended. */
+  /** Waits until the job's record has one of these states; by default, until the job has ended. */
   async function waitForJob(
     jobId: string,
     until: (job: JobRecord) => boolean = (job) => hasEnded(job.state),

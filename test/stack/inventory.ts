@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import neo4j from 'neo4j-driver';
 import type { ProofConnections } from '../../local/proof/proof.ts';
 
-/** Everything by name that three servers have, so that nothing of a job can hide: see {@link listServers}. */
+/** The names of everything on three servers, so that nothing of a job remains unnoticed: see {@link listServers}. */
 export interface Inventory {
   /** Counts by label, over all nodes; `(none)` for nodes without any. */
   readonly labels: Record<string, number>;
@@ -13,11 +13,11 @@ export interface Inventory {
   readonly collections: Record<string, number>;
   readonly aliases: readonly string[];
   readonly snapshots: readonly string[];
-  /** Counts of keys by what stands before the first colon. */
+  /** Counts of keys by their prefix before the first colon. */
   readonly keys: Record<string, number>;
 }
 
-/** Lists what all three servers hold, of whatever target: labels, schema, collections, aliases, snapshots, keys. */
+/** Lists the contents of all three servers, of any target: labels, schema, collections, aliases, snapshots, keys. */
 export async function listServers(connections: ProofConnections): Promise<Inventory> {
   const [graph, vectors, keys] = await Promise.all([
     listGraph(connections.neo4j),

@@ -13,33 +13,36 @@ import {
   whichSide,
 } from './restore-trial.ts';
 
-/** Longest that a state may run on without being hit: one that waits for a person has nothing left to kill. */
+/**
+ * Longest time that a state may run without a kill, in milliseconds: a state that waits for a user has nothing left to
+ * kill.
+ */
 const HIT_DEADLINE_MS = 5_000;
-/** The step that cleans up; no state of a machine, it is started by the end of the execution. */
+/** The cleanup step; it is not a state of a machine, but started by the end of the execution. */
 export const JANITOR = 'Janitor';
-/** The state that a restore comes to only if the request did not carry the confirmation. */
+/** The state that a restore reaches only if the request did not contain the confirmation. */
 const CONFIRMATION = 'Wait for confirmation';
 
-/** When to kill: while a state runs, so far into it; or so many milliseconds after the upload, whatever runs then. */
+/** When to kill: a time after a state starts; or a number of milliseconds after the upload, whatever runs then. */
 export type Kill =
   | { readonly state: string; readonly afterMs: number }
   | { readonly atMs: number; readonly choose: (running: readonly string[]) => string };
 
 export interface Outcome {
-  /** The state whose function was killed; undefined where nothing ran at that instant. */
+  /** The state whose function was killed; undefined if nothing ran at that time. */
   readonly state: string | undefined;
-  /** Whether the workflow saw an attempt die of it. */
+  /** Whether the workflow recorded an attempt that died of it. */
   readonly hit: boolean;
   /** How the job ended. */
   readonly job: string;
   readonly target: 'the archive' | 'as before' | 'BETWEEN';
-  /** What is left in the bucket that belongs to no catalogued backup and to no record. */
+  /** The objects left in the bucket that belong to no catalogued backup and to no record. */
   readonly left: readonly string[];
   /** From the upload to the end of the job, in milliseconds. */
   readonly tookMs: number;
 }
 
-/** Numbers from 0 to below 1 that the same seed gives again: the mulberry32 generator. */
+/** Numbers from 0 to below 1 that are reproducible by seed: the mulberry32 generator. */
 export function randomNumbers(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -51,8 +54,8 @@ export function randomNumbers(seed: number): () => number {
 }
 
 /**
- * Every state of a restore that runs a function, those of its safety backup and the janitor included. A safety backup
- * holds what the restore may change, and so never the configuration.
+ * Every state of a restore that runs a function, including those of its safety backup and the janitor. A safety backup
+ * contains what the restore may change, and therefore never the configuration.
  */
 export async function killableStates({ stack }: Trial): Promise<FunctionState[]> {
   const [restore = [], backup = []] = await Promise.all(
@@ -63,7 +66,7 @@ export async function killableStates({ stack }: Trial): Promise<FunctionState[]>
   return [...restore, ...safety, { name: JANITOR, functionName: janitor, seenAs: JANITOR }];
 }
 
-/** Restores once, undisturbed, and gives back how long each state took, and the whole, in milliseconds. */
+/** Restores once without kills, and returns the duration of each state and in total, in milliseconds. */
 export async function measure(
   trial: Trial,
   to: Side,
@@ -83,7 +86,7 @@ export async function killDuring(trial: Trial, from: Side, to: Side, kill: Kill)
   const states = await killableStates(trial);
   const wanted = 'state' in kill ? states.find(({ name }) => name === kill.state) : undefined;
   if ('state' in kill && !wanted) throw new Error(`There is no state "${kill.state}".`);
-  // A state of a few milliseconds is only hit where its function has to be started first.
+  // A state of a few milliseconds is only hit if its function has to be started first.
   if (wanted && wanted.name !== JANITOR) await killFunction(wanted.functionName);
   const asks = wanted?.name === CONFIRMATION;
   const started = Date.now();
@@ -118,7 +121,7 @@ export async function killDuring(trial: Trial, from: Side, to: Side, kill: Kill)
   return { ...killed, job: job.state, target, left, tookMs };
 }
 
-/** What runs now of the restore and of its safety backup, and how many attempts have died so far. */
+/** The running states of the restore and of its safety backup, and the number of attempts that have died so far. */
 export async function look({ stack }: Trial, { executions }: Followed) {
   const [restore, safety] = await Promise.all(executions.map((arn) => progressOf(stack.sfn, arn)));
   return {
@@ -129,8 +132,8 @@ export async function look({ stack }: Trial, { executions }: Followed) {
 }
 
 /**
- * Kills the state's function until more attempts than `before` have died of it; false where the state was left before that.
- * The first time at once: one more look takes as long as a short state.
+ * Kills the state's function until more attempts than `before` have died of it; false if the state was exited before
+ * that. The first kill is immediate: another poll takes as long as a short state.
  */
 async function killUntilHit(
   trial: Trial,
@@ -157,7 +160,7 @@ async function killOnce(trial: Trial, followed: Followed, state: FunctionState):
   return (await look(trial, followed)).killed > before;
 }
 
-/** Waits until a function's process works, which the history does not show for the janitor, and kills it. */
+/** Waits until a function's process is busy, which the history does not show for the janitor, and kills it. */
 async function killWorking(functionName: string): Promise<boolean> {
   const idle = await processorTime(functionName);
   const deadline = Date.now() + 5_000;

@@ -1,17 +1,17 @@
 import { z } from 'zod';
 
-/** The IAM user of the emulator that stands for a person with AWS credentials. */
+/** The IAM user of the emulator that represents a person with AWS credentials. */
 export const OPERATOR_USER = 'user/test-operator';
 
 /**
- * Creates an IAM user with the policy that the stack publishes for operators, and an access key. The emulator refuses what
- * that policy does not allow. Returns what the CLI finds in its environment.
+ * Creates an IAM user with the policy that the stack publishes for operators, and an access key. The emulator refuses
+ * calls that the policy does not allow. Returns the environment for the CLI.
  */
 export function createOperator(endpoint: string, policyArn: string): Promise<Record<string, string>> {
   return createUser(endpoint, 'test-operator', ['AttachUserPolicy', { PolicyArn: policyArn }]);
 }
 
-/** Creates an IAM user with an access key; `grant` is the call that gives it its policy. */
+/** Creates an IAM user with an access key; `grant` is the call that attaches its policy. */
 export async function createUser(
   endpoint: string,
   UserName: string,
@@ -22,7 +22,7 @@ export async function createUser(
       method: 'POST',
       headers: {
         'content-type': 'application/x-www-form-urlencoded',
-        // The root user of the emulator: its signature is not checked.
+        // The root user of the emulator, whose signature is not verified.
         authorization:
           'AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0',
       },

@@ -1,8 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 
 /**
- * The processes in which the emulator of this test run executes a function: one for each invocation that runs, and
- * those that wait for the next one. Linux only, like the emulator's processes themselves.
+ * The processes in which the emulator of this test run executes a function: one for each running invocation, and idle
+ * ones. Linux only, like the emulator's processes themselves.
  *
  * @param functionName  the deployed function's name, such as `NgbakTest-restore-graph`
  */
@@ -19,7 +19,7 @@ export async function functionProcesses(functionName: string): Promise<number[]>
   return found;
 }
 
-/** Kills every process of a function as the platform would: at once, without a word. Returns how many there were. */
+/** Kills every process of a function as the platform would, with SIGKILL. Returns their number. */
 export async function killFunction(functionName: string): Promise<number> {
   let killed = 0;
   for (const pid of await functionProcesses(functionName)) {
@@ -38,7 +38,7 @@ async function environmentOf(pid: string): Promise<string[]> {
   try {
     return (await readFile(`/proc/${pid}/environ`, 'latin1')).split('\0');
   } catch (error) {
-    // It has ended, or is somebody else's.
+    // It has ended, or belongs to another run.
     if (['ENOENT', 'ESRCH', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
     throw error;
   }
@@ -51,12 +51,14 @@ export async function processorTime(functionName: string): Promise<number> {
   return ticks;
 }
 
-/** Between two looks at the processor time of functions, and how many of them must find it unchanged. */
+/**
+ * Interval between two polls of the processor time of functions, and the number of polls that must find it unchanged.
+ */
 const IDLE_LOOK_MS = 100;
 const IDLE_LOOKS = 5;
 const IDLE_DEADLINE_MS = 60_000;
 
-/** Waits until no process of these functions works any more. */
+/** Waits until no process of these functions is busy. */
 export async function untilIdle(functionNames: readonly string[]): Promise<void> {
   const names = [...new Set(functionNames)];
   const deadline = Date.now() + IDLE_DEADLINE_MS;

@@ -15,18 +15,18 @@ import { servers } from '../servers.ts';
 import { deployedStack, sleep } from './harness.ts';
 import { type Inventory, listServers } from './inventory.ts';
 
-/** Between two looks at a running execution, in milliseconds. */
+/** Poll interval of a running execution, in milliseconds. */
 export const LOOK_MS = 40;
-/** Longest that a test waits for what has to come, in milliseconds: a deadline for hangs. */
+/** Timeout of a test for an expected event, in milliseconds: a deadline for hangs. */
 export const DEADLINE_MS = 120_000;
 
-/** All that a target holds, read independently of the product, and all that its servers list. */
+/** The contents of a target, read independently of the product, and the inventory of its servers. */
 export interface TargetContents {
   readonly parts: Proof['parts'];
   readonly servers: Inventory;
 }
 
-/** One of two states that the target is moved between, with the archive that holds it. */
+/** One of two states that the target alternates between, with its archive. */
 export interface Side {
   readonly name: string;
   readonly archive: Uint8Array;
@@ -38,13 +38,13 @@ export interface Trial {
   readonly target: string;
   readonly connections: ProofConnections;
   readonly layout: Layout;
-  /** For the details of what was read; emptied again and again. */
+  /** Folder for the details of reads; emptied after each. */
   readonly folder: string;
-  /** {@link leftovers} that were there before: other tests' business. */
+  /** {@link leftovers} that existed before and belong to other tests. */
   readonly known: ReadonlySet<string>;
 }
 
-/** Reads what the target holds and what the servers list. */
+/** Reads the contents of the target and the inventory of the servers. */
 export async function readTarget({ connections, layout, folder }: Trial): Promise<TargetContents> {
   const { parts } = await readEverything(connections, {
     folder: join(folder, 'held'),
@@ -57,7 +57,7 @@ export async function readTarget({ connections, layout, folder }: Trial): Promis
   return { parts, servers: await listServers(connections) };
 }
 
-/** Makes a side of what the target holds now: backs it up and reads it. */
+/** Creates a side from the current contents of the target: backs it up and reads it. */
 export async function takeSide(trial: Trial, name: string): Promise<Side> {
   const { status, output, cause } = await trial.stack.run('Backup', { target: trial.target });
   if (status !== 'SUCCEEDED') throw new Error(`The backup that the trial starts from failed: ${cause}`);
@@ -67,18 +67,18 @@ export async function takeSide(trial: Trial, name: string): Promise<Side> {
 
 export interface Prepared {
   readonly trial: Trial;
-  /** What was there first: the archive that a test restores. */
+  /** The first contents: the archive that a test restores. */
   readonly before: Side;
-  /** What is there when the test begins. */
+  /** The contents when the test begins. */
   readonly now: Side;
   remove(): Promise<void>;
 }
 
 /**
- * Fills target `default` twice with different knowledge bases, and gives back both, the second one being there now.
- * `remove` takes everything away again.
+ * Fills target `default` twice with different knowledge bases, and returns both; the second one is current. `remove`
+ * deletes everything again.
  *
- * @param own  servers of the test's own, in place of the shared ones; the target's secrets must lead there already
+ * @param own  servers of this test, instead of the shared ones; the target's secrets must have their addresses already
  */
 export async function prepareTrial(own: Partial<ProofConnections> = {}): Promise<Prepared> {
   const { uri, username, password } = servers.neo4j;
@@ -115,7 +115,7 @@ export async function prepareTrial(own: Partial<ProofConnections> = {}): Promise
   };
 }
 
-/** Which of two states the target is in. Anything else is what must never be. */
+/** Which of the two states the target is in. Any other state is a failure. */
 export async function whichSide(
   trial: Trial,
   from: Side,
@@ -126,10 +126,10 @@ export async function whichSide(
   return isDeepStrictEqual(held, from.held) ? 'as before' : 'BETWEEN';
 }
 
-/** A restore that was started, and how it is followed. */
+/** A restore in progress, and how to follow it. */
 export interface Followed {
   readonly jobId: string;
-  /** The restore, and its safety backup, whether it has begun or not. */
+  /** The restore, and its safety backup, which may not have begun. */
   readonly executions: readonly string[];
 }
 
@@ -162,7 +162,7 @@ export async function begin({ stack, target }: Trial, to: Side, confirmed = true
   }
 }
 
-/** What jobs must not leave in the bucket: objects that are neither backups nor records of jobs, unfinished uploads. */
+/** Objects that jobs must not leave in the bucket: neither backups nor records of jobs, and unfinished uploads. */
 async function leftovers({ bucket, keys }: Trial['stack']): Promise<string[]> {
   const objects = (await keys()).filter(
     (key) => !key.startsWith('backups/') && !key.startsWith('jobs/') && key !== CATALOG_CACHE_KEY,
@@ -171,7 +171,7 @@ async function leftovers({ bucket, keys }: Trial['stack']): Promise<string[]> {
   return [...objects, ...Uploads.map(({ Key, UploadId }) => `unfinished upload ${Key} ${UploadId}`)];
 }
 
-/** Waits until the janitor has done its work, and gives back what is left in the bucket if it has not. */
+/** Waits until the janitor has finished, and returns the leftovers in the bucket, if any. */
 export async function settled({ stack, target, known }: Trial, jobId: string): Promise<string[]> {
   const deadline = Date.now() + 30_000;
   for (;;) {

@@ -7,7 +7,7 @@ import type { StoreAdapter } from '../../shared/stores/store.ts';
 import { buildArchive, DRAFT } from '../archive/build.ts';
 import type { MemoryArchive } from './memory-archive.ts';
 
-/** What a test wants of an archive beside its entries. */
+/** Properties of the test archive other than its entries. */
 export interface Sealed {
   readonly store: StoreName;
   readonly kind: string;
@@ -15,15 +15,15 @@ export interface Sealed {
   readonly version?: string;
   readonly edition?: string;
   readonly scope?: Json;
-  /** The adapter of the store, where the registry does not list it. */
+  /** The adapter of the store, if the registry does not list it. */
   readonly adapter?: StoreAdapter | undefined;
-  /** Written into the manifest as the version of ngbak; this one where not given. */
+  /** The version of ngbak in the manifest; the current one by default. */
   readonly ngbakVersion?: string;
 }
 
 /**
- * Seals the entries of one store, as a backup does, and checks the archive. `legs`: each ends as soon as it may, behind each entry
- * and, of entries above `resumeAbove` bytes, within them.
+ * Seals the entries of one store, as a backup does, and checks the archive. `legs`: each ends as soon as possible,
+ * after each entry and, in entries above `resumeAbove` bytes, within them.
  */
 export async function checkSealed(
   { files }: MemoryArchive,
@@ -53,7 +53,7 @@ export async function checkSealed(
   let state: Json = null;
   for (let count = 1; ; count++) {
     const result: ArchiveCheckResult = await checkArchive(source, {
-      // As it travels from one process to the next.
+      // Serialized, as between two processes.
       cursor: JSON.parse(JSON.stringify(cursor)),
       state: JSON.parse(JSON.stringify(state)),
       timeLeft: () => (legs ? 0 : 1000),

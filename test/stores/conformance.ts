@@ -11,35 +11,37 @@ import {
   withStore,
 } from './memory-archive.ts';
 
-/** What a backend gives to the suite. Everything happens in a scope of its own on the real server. */
+/** The operations of a backend for the suite. Everything happens in a separate scope on the real server. */
 export interface Conformance {
-  /** A store on the scope that the test uses. Every call opens a new one; the suite closes it. */
+  /** A store on the scope of the test. Every call opens a new one; the suite closes it. */
   open(): Store;
-  /** Its adapter, where the registry does not list it. */
+  /** Its adapter, if the registry does not list it. */
   adapter?: StoreAdapter;
-  /** A store with the right address and a wrong password; undefined where the backend has none. */
+  /** A store with the right address and a wrong password; undefined if the backend has none. */
   openWithWrongPassword?: (() => Store) | undefined;
   /** The wrong password, which no message may repeat. */
   wrongPassword?: string;
-  /** A store whose address nobody listens at; undefined where the backend has no address. */
+  /** A store with an address without a server; undefined if the backend has no address. */
   openUnreachable?: (() => Store) | undefined;
-  /** Empties the scope and fills it with data of every kind that the backend knows: several entries, several shapes. */
+  /**
+   * Empties the scope and fills it with data of every kind that the backend supports: several entries, several forms.
+   */
   seed(): Promise<void>;
   /** Empties the scope. */
   empty(): Promise<void>;
-  /** Changes what the scope holds in some way that a backup must notice: something changed, something new, something gone. */
+  /** Makes changes to the scope that a backup must detect: a changed, an added and a deleted record. */
   change(): Promise<void>;
-  /** Takes one record away. */
+  /** Deletes one record. */
   loseRecord(): Promise<void>;
   /** Changes one value of one record. */
   changeRecord(): Promise<void>;
   /** Adds one record. */
   addRecord(): Promise<void>;
-  /** What of ours is still on the server: temporary names, snapshots, marks. Empty in the normal case. */
+  /** The leftovers of ngbak on the server: temporary names, snapshots, marks. Empty in the normal case. */
   leftovers(): Promise<string[]>;
   /** Everything in the scope as one comparable text, read without ngbak. */
   content(): Promise<string>;
-  /** False where the server itself names what is exported, and so never the same twice (Qdrant's snapshots). */
+  /** False if the server names the exported data, so that it is never the same twice (Qdrant's snapshots). */
   stepsRepeat?: boolean;
   /** Whether `merge` is supported in this scope. */
   merges: boolean;
@@ -50,7 +52,7 @@ export interface Conformance {
 /** A deadline for hangs, not for speed. */
 jest.setTimeout(300_000);
 
-/** What every adapter promises, tried on its real server. Call it at the top level of a test file. */
+/** The contract of every adapter, tested on its real server. Call it at the top level of a test file. */
 export function conformsToPort(kind: string, setUp: () => Promise<Conformance>): void {
   describe(`the ${kind} store`, () => {
     let site: Conformance;
@@ -138,7 +140,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       });
       const inLegs = await checkSealed(exported.archive, sealed, { legs: true });
       expect(inLegs).toMatchObject({ problems: [], warnings: [] });
-      // Within entries, too, as it happens to the largest ones.
+      // Also within entries, as happens with the largest ones.
       const within = await checkSealed(exported.archive, sealed, { legs: true, resumeAbove: 1000 });
       expect(within).toMatchObject({ problems: [], warnings: [] });
       expect(inLegs.legs).toBeGreaterThanOrEqual(exported.archive.names().length);
@@ -287,7 +289,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
   });
 }
 
-/** Names and contents of what the first two steps of the first shard yield. */
+/** Names and contents from the first two steps of the first shard. */
 async function firstSteps(store: Store): Promise<unknown> {
   const context = legContext();
   const [shard] = await store.plan(context, await store.probe(context));

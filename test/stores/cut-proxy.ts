@@ -1,11 +1,11 @@
 import { connect, createServer, type Socket } from 'node:net';
 
-/** A TCP proxy in front of a real server, which cuts connections: what a restart or a broken network looks like. */
+/** A TCP proxy in front of a real server, which cuts connections, to simulate a restart or a broken network. */
 export interface CutProxy {
   readonly port: number;
-  /** Cuts every connection once, after this many further bytes from the server; `Infinity` lets everything through. */
+  /** Cuts every connection once, after this number of further bytes from the server; `Infinity` forwards everything. */
   cutAfter(bytes: number): void;
-  /** How many connections were cut. */
+  /** Number of connections that were cut. */
   cuts(): number;
   close(): Promise<void>;
 }
@@ -19,7 +19,7 @@ export async function startCutProxy(host: string, port: number): Promise<CutProx
     const upstream = connect(port, host);
     for (const socket of [client, upstream]) {
       sockets.add(socket);
-      // A cut connection ends in an error on either side; the test looks at what the adapter makes of it.
+      // A cut connection is an error on both sides; the test checks how the adapter handles it.
       socket.on('error', () => socket.destroy());
       socket.on('close', () => {
         sockets.delete(socket);

@@ -5,13 +5,13 @@ import type { Cursor, LegContext, LegResult } from '../../shared/stores/leg.ts';
 import type { LoadOptions } from '../../shared/stores/restore-leg.ts';
 import type { Store } from '../../shared/stores/store.ts';
 
-/** An archive in memory, for tests of stores: what an export yields, as a restore reads it. */
+/** An archive in memory, for tests of stores: filled by an export, read by a restore. */
 export class MemoryArchive implements EntryReader {
   /** Whole entries by name, in archive order. Tests may change them. */
   readonly files = new Map<string, Buffer>();
   readonly #open = new Map<string, { size: number; parts: Buffer[]; bytes: number }>();
 
-  /** Takes a piece in and holds it to the rules: whole entries once, pieces in order, sizes as announced. */
+  /** Appends a piece and enforces the rules: whole entries once, pieces in order, sizes as announced. */
   async add(piece: EntryPiece): Promise<void> {
     if (this.files.has(piece.name)) throw new Error(`entry ${piece.name} came twice`);
     if (!/^[\x20-\x7e]+$/.test(piece.name) || piece.name.startsWith('/') || piece.name.includes('..')) {
@@ -41,14 +41,14 @@ export class MemoryArchive implements EntryReader {
     return [...this.files.keys()];
   }
 
-  /** Content of an entry as text. Throws where there is none. */
+  /** Content of an entry as text. Throws if it does not exist. */
   text(name: string): string {
     const content = this.files.get(name);
     if (!content) throw new Error(`There is no entry ${name} among ${this.names().join(', ')}.`);
     return content.toString('utf8');
   }
 
-  /** Puts an entry in place, for tests of what a restore makes of it. */
+  /** Replaces an entry, to test how a restore handles it. */
   set(name: string, content: string | Uint8Array): void {
     this.files.set(name, Buffer.from(content));
   }
@@ -57,7 +57,7 @@ export class MemoryArchive implements EntryReader {
     this.files.delete(name);
   }
 
-  /** Entries that were begun and not ended. */
+  /** Unfinished entries. */
   unfinished(): string[] {
     return [...this.#open.keys()];
   }
@@ -76,7 +76,7 @@ export class MemoryArchive implements EntryReader {
   ): AsyncGenerator<Uint8Array> {
     const content = this.files.get(entry.name);
     if (!content) throw new Error(`no entry ${entry.name}`);
-    // Odd chunks, so that nobody relies on where they end.
+    // Irregular chunks, so that no reader relies on their boundaries.
     const end = range.offset + range.length;
     for (let at = range.offset; at < end; at += 60_007)
       yield content.subarray(at, Math.min(end, at + 60_007));
@@ -89,7 +89,7 @@ export class MemoryArchive implements EntryReader {
   }
 }
 
-/** A leg's surroundings. `timeLeft` is what the test says; by default there is always time. */
+/** The context of a leg. The test sets `timeLeft`; by default there is always time. */
 export function legContext(overrides: Partial<LegContext> = {}): LegContext {
   return {
     jobId: 'test-job',
@@ -105,14 +105,14 @@ export function legContext(overrides: Partial<LegContext> = {}): LegContext {
 export interface Exported {
   readonly archive: MemoryArchive;
   readonly tallies: Tallies;
-  /** Legs it took. */
+  /** Number of legs. */
   readonly legs: number;
 }
 
 /**
  * Exports a whole store into memory.
  *
- * @param stepsOfLeg a leg ends after this many steps, and the next one starts from the cursor with a store of its own
+ * @param stepsOfLeg a leg ends after this number of steps, and the next one starts from the cursor with a new store
  */
 export async function exportAll(open: () => Store, stepsOfLeg = Number.POSITIVE_INFINITY): Promise<Exported> {
   const archive = new MemoryArchive();
@@ -146,7 +146,7 @@ export async function exportAll(open: () => Store, stepsOfLeg = Number.POSITIVE_
   return { archive, tallies, legs };
 }
 
-/** Opens a store, hands it to `work`, closes it. */
+/** Opens a store, passes it to `work`, closes it. */
 export async function withStore<T>(open: () => Store, work: (store: Store) => Promise<T>): Promise<T> {
   const store = open();
   try {
@@ -166,19 +166,19 @@ export interface Restored {
 
 export interface RestoreHow {
   readonly options?: LoadOptions;
-  /** Runs `clear`, `load`, `verify` and `finish` with no time left: every leg does the least it may. */
+  /** Runs `clear`, `load`, `verify` and `finish` without time left: every leg does the least possible work. */
   readonly hurried?: boolean;
-  /** Runs every leg twice from the same cursor, as after a time-out of the platform; the later result counts. */
+  /** Runs every leg twice from the same cursor, as after a timeout of the platform; the later result is used. */
   readonly repeated?: boolean;
   /** Called between `load` and `verify`. */
   readonly beforeVerify?: () => Promise<void>;
-  /** What the legs' context has beside the usual. */
+  /** Additional properties of the legs' context. */
   readonly context?: Partial<LegContext>;
-  /** Leaves `finish` out. */
+  /** Skips `finish`. */
   readonly unfinished?: boolean;
 }
 
-/** Restores an archive as the workflow does: clear, load, verify, finish, each in legs with a store of its own. */
+/** Restores an archive as the workflow does: clear, load, verify, finish, each in legs with a new store. */
 export async function restoreAll(
   open: () => Store,
   archive: EntryReader,

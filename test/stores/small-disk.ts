@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Why no test can have a disk of its own here; undefined where it can. */
+/** Why a test cannot have its own disk here; undefined if it can. */
 export function smallDiskMissing(): string | undefined {
   try {
     const probe = 'command -v nsenter && mount -t tmpfs -o size=1m tmpfs /tmp';
@@ -15,11 +15,11 @@ export function smallDiskMissing(): string | undefined {
 }
 
 /**
- * A disk of a test's own that can be full: a tmpfs over a folder, in namespaces of its own, so that nobody else sees it
- * and no rights are needed (where the system lets users have namespaces; root may in any case).
+ * A disk for one test that can fill up: a tmpfs over a folder, in separate namespaces, so that no other process sees it
+ * and no privileges are needed (if the system allows user namespaces; root may in any case).
  */
 export class SmallDisk {
-  /** The folder's content as processes outside see it. */
+  /** Path of the folder's contents for processes outside. */
   readonly root: string;
   readonly #holder: ChildProcess;
 
@@ -38,13 +38,13 @@ export class SmallDisk {
     throw new Error('No disk of its own for this test: `unshare -rm` is not allowed to mount a tmpfs here.');
   }
 
-  /** How to start a program that sees the disk. */
+  /** The command that starts a program that sees the disk. */
   wrap(command: string, args: readonly string[]): [string, string[]] {
     const enter = ['--preserve-credentials', '-U', '-m', '-t', String(this.#holder.pid)];
     return ['nsenter', [...enter, command, ...args]];
   }
 
-  /** Takes all of its room. */
+  /** Uses up all of its space. */
   fill(): void {
     const file = openSync(join(this.root, 'filler'), 'a');
     try {
@@ -64,7 +64,7 @@ export class SmallDisk {
     rmSync(join(this.root, 'filler'), { force: true });
   }
 
-  /** Ends it, with all that is on it. */
+  /** Unmounts it, with everything on it. */
   remove(): void {
     this.#holder.kill('SIGKILL');
   }

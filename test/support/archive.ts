@@ -9,7 +9,7 @@ export const ENTRIES = {
   'kv/text_chunks.json': Buffer.from('{}'),
 };
 
-/** The bytes of a small, sound archive, and its manifest's checksum. */
+/** The bytes of a small, valid archive, and its manifest's checksum. */
 export async function makeArchive(
   manifest: Partial<ManifestDraft> & { backup_id: string },
 ): Promise<{ bytes: Buffer; checksum: string }> {

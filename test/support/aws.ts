@@ -10,7 +10,7 @@ import { Bucket } from '../../shared/aws/bucket.ts';
 import { NgbakConfig } from '../../shared/core/config.ts';
 import type { Environment } from '../../shared/workflows/environment.ts';
 
-/** An environment like the one the functions have, on a new versioned bucket of the emulator. */
+/** An environment like that of the functions, on a new versioned bucket of the emulator. */
 export async function freshEnvironment(targets: object = { default: { stores: {} } }): Promise<Environment> {
   const bucket = new Bucket(`test-${randomBytes(8).toString('hex')}`);
   await bucket.s3.send(new CreateBucketCommand({ Bucket: bucket.name }));

@@ -1,4 +1,4 @@
-/** Id of the backup of that moment. */
+/** ID of a backup at that time. */
 export function idAt(time: Date): string {
   return `snapshot_${time.toISOString().slice(0, 19).replaceAll(':', '-')}Z`;
 }

@@ -3,7 +3,7 @@ import type { Bucket } from '../../shared/aws/bucket.ts';
 import { archiveKey, catalogKey } from '../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
 
-/** A catalog record as a backup writes it, with what a test wants to be different. */
+/** A catalog record as a backup writes it, with the changes of a test. */
 export function catalogRecord(changes: Partial<CatalogRecord> & { backup_id: string }): CatalogRecord {
   const created = changes.created_at ?? '2026-01-02T03:04:05.000Z';
   return CatalogRecord.parse({

@@ -20,7 +20,7 @@ export async function admit({ bucket }: Environment, changes: object = {}): Prom
   return admitted;
 }
 
-/** The same restore after an inspection that found nothing. */
+/** The same restore after an inspection without findings. */
 export async function inspected(environment: Environment, changes: object = {}): Promise<AdmittedRestore> {
   const admitted = await admit(environment, changes);
   const { job_id, target, created_at, source, options, stores } = admitted;

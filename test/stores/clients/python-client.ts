@@ -7,7 +7,7 @@ import { installGraphragClients } from '../../../local/install/python.ts';
 
 const TIMEOUT_MS = 90_000;
 
-/** Runs a script of this folder and gives back the last line that it prints. */
+/** Runs a script of this folder and returns the last line of its output. */
 export type PythonClient = (
   args: readonly string[],
   environment?: NodeJS.ProcessEnv,
@@ -15,8 +15,8 @@ export type PythonClient = (
 ) => Promise<string>;
 
 /**
- * A script that uses nano-graphrag or LightRAG as an application would. The packages come from PyPI the first time, 200 MB
- * of them.
+ * A script that uses nano-graphrag or LightRAG as an application would. The packages are downloaded from PyPI the first
+ * time, 200 MB of them.
  */
 export async function pythonClient(script: string): Promise<PythonClient> {
   const folder = await mkdtemp(join(tmpdir(), 'ngbak-clients-'));

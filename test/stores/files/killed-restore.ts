@@ -1,7 +1,7 @@
 /**
- * Restores one large file into a folder in S3 and kills itself without a word: `killed-restore.ts LOCATION WHEN`. 1: after the
- * record that an upload begins, before it does; 2: once S3 has begun it, before its id is recorded; 3: in the middle of the file.
- * Prints each record as a line of JSON.
+ * Restores one large file into a folder in S3 and kills itself: `killed-restore.ts LOCATION WHEN`. 1: after the record
+ * that an upload begins, before it does; 2: after S3 has begun it, before its ID is recorded; 3: in the middle of the
+ * file. Prints each record as a line of JSON.
  */
 import { writeSync } from 'node:fs';
 import type { EntryReader, IndexEntry } from '../../../shared/archive/format/types.ts';

@@ -21,7 +21,7 @@ export function plainDriver({ uri, username, password }: TestServer): Driver {
   return neo4j.driver(uri, neo4j.auth.basic(username, password), { useBigInt: true });
 }
 
-/** Runs one statement on its own. */
+/** Runs one auto-commit statement. */
 export async function run(
   driver: Driver,
   cypher: string,
@@ -59,8 +59,8 @@ export const EVERY_VALUE = `
   \`weird \`\`name\`: 1, \`\\\\u005Cu0060\`: 2, \`constructor\`: 'c', \`types\`: 't', \`id\`: 'every value'`;
 
 /**
- * Everything of a scope as sorted text, by plain queries and the driver's own texts. A relationship is named by the
- * whole content of both its ends. `quotedLabel` is the label as Cypher writes it.
+ * The contents of a scope as sorted text, by plain queries and the driver's own serialization. A relationship is
+ * identified by the whole content of both its ends. `quotedLabel` is the label as quoted in Cypher.
  */
 export async function graphContent(
   driver: Driver,
@@ -116,7 +116,7 @@ function hash(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 12);
 }
 
-/** What a restore may leave on the server, if it forgets: marks on records, its own indexes and constraints. */
+/** Possible leftovers of a restore on the server: marks on records, its own indexes and constraints. */
 export async function graphLeftovers(driver: Driver): Promise<string[]> {
   const found = await run(
     driver,

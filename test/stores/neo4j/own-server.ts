@@ -9,17 +9,17 @@ import { startNeo4j } from '../../../local/services/neo4j.ts';
 import { installContext, type ServiceContext } from '../../../local/services/service.ts';
 import { SmallDisk, smallDiskMissing } from '../small-disk.ts';
 
-/** Room for both databases, and for what a test writes into them. */
+/** Size for both databases, and for the data of a test. */
 const DISK_MB = 160;
-/** With the installation, where it is the first time. */
+/** Includes the installation the first time. */
 const START_TIMEOUT_MS = 300_000;
-/** Logs take their room when they are written, and not 256 MB each beforehand: else a full disk is noticed late. */
+/** Logs are not preallocated with 256 MB each: otherwise a full disk is noticed late. */
 const SETTINGS = ['db.tx_log.preallocate=false'];
 const APOC_SETTINGS = ['dbms.security.procedures.unrestricted=apoc.*'];
 const APOC_CONF =
   'apoc.import.file.enabled=true\napoc.export.file.enabled=true\napoc.trigger.enabled=true\napoc.trigger.refresh=100\n';
 
-/** A Neo4j of a test's own, which can be killed. Its data are on a disk that can be full, where the machine allows that. */
+/** A Neo4j for one test, which can be killed. Its data is on a disk that can fill up, if the machine allows that. */
 export class OwnNeo4j {
   readonly address: { readonly uri: string; readonly username: string; readonly password: string };
   readonly #folder: string;
@@ -36,7 +36,7 @@ export class OwnNeo4j {
     this.address = { uri: `bolt://127.0.0.1:${port}`, username: 'neo4j', password: 'own-password-7f3a' };
   }
 
-  /** @param apoc  whether it has the procedures of APOC, which may read and write files of its folder */
+  /** @param apoc  whether it has the procedures of APOC, which may read and write files in its folder */
   static async start({ apoc = false } = {}): Promise<OwnNeo4j> {
     const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-neo4j-'));
     const data = join(folder, 'neo4j/data');
@@ -44,7 +44,7 @@ export class OwnNeo4j {
       await mkdir(path, { recursive: true });
     const disk = smallDiskMissing() === undefined ? await SmallDisk.over(data, DISK_MB) : undefined;
     if (disk !== undefined) {
-      // The server is started as it always is, by a `java` that sees the disk.
+      // The server is started as usual, with a `java` that sees the disk.
       const [command, args] = disk.wrap('java', []);
       const script = ['#!/bin/sh', `PATH=\${PATH#*${delimiter}}`, `exec ${command} ${args.join(' ')} "$@"`];
       await writeFile(join(folder, 'bin/java'), `${script.join('\n')}\n`, { mode: 0o755 });
@@ -66,12 +66,12 @@ export class OwnNeo4j {
     throw new Error(`This Neo4j has no disk of its own: ${smallDiskMissing()}.`);
   }
 
-  /** Where APOC reads and writes files. */
+  /** The folder in which APOC reads and writes files. */
   get files(): string {
     return join(this.#folder, 'neo4j');
   }
 
-  /** Starts the server, with more lines of its configuration for this time. */
+  /** Starts the server, with additional lines of its configuration for this start. */
   async up(settings: readonly string[] = []): Promise<void> {
     const context: ServiceContext = {
       folder: this.#folder,
@@ -96,7 +96,7 @@ export class OwnNeo4j {
     });
   }
 
-  /** Kills the server as a power cut would. */
+  /** Kills the server like a power failure. */
   async kill(): Promise<void> {
     const child = this.#process;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;

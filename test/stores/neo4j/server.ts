@@ -5,7 +5,7 @@ let stack: Promise<Stack<'neo4j'>> | undefined;
 
 /**
  * A Neo4j server for this test file alone, since these tests back up and clear whole databases and compare fences.
- * `NGBAK_TEST_PRIVATE_NEO4J=1` says that NEO4J_URI names such a server.
+ * `NGBAK_TEST_PRIVATE_NEO4J=1` states that NEO4J_URI is such a server.
  */
 export async function privateServer(): Promise<TestServer> {
   const { NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD, ...environment } = process.env;
@@ -17,7 +17,7 @@ export async function privateServer(): Promise<TestServer> {
   return { uri, username, password };
 }
 
-/** Ends the server, where one was started. */
+/** Stops the server, if one was started. */
 export async function stopPrivateServer(): Promise<void> {
   const running = stack;
   stack = undefined;

@@ -16,7 +16,7 @@ import { freePorts } from '../../../local/ports.ts';
 import { SmallDisk, smallDiskMissing } from '../small-disk.ts';
 import type { Server } from './support.ts';
 
-/** A Qdrant of a test's own: to be killed, started again, filled and searched for files. */
+/** A Qdrant for one test: to be killed, restarted, filled and searched for files. */
 export class OwnServer implements Server {
   readonly apiKey = 'own-key-7f3a';
   readonly url: string;
@@ -33,7 +33,7 @@ export class OwnServer implements Server {
     this.url = `http://127.0.0.1:${port}`;
   }
 
-  /** @param megabytes  size of a disk of its own, which can be full then, where the machine allows that */
+  /** @param megabytes  size of a separate disk, which can then fill up, if the machine allows that */
   static async start(
     extra: NodeJS.ProcessEnv = {},
     args: readonly string[] = [],
@@ -73,7 +73,7 @@ export class OwnServer implements Server {
         QDRANT__STORAGE__STORAGE_PATH: data('storage'),
         QDRANT__STORAGE__SNAPSHOTS_PATH: data('snapshots'),
         QDRANT__STORAGE__TEMP_PATH: data('temp'),
-        // Collections are many and small here: no need to reserve 32 MiB for each shard's log.
+        // Collections are many and small here: 32 MiB need not be reserved for each shard's log.
         QDRANT__STORAGE__WAL__WAL_CAPACITY_MB: '1',
         QDRANT__TELEMETRY_DISABLED: 'true',
         ...extra,
@@ -87,13 +87,13 @@ export class OwnServer implements Server {
     }
   }
 
-  /** The disk that it was given. */
+  /** Its disk. */
   get disk(): SmallDisk {
     if (this.#disk) return this.#disk;
     throw new Error('This Qdrant has no disk of its own.');
   }
 
-  /** Kills the server as a power cut would. */
+  /** Kills the server like a power failure. */
   async kill(): Promise<void> {
     const child = this.#process;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
@@ -108,7 +108,7 @@ export class OwnServer implements Server {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  /** All files below the folders of snapshots and temporary things. */
+  /** All files below the folders of snapshots and temporary files. */
   async strayFiles(): Promise<string[]> {
     const found: string[] = [];
     for (const folder of ['snapshots', 'temp']) {
@@ -122,8 +122,8 @@ export class OwnServer implements Server {
 }
 
 /**
- * A proxy that cuts connections: each one after so many bytes of answers, as long as there are cuts left. Real
- * servers can't be made to fail at a certain byte.
+ * A proxy that cuts connections: each one after a number of response bytes, until the given number of cuts is reached.
+ * Real servers cannot be made to fail at a certain byte.
  */
 export class CuttingProxy {
   readonly #server: NetServer;
@@ -131,7 +131,7 @@ export class CuttingProxy {
   readonly url: string;
   cuts = 0;
   afterBytes = 0;
-  /** Cuts what is sent, instead of what is answered. */
+  /** Cuts requests instead of responses. */
   ofRequest = false;
   done = 0;
 
@@ -184,21 +184,21 @@ export class CuttingProxy {
 }
 
 /**
- * A proxy that lets something happen right before a call reaches the server, so that "meanwhile" does not depend on luck,
- * and that may change answers of the server. Returns its address, and how to stop it.
+ * A proxy that runs a function right before a call reaches the server, so that concurrency does not depend on timing,
+ * and that may change responses of the server. Returns its address, and how to stop it.
  */
 export async function startInterceptor(
   target: Server,
   before: (method: string, path: string) => Promise<void>,
   rewrite?: (method: string, path: string, answer: string) => string,
-  /** Status of answers that were rewritten, in place of the server's. */
+  /** Status of rewritten responses, instead of the server's. */
   status?: number,
 ): Promise<{ url: string; stop: () => Promise<void> }> {
   const { hostname, port } = new URL(target.url);
   let stopped = false;
   const server = createHttpServer(async (incoming, outgoing) => {
     const { method = '', url: path = '', headers } = incoming;
-    // A question whether a body may be sent carries none.
+    // A request with "Expect: 100-continue" has no body yet.
     if (headers.expect === undefined) await before(method, path);
     if (stopped) return;
     const call = request({ hostname, port, method, path, headers }, (answer) => {
@@ -232,8 +232,8 @@ export async function startInterceptor(
 }
 
 /**
- * A gateway as stands before servers in practice: it may limit the bytes of a request (413), drop the Range header, and
- * give up waiting for an answer (504) while the server continues.
+ * A gateway as commonly used in front of servers: it may limit the bytes of a request (413), drop the Range header, and
+ * time out (504) while the server continues.
  */
 export async function startGateway(
   target: Server,
@@ -244,7 +244,7 @@ export async function startGateway(
   }: {
     bytesMax?: number;
     dropsRange?: boolean;
-    /** Whether to answer 504 to this request, once it was handed on as a whole. */
+    /** Whether to answer 504 to this request, once all of it was forwarded. */
     givesUp?: (method: string, path: string) => boolean;
   },
 ): Promise<{ url: string; seen: string[]; stop: () => Promise<void> }> {

@@ -10,19 +10,21 @@ import { servers } from '../../servers.ts';
 
 export const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'overwrite' };
 
-/** A server, as tests talk to it: by fetch, sharing no code with the adapter. */
+/** A server for tests, called with fetch, without code shared with the adapter. */
 export interface Server {
   readonly url: string;
   readonly apiKey: string | undefined;
 }
 
-/** The server that all test files share. Collections of a test have names of their own. */
+/** The server that all test files share. The collections of a test have unique names. */
 export function sharedServer(): Server {
   const { url, apiKey } = servers.qdrant;
   return { url, apiKey };
 }
 
-/** One call; `body` is JSON text where numbers matter. Returns the text of the answer. Throws where it failed. */
+/**
+ * One call; `body` is JSON text if the form of numbers matters. Returns the text of the response. Throws if it failed.
+ */
 export async function ask(server: Server, method: string, path: string, body?: unknown): Promise<string> {
   const answer = await fetch(`${server.url}${path}`, {
     method,
@@ -43,12 +45,12 @@ export async function result<T>(server: Server, method: string, path: string, bo
 
 let names = 0;
 
-/** A collection name that no other test has. */
+/** A unique collection name. */
 export function freshName(label = 'c'): string {
   return `ngbak-test ${label} ${process.pid}.${Date.now()}.${names++}`;
 }
 
-/** Removes collections whose name holds `part`. */
+/** Removes collections whose names contain `part`. */
 export async function wipe(server: Server, part: string): Promise<void> {
   const { collections } = await result<{ collections: { name: string }[] }>(server, 'GET', '/collections');
   for (const { name } of collections) {
@@ -57,8 +59,8 @@ export async function wipe(server: Server, part: string): Promise<void> {
 }
 
 /**
- * Everything that a collection holds, as text: points as the server writes them with the keys of `vector` sorted (their
- * order is random), settings, payload indexes, aliases.
+ * The contents of a collection as text: points as the server writes them with the keys of `vector` sorted (their order
+ * is random), settings, payload indexes, aliases.
  */
 export async function contentOf(server: Server, name: string): Promise<string> {
   const path = `/collections/${encodeURIComponent(name)}`;
@@ -104,7 +106,7 @@ export async function contentOf(server: Server, name: string): Promise<string> {
   );
 }
 
-/** Names of snapshots, aliases and collections of ours that are left on the server for this job. */
+/** Names of temporary snapshots, aliases and collections of this job that are left on the server. */
 export async function leftovers(
   server: Server,
   jobId: string,
@@ -126,12 +128,12 @@ export async function leftovers(
 
 const opened: Store[] = [];
 
-/** Closes every store that was opened, whatever became of the test. */
+/** Closes every opened store, also after a failed test. */
 export async function closeStores(): Promise<void> {
   for (const store of opened.splice(0)) await store.close();
 }
 
-/** Units of work small enough that little data makes many of them. */
+/** Units of work small enough that a little data has many of them. */
 export const SMALL = {
   chunkBytes: 50_000,
   pieceBytes: 64 * 1024,
@@ -153,7 +155,7 @@ export function openStore(server: Server, scope: object, limits?: typeof SMALL):
 
 let jobs = 0;
 
-/** A context that never ends a leg by itself; `looks` lets it end after so many looks at the clock. */
+/** A context that never ends a leg by itself; `looks` ends it after a number of checks of the clock. */
 export function legContext(
   looks = Number.POSITIVE_INFINITY,
   jobId?: string,
@@ -193,7 +195,7 @@ export class MemoryArchive implements EntryReader {
     for (let at = 0; at < content.length; at += 100_000) yield content.subarray(at, at + 100_000);
   }
 
-  /** Takes a piece in, as the archive writer does: in order, and of the length that it says. */
+  /** Appends a piece, as the archive writer does: in order, and of the stated length. */
   async add(piece: EntryPiece): Promise<void> {
     const chunks: Uint8Array[] = [];
     for await (const chunk of piece.data) chunks.push(Buffer.from(chunk));
@@ -212,7 +214,7 @@ export class MemoryArchive implements EntryReader {
   }
 }
 
-/** Digests are taken once for each content, as in an archive's index. */
+/** Digests are computed once for each content, as in an archive's index. */
 const digests = new WeakMap<Buffer, string>();
 
 function indexEntry(name: string, content: Buffer): IndexEntry {
@@ -224,7 +226,9 @@ function indexEntry(name: string, content: Buffer): IndexEntry {
   return { name, size: content.length, sha256, offset: 0, length: content.length };
 }
 
-/** Exports everything; each leg ends after `stepsPerLeg` steps, and its cursor goes through JSON as in a workflow. */
+/**
+ * Exports everything; each leg ends after `stepsPerLeg` steps, and its cursor is serialized as JSON as in a workflow.
+ */
 export async function exportAll(
   store: Store,
   context: LegContext,
@@ -255,7 +259,7 @@ export async function exportAll(
   return { archive, tallies, legs, cursorCharacters };
 }
 
-/** Runs a resumable phase to its end; a fresh context each leg. */
+/** Runs a resumable phase to its end, with a new context for each leg. */
 export async function runLegs<L extends LegResult>(
   leg: (cursor: Cursor | null, context: LegContext) => Promise<L>,
   newContext: () => LegContext,
@@ -270,7 +274,7 @@ export async function runLegs<L extends LegResult>(
   throw new Error('The phase does not come to an end.');
 }
 
-/** Restores as the workflow does: admits, clear, load, verify, finish. Returns what the verification found. */
+/** Restores as the workflow does: admits, clear, load, verify, finish. Returns the result of the verification. */
 export async function restoreAll(
   store: Store,
   archive: EntryReader,
@@ -314,7 +318,7 @@ export function differencesOf(verified: readonly VerifyResult[]): {
   };
 }
 
-/** A collection with every kind of vector, id and payload that Qdrant has. */
+/** A collection with every kind of vector, id and payload that Qdrant supports. */
 export async function seedEverything(server: Server, name: string, shards = 1): Promise<void> {
   const path = `/collections/${encodeURIComponent(name)}`;
   await ask(server, 'PUT', path, {

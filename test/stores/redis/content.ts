@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 
-/** Everything under a prefix, read by plain commands that share no code with the adapter. */
+/** The contents under a prefix, read by plain commands, without code shared with the adapter. */
 export async function contentOf(redis: Redis, root: string): Promise<Record<string, unknown>> {
   const content: Record<string, unknown> = {};
   const keys: Buffer[] = [];
@@ -33,7 +33,7 @@ export async function contentOf(redis: Redis, root: string): Promise<Record<stri
   return content;
 }
 
-/** One key of every type, with the values that tend to get lost. */
+/** One key of every type, with values that are easily lost. */
 export async function plant(redis: Redis, root: string, inAnHour = Date.now() + 3_600_000): Promise<void> {
   const pipeline = redis.pipeline();
   pipeline.set(

@@ -1,9 +1,9 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
-/** What happens when a client has sent a command: it reaches the server when this has ended. */
+/** Called when a client has sent a command, which is forwarded to the server after this has finished. */
 export type Hook = (count: number) => Promise<unknown> | undefined;
 
-/** A proxy in front of a server that lets a test do something between two commands of its client. */
+/** A proxy in front of a server that lets a test act between two commands of its client. */
 export class HookProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -44,17 +44,17 @@ export class HookProxy {
     upstream.write(data);
   }
 
-  /** Does something before each time that a command reaches the server; `count` is 1 the first time. */
+  /** Acts before each forwarding of a command to the server; `count` is 1 the first time. */
   before(command: string, hook: Hook): void {
     this.#hooks.set(command, hook);
   }
 
-  /** Changes what the server replies, packet by packet. */
+  /** Changes the replies of the server, packet by packet. */
   rewrite(change: (reply: Buffer) => Buffer): void {
     this.#rewrite = change;
   }
 
-  /** How often a command that is listened to has been sent. */
+  /** How often a command with a hook has been sent. */
   countOf(command: string): number {
     return this.#counts.get(command) ?? 0;
   }

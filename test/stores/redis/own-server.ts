@@ -10,7 +10,7 @@ import { freePorts } from '../../../local/ports.ts';
 
 const START_TRIES = 200;
 
-/** A server of a test's own, that it may stop, restart, fill up or configure as it likes. */
+/** A server for one test, which may stop, restart, fill up or configure it. */
 export class OwnServer {
   readonly port: number;
   readonly folder: string;
@@ -26,11 +26,11 @@ export class OwnServer {
   }
 
   /**
-   * Starts a server on a free port. `NGBAK_TEST_REDIS_SERVER` names another program than the local stack's, such as
-   * a Valkey or a newer Redis.
+   * Starts a server on a free port. `NGBAK_TEST_REDIS_SERVER` names another program than the local stack's, such as a
+   * Valkey or a newer Redis.
    *
-   * @param args  further options; a function gets port and folder
-   * @param chosen  the program, where it must be a certain one
+   * @param args  further options; a function receives port and folder
+   * @param chosen  the program, if a particular one is required
    */
   static async start(
     args: readonly string[] | ((port: number, folder: string) => Promise<readonly string[]>) = [],

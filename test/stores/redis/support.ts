@@ -10,20 +10,20 @@ import type { Store } from '../../../shared/stores/store.ts';
 import { servers } from '../../servers.ts';
 import { MemoryArchive } from '../memory-archive.ts';
 
-/** The server that the tests work with. Every test has a prefix of its own. */
+/** The server of the tests. Every test has a unique prefix. */
 const { url, password } = servers.redis;
 export const REDIS_URL = Object.assign(new URL(url), { password }).toString();
 
 export const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'overwrite' };
 
-/** A plain connection, for what a test puts there and looks at. */
+/** A plain connection, for writing and reading test data. */
 export function connect(url = REDIS_URL): Redis {
   return new Redis(url, { protocol: 2, maxRetriesPerRequest: 1 });
 }
 
 let prefixes = 0;
 
-/** A prefix that no other test has. */
+/** A unique prefix. */
 export function freshPrefix(): string {
   return `ngbak-test-${process.pid}-${Date.now()}-${prefixes++}:`;
 }
@@ -37,7 +37,7 @@ export async function wipe(redis: Redis, prefix: string): Promise<void> {
 
 const opened: RedisStore[] = [];
 
-/** Closes every store that was opened, whatever became of the test. */
+/** Closes every opened store, also after a failed test. */
 export async function closeStores(): Promise<void> {
   for (const store of opened.splice(0)) await store.close();
 }
@@ -55,7 +55,7 @@ export function openStore(scope: unknown, limits?: Limits, url = REDIS_URL, extr
   return store;
 }
 
-/** A context that never ends a leg by itself; `steps` lets it end after so many looks at the clock. */
+/** A context that never ends a leg by itself; `steps` ends it after a number of checks of the clock. */
 export function legContext(steps = Number.POSITIVE_INFINITY): LegContext & { logged: string[] } {
   let left = steps;
   const logged: string[] = [];
@@ -72,7 +72,10 @@ export function legContext(steps = Number.POSITIVE_INFINITY): LegContext & { log
   };
 }
 
-/** Exports everything; with `steps`, a leg ends after so many steps, and its cursor travels as JSON to the next. */
+/**
+ * Exports everything; with `steps`, a leg ends after that number of steps, and its cursor is passed as JSON to the
+ * next.
+ */
 export async function exportAll(
   open: () => Store,
   steps = Number.POSITIVE_INFINITY,

@@ -31,7 +31,7 @@ export function targetOf({ label, collection, prefix }: Names, secrets: string) 
   };
 }
 
-/** How the test servers are reached. */
+/** The connections of the test servers. */
 export function connections(): Record<(typeof STORES)[number], object> {
   const { uri, username, password } = servers.neo4j;
   return {
@@ -41,7 +41,7 @@ export function connections(): Record<(typeof STORES)[number], object> {
   };
 }
 
-/** Secrets that reach the test servers; returns what their names start with. */
+/** Secrets with the connections of the test servers; returns the prefix of their names. */
 export async function putSecrets(changes: Partial<Record<StoreName, object>> = {}): Promise<string> {
   const start = `drill-${randomBytes(6).toString('hex')}`;
   const client = new SecretsManagerClient({});
@@ -79,7 +79,7 @@ export async function backUp(environment: Environment, target: string, backupId 
   return bytes;
 }
 
-/** A drill that runs here, step by step as its workflow runs it. */
+/** A drill that runs in this process, with the steps of its workflow. */
 export class Drill {
   readonly #environment: Environment;
   readonly jobId: string;
@@ -100,9 +100,9 @@ export class Drill {
   }
 
   /**
-   * All steps; yields after each of them.
+   * Runs all steps; yields after each of them.
    *
-   * @param limits of each leg; with no time left, a leg ends after its first unit of work
+   * @param limits of each leg; without time left, a leg ends after its first unit of work
    */
   async *steps(limits: LegLimits = LIMITS): AsyncGenerator<string> {
     const { jobId: job_id } = this;
@@ -129,7 +129,7 @@ export class Drill {
     yield 'closed';
   }
 
-  /** Runs all steps, and ends as its execution would. Returns the error of a step that failed. */
+  /** Runs all steps, and ends as its execution would. Returns the error of a failed step. */
   async run(limits?: LegLimits): Promise<Error | undefined> {
     try {
       for await (const _step of this.steps(limits));
@@ -157,7 +157,7 @@ export class Drill {
 
 export const LIMITS: LegLimits = { timeLeft: () => 60_000, signal: new AbortController().signal };
 
-/** What was there before: other tests use the same servers. */
+/** The previous inventory: other tests use the same servers. */
 let before: ReadonlySet<string> = new Set();
 
 /** To be called before the first drill of a test file. */
@@ -165,7 +165,7 @@ export async function rememberLeftovers(): Promise<void> {
   before = new Set(await traces());
 }
 
-/** Everything on the test servers that drills may have created since, whichever drill. */
+/** Everything on the test servers that any drill may have created since. */
 export async function leftovers(): Promise<string[]> {
   return (await traces()).filter((name) => !before.has(name));
 }
