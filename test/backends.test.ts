@@ -1,6 +1,6 @@
 /**
- * Code outside the stores names no backend: what it has to know of one is declared in the facts of the backend. Profiles
- * know backends, because scopes are in their terms.
+ * Code outside of the stores names no backend: the properties it needs are declared in the facts of the backend.
+ * Profiles name backends, because their scopes are specific to them.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -50,7 +50,7 @@ test('generic code names no backend and none of its tallies', () => {
   const tallies = FACTS.flatMap(({ tallies }) => tallies.map(({ name }) => name));
   const named = [
     new RegExp(`\\b(${kinds.join('|')})\\b`, 'i'),
-    // At the beginning of a text, alone or with a thing: 'points:' + name.
+    // At the beginning of a text, alone or with a name: 'points:' + name.
     new RegExp(`['"\`]((graph|vectors|kv) )?(${tallies.join('|')}):`),
   ];
   const imports = /^import [^;]*;$/gm;

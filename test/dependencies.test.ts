@@ -1,4 +1,4 @@
-/** What production code imports is in `dependencies`, and nothing else is. */
+/** The imports of production code are in `dependencies`, and nothing else is. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ async function importedPackages(): Promise<string[]> {
   return [...new Set(names)].sort();
 }
 
-/** `@scope/name` of `@scope/name/file`, `name` of `name/file`. */
+/** `@scope/name` from `@scope/name/file`, `name` from `name/file`. */
 function packageOf(path: string): string {
   const parts = path.split('/');
   return parts.slice(0, path.startsWith('@') ? 2 : 1).join('/');

@@ -28,7 +28,7 @@ interface AnyClient {
   };
 }
 
-/** The host that a call would go to; nothing is sent. */
+/** The host that a call would be sent to; nothing is sent. */
 async function hostOf(client: object, call: () => Promise<unknown>): Promise<string> {
   let host = '';
   (client as AnyClient).middlewareStack.add(
@@ -70,7 +70,7 @@ test.each([
       await hostOf(scheduler, () => scheduler.send(new ListSchedulesCommand({}))),
     ]).toEqual([
       `archive.s3.dualstack.${region}.${suffix}`,
-      // Its usual endpoint is the one that has both.
+      // Its usual endpoint supports both.
       `secretsmanager.${region}.${suffix}`,
       states,
       `lambda.${others}`,

@@ -1,4 +1,4 @@
-/** Phrases that have no place in texts, and one rule for the width of Markdown: docs/glossary.md has the terms. */
+/** Phrases that must not occur in texts, and one rule for the width of Markdown: docs/glossary.md has the terms. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -8,7 +8,7 @@ const SOURCES = ['bench', 'cli', 'dashboard', 'functions', 'infra', 'local', 'sh
 const PAGES = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', ...filesOf('docs', /\.md$/)];
 const THIS_FILE = 'test/language.test.ts';
 
-/** What not to write, and what to write instead. */
+/** Phrases to avoid, and their replacements. */
 const PHRASES: readonly (readonly [RegExp, string])[] = [
   [/\bleads? nowhere\b/i, 'dangling'],
   [/\banew\b/i, 'again'],
@@ -34,7 +34,10 @@ const PHRASES: readonly (readonly [RegExp, string])[] = [
   [/(?<!there )\bis no (?!longer|more|other|need|such|way)[a-z]+/i, 'is not a'],
 ];
 
-/** What documentation does not say either. Comments in code still do, and are corrected as they are touched. */
+/**
+ * Further phrases that must not occur in documentation. Comments in code still contain some, and are corrected when
+ * they are edited.
+ */
 const PAGE_PHRASES: readonly (readonly [RegExp, string])[] = [
   [/\b(of|by) ours\b/i, "ngbak's, own"],
   [/\btold\b/i, 'reported'],
@@ -50,11 +53,11 @@ const PAGE_PHRASES: readonly (readonly [RegExp, string])[] = [
   [/\bas (it|they) likes?\b/i, 'any'],
 ];
 
-/** Identifiers that are not terms of the domain: say what a value is. */
+/** Identifiers that are not terms of the domain: a name states what a value is. */
 const NAMES =
   /(?:\b(?:const|let|function|class|interface|type)\s+|[#,({]\s*|^\s*)(told|tell\w*|\w*_TOLD\w*|strangers?|wishes|blow|strike|ours|\w*[mM]eddler|doomed|looked)\b(?=\s*(?:=[^=]|:|\(|<|\)\s*=>|,[^=]*[}\]]\s*=|[}\]]\s*=))/;
 
-/** The widest line of prose in Markdown. Tables, code and headings have the width that they need. */
+/** The widest line of prose in Markdown. Tables, code and headings are exempt. */
 const WIDTH_MAX = 130;
 
 function filesOf(folder: string, name: RegExp): string[] {

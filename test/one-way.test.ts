@@ -1,4 +1,4 @@
-/** One way of doing a thing: when a second one appears, one of them is removed. */
+/** One implementation of each task: when a second one appears, one of them is removed. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
@@ -10,7 +10,7 @@ const sources = ['shared', 'functions', 'cli', 'dashboard'].flatMap((folder) =>
     .map((path) => `${folder}/${path}`),
 );
 
-/** The source files that contain something, without those that may. */
+/** The source files that match a pattern, except the allowed ones. */
 function filesWith(pattern: RegExp, ...allowed: string[]): string[] {
   return sources.filter(
     (path) => pattern.test(readFileSync(join(ROOT, path), 'utf8')) && !allowed.includes(path),
@@ -19,7 +19,11 @@ function filesWith(pattern: RegExp, ...allowed: string[]): string[] {
 
 test.each([
   ['S3 is called', /\b#?s3\s*\.send\(/, 'shared/aws/send-s3.ts'],
-  ['multipart uploads are created', /new \w*(Multipart|UploadPartCopy)\w*Command\(/, 'shared/aws/multipart.ts'],
+  [
+    'multipart uploads are created',
+    /new \w*(Multipart|UploadPartCopy)\w*Command\(/,
+    'shared/aws/multipart.ts',
+  ],
   ['delays between retries are calculated', /Math\.random/, 'shared/core/retry.ts'],
   [
     'the remedy for a damaged archive is stated',

@@ -13,7 +13,7 @@ const { packages } = JSON.parse(readFileSync(new URL('../package-lock.json', imp
   packages: Record<string, LockedPackage>;
 };
 
-/** Where npm looks for `name` when the package at `path` requires it: from the package outwards. */
+/** The paths where npm searches for `name` when the package at `path` requires it: from the package outwards. */
 function locations(path: string, name: string): string[] {
   const parents = path.split('/node_modules/').map((_, index, parts) => parts.slice(0, index + 1));
   return [

@@ -1,4 +1,4 @@
-/** What the project says about itself in several places, kept the same in all of them. */
+/** Facts about the project that are stated in several places, kept consistent. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -36,7 +36,7 @@ const Step = z.strictObject({
   run: z.string().optional(),
   env: z.record(z.string(), z.string()).optional(),
 });
-/** What of GitHub's workflow syntax the workflows here use; anything else is taken for a mistake. */
+/** The part of GitHub's workflow syntax that the workflows here use; anything else is treated as a mistake. */
 const Workflow = z.strictObject({
   name: z.string(),
   on: z
@@ -145,7 +145,7 @@ describe('CONTRIBUTING', () => {
   const text = read('CONTRIBUTING.md');
 
   test('names files and folders that exist', () => {
-    // The example adds it.
+    // Added by the example.
     const invented = ['annotate-backups'];
     const named = [...text.matchAll(/`((?:[\w.-]+\/)+[\w.-]*)`/g)].map(([, path]) => path ?? '');
     const wanted = named.filter(

@@ -4,7 +4,7 @@ import { dirname, join, relative } from 'node:path';
 import { expect, test } from '@jest/globals';
 
 const ROOT = join(import.meta.dirname, '..');
-/** From the ones that know nothing of the others to the ones that know all of them. The README explains each. */
+/** From independent rooms to those that depend on all others. The README explains each. */
 const ROOMS = [
   'core',
   'aws',
@@ -17,7 +17,7 @@ const ROOMS = [
   'operations',
   'api',
 ];
-/** The same inside of rooms that have folders. `.` stands for the files in the room itself. */
+/** The same within rooms that have folders. `.` stands for the files in the room itself. */
 const INSIDE: Record<string, readonly string[]> = {
   archive: ['format', 'read', 'write'],
   catalog: ['.', 'retention'],
@@ -29,7 +29,7 @@ interface Import {
   readonly to: string;
 }
 
-/** Imports among the files below a folder, those of types too. Paths are relative to `shared/`. */
+/** Imports among the files below a folder, including type imports. Paths are relative to `shared/`. */
 function importsBelow(folder: string): Import[] {
   const root = join(ROOT, folder);
   return readdirSync(root, { recursive: true, encoding: 'utf8' })
@@ -84,7 +84,7 @@ test('no modules of shared/ import each other, not even for types', () => {
   expect(cycles(imports)).toEqual([]);
 });
 
-/** Groups of modules of which each reaches the others (Tarjan's strongly connected components). */
+/** Groups of modules that import each other, directly or not (Tarjan's strongly connected components). */
 function cycles(edges: readonly Import[]): string[][] {
   const next = new Map<string, string[]>();
   for (const { from, to } of edges) next.set(from, [...(next.get(from) ?? []), to]);

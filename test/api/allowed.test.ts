@@ -1,4 +1,4 @@
-/** Why something is not allowed: the same sentence and remedy in the API, both clients of the CLI and the dashboard. */
+/** Reasons of refusals: the same message and remedy in the API, both clients of the CLI and the dashboard. */
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { apiClient } from '../../cli/api-client.ts';
 import { directClient } from '../../cli/direct-client.ts';
@@ -31,7 +31,7 @@ beforeEach(async () => {
     origin: () => ({ from: '192.0.2.1', requestId: 'request' }),
     timeLeft: () => 30_000,
   });
-  // The API without a network: what it is asked and what it answers is as over HTTP.
+  // The API without a network: requests and responses are as over HTTP.
   jest
     .spyOn(globalThis, 'fetch')
     .mockImplementation((...request) => Promise.resolve(api.request(...request)));
@@ -42,7 +42,7 @@ afterEach(() => {
 
 const client = (role: Role) => apiClient('https://api.example.org', keys.get(role)?.key);
 
-/** Calls of which viewers or operators may not make each, with arguments that are valid. */
+/** Calls that viewers or operators may not make, with valid arguments. */
 const BY_ROLE: { readonly [Name in CallName]?: readonly unknown[] } = {
   startBackup: [{}],
   downloadBackup: ['b1', {}],

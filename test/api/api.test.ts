@@ -342,7 +342,7 @@ describe('the API', () => {
   );
 
   test('logs the message of an unexpected error, and does not include it in the response', async () => {
-    // No real part fails in a way that nobody expected, so a client does that always fails.
+    // No real part fails with an unexpected error, so this client always fails.
     Object.assign(context, { sfn: { send: () => Promise.reject(new Error('nonsense')) } });
     const answer = await call('operator', 'POST', '/backup', {});
     expect(answer.status).toBe(500);
@@ -467,7 +467,7 @@ describe('the API', () => {
         'post /api/v1/schedules/{name}/run',
       ].sort(),
     );
-    // Whoever gets no answer has to know whether to ask again.
+    // A caller without a response must know whether to retry.
     const starting: string[] = [];
     for (const [path, { post }] of Object.entries(paths)) {
       if (!post) continue;

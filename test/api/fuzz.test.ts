@@ -7,7 +7,7 @@ import { Problem } from '../../shared/api/problem.ts';
 import { fc } from '../fast-check.ts';
 import { freshContext } from '../operations/context.ts';
 
-/** Many callers, so that none is refused for calling too often. */
+/** Many callers, so that none is refused by the rate limit. */
 const CALLERS = Array.from({ length: 100 }, (_, i) => newApiKey(`fuzz-${i}`, 'admin'));
 let calls = 0;
 let api: Api;

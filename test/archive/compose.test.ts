@@ -106,7 +106,7 @@ describeS3Servers('on $name', ({ start }) => {
     } while (cursor !== null);
     expect(legs).toBeGreaterThan(1);
     expect(archive?.versionId).toBeDefined();
-    // What every link to the object gives, also one that was presigned elsewhere.
+    // The same metadata for every link to the object, also one that was presigned elsewhere.
     expect(await s3.send(new HeadObjectCommand({ Bucket: bucket, Key: 'backups/b.ngbak' }))).toMatchObject({
       ContentType: 'application/gzip',
       ContentDisposition: 'attachment; filename="backup_20260101_030000.ngbak"',
@@ -132,7 +132,7 @@ describeS3Servers('on $name', ({ start }) => {
     expect(again.archive ?? again).toEqual(archive);
     await expect(composeArchive(composition({ owner: 'other' }))).rejects.toThrow('already another archive');
     expect(await uploads()).toBe(0);
-    // A leg that is repeated from the start, too, and it leaves no second upload behind.
+    // A leg that is repeated from the start does, too, and it leaves no second upload.
     const restarted = await composeArchive(composition());
     expect(restarted.archive?.crc32).toBe(archive?.crc32);
     expect(await uploads()).toBe(0);

@@ -13,7 +13,7 @@ import { buildArchive, type Content, collect } from './build.ts';
 
 /** Bit flips over the whole file, for each codec. */
 const FLIPS = 2500;
-/** Of them, how many are also read front to back, as if the footer were not there. */
+/** The number of them that are also read sequentially, as if the footer were missing. */
 const FLIPS_IN_SEQUENCE = 300;
 
 /** The same flips on every run: a linear congruential generator (Numerical Recipes). */
@@ -33,7 +33,7 @@ async function problemsOf(bytes: Buffer): Promise<readonly string[]> {
   }
 }
 
-/** The checksum of what is in it, or undefined where reading front to back finds an error. */
+/** The checksum of the contents, or undefined if reading sequentially finds an error. */
 async function contentOf(bytes: Buffer): Promise<string | undefined> {
   try {
     return (await collect(normalizeArchive(bufferSource('d.ngbak', bytes)))).result.checksum;
@@ -78,7 +78,7 @@ describe.each<Codec>(['gzip', 'zstd'])('of a %s archive', (codec) => {
     for (const cut of cuts) {
       const bytes = whole.subarray(0, cut);
       expect({ cut, problems: await problemsOf(bytes) }).not.toEqual({ cut, problems: [] });
-      // Read front to back, only what lost nothing but the footer may pass, with all of its content.
+      // Read sequentially, only archives that lost nothing but the footer may pass, with all of their content.
       const content = await contentOf(bytes);
       if (cut < data) expect({ cut, content }).toEqual({ cut, content: undefined });
       else expect([checksum, undefined]).toContain(content);
@@ -102,8 +102,8 @@ describe.each<Codec>(['gzip', 'zstd'])('of a %s archive', (codec) => {
         problems: expect.stringMatching(entry ? `"${entry.name}"` : /./),
       });
       if (flip < FLIPS_IN_SEQUENCE) {
-        // Without an index there are bits that nothing covers (a header's time, deflate's padding): what was read is
-        // all there and the same, or it is an error.
+        // Without an index, some bits are not covered by a checksum (a header's time, deflate's padding): the contents
+        // read are complete and unchanged, or it is an error.
         const content = await contentOf(bytes);
         expect([checksum, undefined]).toContain(content);
         if (content === undefined) sequential++;

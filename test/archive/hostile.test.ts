@@ -90,7 +90,7 @@ describe('an archive that is read sequentially', () => {
   test('is refused if it expands to more than any backup holds, without using memory for it', async () => {
     const zeros = Buffer.alloc(8 * 1024 ** 2);
     const header = rawEntry({ name: 'kv/bomb.bin', size: Buffer.from('00400000000\0') });
-    // 64 MiB in frames of 8: about 15,000 to 1.
+    // 64 MiB in frames of 8 MiB: about 15,000 to 1.
     const bomb = Buffer.concat([
       zstdCompressSync(header),
       ...Array.from({ length: 8 }, () => zstdCompressSync(zeros)),
@@ -162,7 +162,7 @@ describe('a writer', () => {
 });
 
 test('names that grow when case-folded are refused before they fill the memory', async () => {
-  // One character of three bytes becomes eighteen (Unicode, NFKC).
+  // One character of three bytes expands to eighteen (Unicode, NFKC).
   const name = (i: number) => `kv/${i}${'\ufdfa'.repeat(160)}`;
   const contents = Array.from({ length: 40 }, (_, i) => ({ name: name(i), data: Buffer.from('1') }));
   const namesBytes = contents.reduce((sum, entry) => sum + Buffer.byteLength(entry.name), 0) * 2;

@@ -13,7 +13,9 @@ import { viewWholeKeys } from '../../shared/stores/redis/ngraf-023.ts';
 import { MemoryArchive } from '../stores/memory-archive.ts';
 import { collect, readAll } from './build.ts';
 
-/** What NGRAF-023 wrote, after the description in the ticket: its layout, its manifest's fields, its checksum's flaw. */
+/**
+ * An archive of NGRAF-023 as its ticket describes it: its layout, the fields of its manifest, the flaw of its checksum.
+ */
 const MANIFEST = {
   backup_id: 'snapshot_2025-10-06T14-30-00Z',
   created_at: '2025-10-06T14:30:00.123456',
@@ -75,7 +77,7 @@ test('an archive of NGRAF-023 is converted into an ngbak archive, which states w
     created_at: '2025-10-06T14:30:00.123Z',
     nano_graphrag_version: '0.0.8.2',
     statistics: { documents: 2, chunks: 3, entities: 4, relationships: 5, communities: 1 },
-    // The graph is a script that nobody executes: a restore must not clear a graph for it.
+    // The graph is a script that is not executed: a restore must not clear a graph for it.
     scope: { type: 'partial', stores: ['vectors', 'kv', 'config'] },
     tallies: {},
     ngraf_023: MANIFEST,
@@ -96,7 +98,7 @@ test('an archive of NGRAF-023 is converted into an ngbak archive, which states w
   ).toEqual([]);
 });
 
-/** What its exporter wrote of a graph of one entity. */
+/** The output of its exporter for a graph of one entity. */
 const SCRIPT = `:begin
 UNWIND [{id:"A", properties:{entity_type:"PERSON"}}] AS row
 CREATE (n:GraphRAG_demo{id: row.id}) SET n += row.properties SET n:PERSON;

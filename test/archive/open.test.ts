@@ -7,7 +7,7 @@ import { buildArchive, collect, countingSource, DRAFT, readAll } from './build.t
 
 describe('reads no more than needed', () => {
   test('reading the manifest of an archive takes at most two requests, and an entry one more', async () => {
-    // An index of 400 KiB and a manifest of more than 64 KiB: neither is in what the first read brings.
+    // An index of 400 KiB and a manifest of more than 64 KiB: neither is contained in the first read.
     const contents = Array.from({ length: 3000 }, (_, at) => ({
       name: `kv/${at}-${randomBytes(30).toString('hex')}.json`,
       data: randomBytes(100),
@@ -19,7 +19,7 @@ describe('reads no more than needed', () => {
     source.reads = 0;
     const [wanted] = contents.slice(1500);
     const entry = await archive.find(wanted?.name ?? '');
-    // The index, once; it is kept.
+    // The index is read once and cached.
     expect(source.reads).toBe(1);
     source.reads = 0;
     if (!entry) throw new Error('no entry');
@@ -55,7 +55,7 @@ test('a large entry is verified over several legs, and damage in a later leg is 
       });
       legs++;
       if (result.cursor === null) return { legs, problems: result.problems };
-      // What travels through workflow state must not hold a byte of data.
+      // The workflow state must not contain a byte of data.
       const travelled = JSON.stringify(result.cursor);
       expect(travelled.length).toBeLessThan(8192);
       cursor = JSON.parse(travelled);

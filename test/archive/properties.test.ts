@@ -24,7 +24,7 @@ const run = promisify(execFile);
 const folder = mkdtempSync(join(tmpdir(), 'ngbak-properties-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Archives that are written, read and unpacked; other ones in each run. */
+/** Archives that are written, read and unpacked; different ones in each run. */
 const ARCHIVES = NIGHTLY ? 1000 : 250;
 const MiB = 1024 ** 2;
 const GiB = 1024 ** 3;
@@ -55,7 +55,9 @@ const options = fc.record({
   pieceBytes: fc.integer({ min: 1, max: 3000 }),
 });
 
-/** Archives that GNU tar and sha256sum look at in one go: starting two programs for each costs more than all the rest. */
+/**
+ * Archives that GNU tar and sha256sum check at once: starting two programs for each would cost more than all the rest.
+ */
 const BATCH = 100;
 const UNPACK = `
 set -e
@@ -81,7 +83,7 @@ testUnless(
     let number = 0;
     await fc.assert(
       fc.asyncProperty(contents, options, async (wanted, { pieceBytes, ...rest }) => {
-        // Large contents in tiny pieces cost minutes and show nothing more.
+        // Large contents in tiny pieces would take minutes without testing anything else.
         const largest = Math.max(1, ...wanted.map(({ data }) => data.length));
         const archive = await buildArchive(wanted, {
           ...rest,
@@ -166,14 +168,14 @@ test('the plan of parts for any size, from 1 byte to the largest S3 object, conf
   );
   const sizes = fc.oneof(
     fc.array(size, { minLength: 1, maxLength: 200 }),
-    // Many of the same: up to 12,000 segments, up to the limit.
+    // Many segments of the same size: up to 12,000, up to the limit.
     fc
       .tuple(size, fc.integer({ min: 1, max: 12_000 }), fc.integer({ min: 1, max: 4 * MiB }))
       .map(([each, count, tail]) => [
         ...Array.from({ length: Math.min(count, Math.floor((OBJECT_BYTES_MAX - tail) / each)) }, () => each),
         tail,
       ]),
-    // One of any size.
+    // One segment of any size.
     fc
       .tuple(fc.integer({ min: 1, max: 100 }), fc.nat(1000))
       .map(([share, less]) => [Math.max(1, Math.floor((OBJECT_BYTES_MAX * share) / 100) - less)]),
@@ -215,7 +217,7 @@ test('the CRC-32 of a whole can be computed from the CRC-32 values of its parts'
     }),
     { numRuns: 500 },
   );
-  // Far beyond 2^32 bytes: zeros in a row, by doubling and by the whole length at once.
+  // Far beyond 2^32 bytes: consecutive zeros, by doubling and by the whole length at once.
   let crc = crc32(Buffer.from('x'));
   let zeros = crc32(Buffer.alloc(1));
   for (let power = 0; power < 40; power++) zeros = combineCrc32(zeros, zeros, 2 ** power);

@@ -38,7 +38,7 @@ const PACKERS: Record<string, string[]> = {
 };
 
 const MISSING = { bsdtar: missing('bsdtar'), zstd: missing('zstd') };
-/** Why that packer cannot run here. GNU tar starts zstd; bsdtar has it in a library. */
+/** Why that packer cannot run here. GNU tar starts zstd; bsdtar has it as a library. */
 function packerMissing(name: string): string | undefined {
   if (name.startsWith('bsdtar')) return MISSING.bsdtar;
   return name === 'GNU tar, zstd' ? MISSING.zstd : undefined;

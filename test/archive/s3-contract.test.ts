@@ -25,7 +25,7 @@ import { type FaultProxy, startFaultProxy } from './fault-proxy.ts';
 import { describeS3Servers, type S3Server, START_TIMEOUT_MS } from './s3-servers.ts';
 
 const MiB = 1024 ** 2;
-/** How much is streamed to show that memory does not grow with it. */
+/** The amount of data streamed to show that memory use does not grow with it. */
 const STREAM_MIB = NIGHTLY ? 1024 : 128;
 
 describeS3Servers('on $name', ({ name, start }) => {
@@ -281,7 +281,7 @@ describeS3Servers('on $name', ({ name, start }) => {
     test.each(['cut', 'stall'] as const)(
       'a read whose responses are %s resumes where it stopped',
       async (kind) => {
-        // Longer than an answer takes on a busy machine that was not told to stall.
+        // Longer than a response takes on a busy machine without a simulated stall.
         const source = await faultySource(3000);
         times(3, { kind, after: 3 * MiB + 11 }, (method) => method === 'GET');
         expect((await read(source)).equals(data.subarray(3, -2))).toBe(true);

@@ -25,7 +25,7 @@ test('an archive that is read at a limited rate has the same content', async () 
 });
 
 test('an archive is read no faster than the limit, and a reader that is stopped does not wait any longer', async () => {
-  // At one byte a second, the second chunk would come in the middle of the night.
+  // At one byte a second, the second chunk would arrive hours later.
   const slow = throttle(archiveOf(CONTENT), 1, AbortSignal.timeout(100));
   await expect(read(slow)).rejects.toMatchObject({ name: 'AbortError' });
 });

@@ -14,7 +14,7 @@ import { UnavailableError } from '../../shared/core/errors.ts';
 const LIMIT_MS = 20_000;
 const credentials = { accessKeyId: 'x', secretAccessKey: 'x' };
 
-/** Listens and never accepts: once its queue is full, packets vanish, as at an endpoint whose security group drops them. */
+/** Listens and never accepts: once its backlog is full, packets are dropped, as by a security group. */
 const LISTENER = `
   const { createServer } = require('node:net');
   const { parentPort } = require('node:worker_threads');
@@ -25,7 +25,7 @@ const LISTENER = `
 let listener: Worker;
 let surroundings = { region: 'eu-central-1', endpoint: '', credentials };
 
-/** Accepts connections and says nothing. */
+/** Accepts connections and never responds. */
 let silent: Server;
 const sockets = new Set<Socket>();
 let silentAddress = '';

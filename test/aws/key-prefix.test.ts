@@ -47,7 +47,7 @@ beforeAll(async () => {
   await whole.s3.send(new CreateBucketCommand({ Bucket: name }));
   const VersioningConfiguration = { Status: 'Enabled' as const };
   await whole.s3.send(new PutBucketVersioningCommand({ Bucket: name, VersioningConfiguration }));
-  // One name begins with the other: only the slash keeps them apart.
+  // One name begins with the other: only the slash separates them.
   a = new Bucket(`${name}/team/a`);
   b = new Bucket(`${name}/team/a.b/`);
 });
@@ -77,7 +77,7 @@ test('two deployments share a bucket under two prefixes, and neither sees or del
     'team/a/jobs/one/job.json',
     'team/a/jobs/two/job.json',
   ]);
-  // The widest deletions that there are.
+  // The widest deletions that exist.
   expect(await a.removeAll('')).toBe(3);
   expect(await a.abortUploads('')).toBe(1);
   expect(await keysOf(a)).toEqual([]);
@@ -127,7 +127,7 @@ test('presigned addresses, archives and messages have the full key', async () =>
   expect(new Uint8Array(await (await fetch(url)).arrayBuffer())).toEqual(new Uint8Array(archive));
   await openArchive(await s3Source(a.s3, a.name, key));
   await expect(s3Source(a.s3, a.name, 'none')).rejects.toThrow(`s3://${name}/team/a/none`);
-  // Other buckets are reached by the same client without the prefix.
+  // The same client accesses other buckets without the prefix.
   await expect(a.s3.send(new HeadObjectCommand({ Bucket: `${name}-other`, Key: key }))).rejects.toThrow();
   expect([a.ownKey(`team/a/${key}`), a.ownKey(`team/a.b/${key}`)]).toEqual([key, undefined]);
 });
@@ -160,7 +160,7 @@ test('a role that may list and read only below the prefix gets "not found" for m
   await expect(limited.s3.send(new HeadObjectCommand({ Bucket: name, Key: 'none' }))).rejects.toMatchObject({
     name: 'NotFound',
   });
-  // What may not be written is refused, and not taken for missing.
+  // A forbidden write is refused, and not reported as a missing object.
   await expect(limited.writeRecord('jobs/one.json', {}, { etag: '"0"' })).rejects.toThrow(AccessDeniedError);
   await expect(limited.removeRecord('locks/none.json', '"0"')).rejects.toThrow(AccessDeniedError);
   const outside = new S3Client({ credentials });
@@ -168,7 +168,7 @@ test('a role that may list and read only below the prefix gets "not found" for m
   for (const call of [
     () => outside.send(new GetObjectCommand({ Bucket: name, Key: 'jobs/x' })),
     () => outside.send(new ListObjectsV2Command({ Bucket: name, Prefix: 'jobs/' })),
-    // Without the client that knows the prefix, what is missing is a refusal: the emulator is as strict as S3.
+    // Without the client that knows the prefix, a missing object is a refusal: the emulator is as strict as S3.
     () => outside.send(new GetObjectCommand({ Bucket: name, Key: 'team/a/locks/none.json' })),
   ])
     await expect(call()).rejects.toMatchObject({ name: 'AccessDenied' });

@@ -8,7 +8,7 @@ import { Bucket } from '../../shared/aws/bucket.ts';
 import { archivedObject, explainS3Error, isTransient } from '../../shared/aws/s3-error.ts';
 import { NgbakError } from '../../shared/core/errors.ts';
 
-/** A server in place of S3 and Step Functions: the emulator has no KMS states, clocks, sessions or storage classes. */
+/** A mock of S3 and Step Functions: the emulator has no KMS states, clocks, sessions or storage classes. */
 
 let server: Server;
 let answer: { status: number; body: string; headers?: Record<string, string> };

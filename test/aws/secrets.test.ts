@@ -7,7 +7,7 @@ import { loadSecret, redact, redactFields } from '../../shared/aws/secrets.ts';
 const PASSWORD = `p"a\\s/s w+ö'rd%${randomBytes(3).toString('hex')}`;
 
 test('a credential is masked in every form in which it may appear in a log', async () => {
-  // How the text got here is of no matter to what is masked: no call leaves this process.
+  // Masking does not depend on the origin of the text: no call leaves this process.
   const client = new SecretsManagerClient({ region: 'eu-central-1' });
   const SecretString = JSON.stringify({ username: 'neo4j', password: PASSWORD });
   client.middlewareStack.add(() => async () => ({ output: { SecretString, $metadata: {} }, response: {} }), {

@@ -9,7 +9,7 @@ import { CALLS, type CallName } from '../../shared/core/calls.ts';
 import { OPERATIONS } from '../../shared/operations/table.ts';
 import { run } from './run.ts';
 
-/** Fields of the answers of a release, by method and path, from its OpenAPI document: `!` after those that were required. */
+/** Fields of the responses of a release, by method and path, from its OpenAPI document; `!` follows required ones. */
 const Release = z.record(z.string(), z.array(z.string()));
 
 const release = async (version: string) =>
@@ -35,7 +35,7 @@ function requiredFields(schema: z.ZodType): Set<string> {
       walk(inner, field);
     }
     walk(items, `${path}[]`);
-    // Of a record with known names, OpenAPI lists these as properties.
+    // OpenAPI lists these as properties of a record with known names.
     const names = propertyNames?.enum?.map((name) => `${path}.${name}`) ?? [`${path}{}`];
     for (const member of names) walk(additionalProperties, member);
   };
@@ -65,7 +65,7 @@ test.each(['0.1.0'])('requires no field that deployments of version %s do not se
       name in ANSWERS ? ANSWERS[name as keyof typeof ANSWERS] : OPERATIONS[name].output;
     for (const field of requiredFields(accepted)) {
       const parent = parentOf(field);
-      // Of what was not there at all, nothing is required.
+      // An operation that did not exist requires nothing.
       if (parent !== '' && !known.has(parent)) continue;
       compared++;
       if (!sent.includes(`${field}!`)) missing.push(`${name}: ${field}`);
@@ -83,7 +83,7 @@ test('a deployment must send all fields of its own version', () => {
   }
 });
 
-/** What a deployment of version 0.1.0 answered. */
+/** Responses of a deployment of version 0.1.0. */
 const BACKUP = {
   backup_id: 'snapshot_2026-11-20T03-00-00Z',
   target: 'default',

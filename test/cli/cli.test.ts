@@ -37,7 +37,7 @@ describe('without a terminal', () => {
     const lines = stdout.trimEnd().split('\n');
     expect(lines.map((line) => line.split(/\s/)[0])).toEqual(['backup', day(3), day(2), day(1)]);
     expect(lines[1]).toContain('2026-01-03 03:00:00');
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: that there is none is what is tested
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: tests that there are none
     expect(stdout).not.toMatch(/\u001b/);
   });
 
@@ -94,7 +94,7 @@ describe('without a terminal', () => {
 
   test('retention is shown, set and reset without a deployment, and omitted options keep their values', async () => {
     const every = ['--keep-last', '9', '--keep-weekly', '4', '--keep-monthly', '0', '--keep-yearly', '0'];
-    // With AWS credentials alone, nobody knows the policy of cdk.json: nothing is guessed.
+    // With AWS credentials alone, the policy of cdk.json is unknown: nothing is guessed.
     const part = await ngbak('retention', 'set', ...every, '--yes');
     expect([part.code, part.stderr]).toEqual([2, expect.stringContaining('give every --keep-… option')]);
     const refused = await ngbak('retention', 'set', ...every, '--keep-daily', '0');

@@ -93,7 +93,7 @@ test('the settings of an existing bucket are checked one by one, each with the s
     };
     return s3.send(new PutPublicAccessBlockCommand({ Bucket, PublicAccessBlockConfiguration: block }));
   };
-  // New buckets block it.
+  // New buckets block public access.
   await blockPublicAccess(false);
   const bad = { versions: 'failed', events: 'failed', 'public access': 'failed' };
   const warnings = { lifecycle: 'warning', 'web pages': 'warning' };
@@ -144,7 +144,7 @@ test('the settings of an existing bucket are checked one by one, each with the s
   await s3.send(new PutObjectCommand({ Bucket, Key: 'backups/mysql-2026.sql', Body: 'x' }));
   expect(await states(keyArn)).toMatchObject({ contents: 'warning' });
 
-  // Below a prefix, other objects and rules matter.
+  // Below a prefix, other objects and rules are relevant.
   expect(await states(keyArn, 'team/kb')).toMatchObject({ contents: 'ok', lifecycle: 'warning' });
   await lifecycle('team/');
   expect(await states(keyArn, 'team/kb')).toMatchObject({ lifecycle: 'failed' });

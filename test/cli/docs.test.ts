@@ -22,7 +22,7 @@ test('docs/cli.md lists every setting and every variable', async () => {
   for (const name of Object.values(ENVIRONMENT)) expect(text).toContain(`\`${name}\``);
 });
 
-/** What follows the name of the product in templates that begin with it. */
+/** Words that follow the name of the product in templates that begin with it. */
 const SENTENCES = ['reads', 'retries', 'upload'];
 
 test('documentation, remedies and messages name only existing ngbak commands', async () => {
@@ -38,7 +38,7 @@ test('documentation, remedies and messages name only existing ngbak commands', a
   const commands = new Set(program.commands.flatMap((command) => [command.name(), ...command.aliases()]));
   const unknown: string[] = [];
   for (const path of ['README.md', 'CHANGELOG.md', ...names.flat()]) {
-    // As code only: in a sentence, "ngbak" is the product.
+    // Only in code: in a sentence, "ngbak" is the product.
     for (const [, name = ''] of (await readFile(path, 'utf8')).matchAll(/`ngbak ([a-z]+)\b/g)) {
       if (!commands.has(name) && !SENTENCES.includes(name)) unknown.push(`${path}: ngbak ${name}`);
     }

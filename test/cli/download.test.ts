@@ -16,7 +16,7 @@ import { SmallDisk, smallDiskMissing } from '../stores/small-disk.ts';
 import { catalogRecord, catalogue } from '../support/catalog.ts';
 import { environmentOf, run } from './run.ts';
 
-/** More than two of the chunks of a download. */
+/** More than two chunks of a download. */
 const BYTES = randomBytes(20 * 1024 ** 2);
 const ID = 'snapshot_2026-01-02T03-04-05Z';
 
@@ -151,9 +151,9 @@ describe('a download', () => {
 
   describe('over an unreliable connection', () => {
     const KIB = 1024;
-    /** What was asked for, as `Range` headers. */
+    /** The requested `Range` headers. */
     const ranges: string[] = [];
-    /** Downloads from a server of our own, which answers as it likes. */
+    /** Downloads from a test server with arbitrary responses. */
     async function from(
       bytes: Buffer,
       stallMs: number,
@@ -194,7 +194,7 @@ describe('a download', () => {
 
     test('that is slow takes as long as it needs, and fetches no byte twice', async () => {
       await from(bytes, 1000, async (range, response) => {
-        // 1.6 s in all, longer than a connection may bring no byte.
+        // 1.6 s in total, longer than a connection may receive no byte.
         for (let at = 0; at < range.length; at += 16 * KIB) {
           response.write(range.subarray(at, at + 16 * KIB));
           await new Promise((resolve) => setTimeout(resolve, 100));
@@ -205,7 +205,7 @@ describe('a download', () => {
     });
 
     test('that stalls repeatedly resumes after the last byte received', async () => {
-      // More often than a range is tried without a byte.
+      // More often than a range is attempted without a byte.
       await from(bytes, 200, async (range, response) => {
         if (range.length <= 32 * KIB) response.end(range);
         else response.write(range.subarray(0, 32 * KIB), () => undefined);
@@ -217,7 +217,7 @@ describe('a download', () => {
 
   test('requests one new link for all its ranges when the first one has expired', async () => {
     await put(ID, BYTES);
-    // S3 refuses a link that has run out with 403; the emulator does not, so a server of ours does.
+    // S3 refuses an expired link with 403; the emulator does not, so a test server does.
     const refusing = createServer((_request, response) => response.writeHead(403).end());
     await new Promise<void>((resolve) => refusing.listen(0, '127.0.0.1', resolve));
     const { port } = refusing.address() as AddressInfo;

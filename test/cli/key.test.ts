@@ -57,7 +57,7 @@ test('keys are created, listed, rotated and revoked in the secret, which holds h
   await expect(roleOf(rotated.data.key)).rejects.toThrow();
   const none = await key('revoke', 'nobody');
   expect([none.code === 0, none.data]).toEqual([false, expect.stringContaining('no key')]);
-  // What the secret says besides keys stays.
+  // Other contents of the secret are retained.
   expect((await list()).jwt?.issuer).toBe('https://i.example');
 }, 120_000);
 

@@ -19,7 +19,7 @@ import { environmentOf, run } from './run.ts';
 const OLD = 'snapshot_2026-01-02T03-04-05Z';
 const NEW = 'snapshot_2026-02-02T03-04-05Z_wiki';
 
-/** Neither AWS nor an API can be reached with it. */
+/** An environment without access to AWS and to an API. */
 const offline = {
   TZ: 'UTC',
   AWS_ENDPOINT_URL: 'http://127.0.0.1:1',
@@ -27,7 +27,7 @@ const offline = {
   AWS_SECRET_ACCESS_KEY: '',
 };
 let home: string;
-/** The download folder, where nothing else is configured. */
+/** The default download folder. */
 let folder: string;
 
 beforeEach(async () => {
@@ -97,7 +97,7 @@ describe('list --local', () => {
     const [path] = await putBoth();
     const states = async () => (await listed()).map((archive) => archive.verified_at !== undefined);
     expect(await states()).toEqual([false, false]);
-    // By its name alone: it is looked for in the download folder.
+    // By its name alone: it is searched for in the download folder.
     expect((await ngbak(['archive', 'verify', 'old.ngbak'])).code).toBe(0);
     expect(await states()).toEqual([false, true]);
     await utimes(path, new Date(), new Date(Date.now() + 5000));
@@ -202,7 +202,7 @@ describe('restore', () => {
     await putBoth();
     const context = await freshContext();
     const args = ['restore', name, '--no-wait', '--json'];
-    // A file is restored into the default target, as any file; what is named as a backup, into its own.
+    // A file is restored into the default target, like any file; a backup that is named, into its own.
     const ran = await ngbak(args, environmentOf(context));
     expect([ran.code, ran.stderr]).toEqual([0, '']);
     const started = ran.lines().find(({ type }) => type === 'started');

@@ -15,7 +15,7 @@ const run = promisify(execFile);
 const FIRST = idAt(new Date(Date.UTC(2026, 0, 1, 3)));
 
 let folder: string;
-/** What a user has who installed the package: the command on the PATH, and no checkout. */
+/** The environment of a user who installed the package: the command on the PATH, and no checkout. */
 let environment: NodeJS.ProcessEnv;
 const ngbak = (...args: string[]) => run('ngbak', args, { env: environment, cwd: folder });
 
@@ -26,7 +26,7 @@ beforeAll(async () => {
   await run('npm', ['pack', '--silent', built], { cwd: folder });
   const prefix = join(folder, 'prefix');
   const tarball = join(folder, `ngbak-${VERSION}.tgz`);
-  // Offline: the package needs no other one.
+  // Offline: the package does not depend on another one.
   await run('npm', ['install', '--silent', '--offline', '--global', '--prefix', prefix, tarball], {
     cwd: folder,
   });

@@ -14,7 +14,7 @@ test('a self-test whose upload starts no restore reports it within its limit, ca
   const url = `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}/part`;
   let state = 'pending';
   let bytes = 0;
-  // A deployment whose bucket sends no events: the emulator's always does.
+  // A deployment whose bucket sends no events: that of the emulator always does.
   const client = {
     requestUpload: (input: { bytes: number }) => {
       bytes = input.bytes;

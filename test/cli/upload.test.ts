@@ -17,7 +17,7 @@ import { freshContext } from '../operations/context.ts';
 import { environmentOf, run, Session } from './run.ts';
 
 const MIB = 1024 ** 2;
-/** Four whole parts and a short one. */
+/** Four complete parts and a short one. */
 const FILE = randomBytes(64 * MIB + 7);
 
 let context: Awaited<ReturnType<typeof freshContext>>;
@@ -52,7 +52,7 @@ async function begin() {
   return { jobId: job_id, layout: multipart };
 }
 
-/** The client, and the numbers of the parts that addresses were asked for. */
+/** The client, and the numbers of the parts for which addresses were requested. */
 function counting(base: CliClient = client, seen: (number: number) => void = () => undefined) {
   const requested: number[] = [];
   const counted: Pick<CliClient, 'presignParts' | 'completeUpload'> = {
@@ -92,7 +92,7 @@ describe('an upload', () => {
   test('that was interrupted sends only what is missing', async () => {
     const { jobId, layout } = await begin();
     const abort = new AbortController();
-    // The fifth part's turn comes when one of the first four has arrived.
+    // The fifth part is sent once one of the first four has arrived.
     const { client: cutOff } = counting(client, (number) => {
       if (number === 5) abort.abort();
     });
@@ -188,7 +188,7 @@ describe('ngbak restore FILE', () => {
     environment = { ...environment, AWS_ENDPOINT_URL: proxy.endpoint, TERM: 'xterm' };
   });
 
-  /** Runs the command until S3 has the parts that are not held. */
+  /** Runs the command until S3 has the parts that are not blocked. */
   async function halfWay(terminal: boolean) {
     proxy.decide = (_method, url) =>
       url.searchParams.get('partNumber') === '3' ? { kind: 'silence' } : undefined;
@@ -246,7 +246,7 @@ describe('ngbak restore FILE', () => {
 
   test('at a terminal shows progress and rate, and Ctrl-C and "c" abort the upload', async () => {
     const { session, jobId } = await halfWay(true);
-    // The part that S3 does not answer may be sent whole by now: then nothing is left, and no time for it.
+    // The blocked part may be completely sent by now: then nothing remains, and no remaining time.
     await session.shows(/upload .* of .*B\/s/);
     session.type('\u0003');
     await session.shows('cancel the job (c)');

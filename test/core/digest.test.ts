@@ -5,7 +5,7 @@ import { fc } from '../fast-check.ts';
 
 const record = fc.oneof(fc.string({ unit: 'grapheme' }), fc.uint8Array());
 
-/** The digest as its description says it, spelled out once more. */
+/** The digest according to its definition, implemented independently. */
 function digestOf(records: readonly (string | Uint8Array)[]): string {
   let sum = 0n;
   for (const bytes of records) sum += BigInt(`0x${createHash('sha256').update(bytes).digest('hex')}`);

@@ -1,4 +1,7 @@
-/** Errors link to the documentation: each link leads to an entry, and each entry has an error that links to it. */
+/**
+ * Errors link to the documentation: each link points to an existing entry, and each entry has an error that links to
+ * it.
+ */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -15,7 +18,7 @@ const filesOf = (folder: string, name: RegExp): string[] =>
     .filter((path) => name.test(path))
     .map((path) => join(folder, path));
 
-/** The anchors of a page: its headings, as GitHub names them, and those that are set by hand. */
+/** The anchors of a page: its headings, as GitHub names them, and explicit ones. */
 function anchorsOf(page: string): Set<string> {
   const text = read(page).replaceAll(/^```[\s\S]*?^```/gm, '');
   const seen = new Map<string, number>();

@@ -4,7 +4,7 @@ import { describe, expect, test } from '@jest/globals';
 import { DamagedEntryError, unpackEntry } from '../../dashboard/backup/unpack-entry.ts';
 import { encodeTarHeader, paddingOf } from '../../shared/archive/format/tar.ts';
 
-/** An entry as it lies in an archive: header, content and padding, cut into compressed members. */
+/** An entry as stored in an archive: header, content and padding, split into compressed members. */
 function pack(name: string, content: Buffer, codec: 'gzip' | 'zstd', memberBytes = 10_000) {
   const whole = Buffer.concat([
     encodeTarHeader(name, content.length),

@@ -58,7 +58,7 @@ describe('the demo', () => {
     });
     expect(existsSync(folder)).toBe(false);
     expect(await markedProcesses(folder)).toEqual([]);
-    // Fails, as it must, where anything is left in it.
+    // Fails, as intended, if anything is left in it.
     await rmdir(temporary);
   });
 

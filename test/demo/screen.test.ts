@@ -4,12 +4,12 @@ import { progressLines } from '../../local/demo/follow.ts';
 import { alignColumns, formatDuration, Screen } from '../../local/demo/screen.ts';
 import { Progress } from '../../shared/workflows/job/progress.ts';
 
-/** The first character of control sequences, and what stands for it below: regular expressions may not contain it. */
+/** The first character of control sequences, and its substitute below: regular expressions may not contain it. */
 const ESCAPE = '\u001b';
 /** A control sequence, a line feed, or text. */
 const TOKEN = /␛\[(\??)(\d*)([A-Za-z])|\n|[^␛\n]+/g;
 
-/** A terminal that understands the sequences that redraw lines: the cursor moves up, down and left, lines are erased. */
+/** A terminal that supports the sequences for redrawing lines: the cursor moves up, down and left, lines are erased. */
 class FakeTerminal {
   readonly isTTY: boolean;
   readonly columns = 60;
@@ -29,7 +29,7 @@ class FakeTerminal {
     return this as unknown as NodeJS.WriteStream;
   }
 
-  /** What a person sees, and how many times the cursor moved to a line that had scrolled away. */
+  /** The visible text, and how many times the cursor moved to a line that had scrolled out of view. */
   #render(): { lines: string[]; lost: number } {
     const lines = [''];
     let [row, column, bottom, lost] = [0, 0, 0, 0];

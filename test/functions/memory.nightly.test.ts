@@ -16,11 +16,11 @@ import { ownLayout, removeKnowledgeBase } from '../knowledge-base/small.ts';
 import { servers } from '../servers.ts';
 
 /**
- * Each leg runs in a process of its own, from the bundle that is deployed, with the command line that Lambda's runtime gives
- * Node for the memory of the function.
+ * Each leg runs in a separate process, from the deployed bundle, with the command line that Lambda's runtime gives Node
+ * for the memory of the function.
  */
 
-/** By how much the peak may grow with ten times the data. One run differs from the next by a tenth. */
+/** Allowed growth of the peak with ten times the data. Runs differ by a tenth. */
 const RATIO_MAX = 1.3;
 const SCALE = 10;
 const STORES = ['graph', 'vectors', 'kv'] as const;
@@ -104,7 +104,7 @@ test(`exporters need the same memory for ${SCALE} times the data, with the comma
   for (const [store, peak] of large) {
     const ratio = peak / (small.get(store) ?? 0);
     expect(ratio < RATIO_MAX ? store : `${store} needs ${ratio.toFixed(2)} times the memory`).toBe(store);
-    // Far below the memory of the function: what else lives in its sandbox needs some as well.
+    // Far below the memory of the function: the rest of its sandbox needs some as well.
     expect(peak).toBeLessThan(DATA_MB / 4);
   }
 }, 600_000);

@@ -6,7 +6,7 @@ import { IntegrityError, NgbakError } from '../../shared/core/errors.ts';
 import { FileChangedError } from '../../shared/stores/files/errors.ts';
 import type { LegLimits } from '../../shared/workflows/environment.ts';
 
-/** A step lets go ten seconds before the platform would kill it: here, at once. */
+/** A step stops ten seconds before the platform would kill it: here, at once. */
 const ALMOST_OVER = { functionName: 'Ngbak-test', awsRequestId: '1', getRemainingTimeInMillis: () => 10_020 };
 
 const before = { ...process.env };
@@ -21,7 +21,7 @@ afterAll(() => {
   process.env = before;
 });
 
-/** Runs work that never ends until it is aborted; `report` turns the abort into the error that the work throws. */
+/** Runs work that never ends until it is aborted; `report` maps the abort to the error that the work throws. */
 async function cutShort(report: (signal: AbortSignal) => unknown): Promise<Error> {
   const wait = ({ signal }: LegLimits) =>
     new Promise((_, reject) =>

@@ -5,7 +5,10 @@ import { expect, test } from '@jest/globals';
 import { DATA_MB } from '../../infra/functions.ts';
 import { lambdaCommandLine, PROCESS_SETTINGS } from '../../infra/process-settings.ts';
 
-/** Makes garbage, of which a part lives for a while, as an exporter does; prints the largest young generation, in bytes. */
+/**
+ * Creates garbage, some of which survives for a while, as an exporter does; prints the largest young generation, in
+ * bytes.
+ */
 const MAKE_GARBAGE = `
   import { getHeapSpaceStatistics } from 'node:v8';
   if (process.argv[1]) await import(process.argv[1]);
@@ -34,9 +37,9 @@ async function youngGeneration(...modules: string[]): Promise<number> {
 }
 
 test('with the command line of Lambda’s runtime, the young generation of a function stays small regardless of its allocations', async () => {
-  // By itself, V8 lets it grow: otherwise this test would prove nothing.
+  // Without the option, V8 lets it grow: otherwise this test would prove nothing.
   expect(await youngGeneration()).toBeGreaterThan(60);
   const step = fileURLToPath(new URL('../../functions/step.ts', import.meta.url));
-  // It stays at the size that it has when the modules are loaded, 16 or 31 MiB.
+  // It stays at its size after the modules are loaded, 16 or 31 MiB.
   expect(await youngGeneration(step)).toBeLessThan(40);
 }, 60_000);

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { FUNCTION_NAMES } from '../../infra/functions.ts';
 import { DEPLOYMENT } from './template.ts';
 
-/** Longest that a synthesis may take on a busy machine, in milliseconds: a deadline for hangs. */
+/** Timeout of a synthesis on a busy machine, in milliseconds: a deadline for hangs. */
 const DEADLINE_MS = 300_000;
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -19,7 +19,7 @@ beforeAll(async () => {
 
 afterAll(() => rm(outdir, { recursive: true, force: true }));
 
-/** Runs a program as the CDK CLI or Lambda would: in a process of its own. */
+/** Runs a program as the CDK CLI or Lambda would: in a separate process. */
 function run(
   args: string[],
   env: Record<string, string>,
@@ -36,7 +36,7 @@ function run(
   });
 }
 
-/** Synthesizes by the app itself, with the checks of cdk-nag, into a folder below `outdir`. */
+/** Synthesizes with the app itself, with the checks of cdk-nag, into a folder below `outdir`. */
 async function synthesize(name: string, context: object) {
   const folder = join(outdir, name);
   const cdkJson = JSON.parse(await readFile(join(ROOT, 'cdk.json'), 'utf8')) as { context: object };
@@ -126,7 +126,7 @@ describe('each function', () => {
     console.log(JSON.stringify(thrown));`;
 
   test('loads from its bundle alone, rejects an invalid event by name and logs where', async () => {
-    // The bundles lie outside of the checkout: nothing can come from its node_modules.
+    // The bundles are outside of the checkout: nothing can be loaded from its node_modules.
     const bundles = join(outdir, 'default', 'functions');
     const { code, stdout, stderr } = await run(
       ['--input-type=module', '--eval', CALL, bundles, ...FUNCTION_NAMES],
@@ -144,7 +144,7 @@ describe('each function', () => {
     expect(JSON.parse(logged[0] ?? '')).toMatchObject({
       level: 'ERROR',
       error_name: 'InvalidInputError',
-      // Functions keep their names in bundles, so that no source map is needed to read this.
+      // Functions keep their names in bundles, so that stack traces are readable without a source map.
       stack: expect.stringContaining('at parseInput ('),
     });
   });

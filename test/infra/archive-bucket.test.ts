@@ -152,7 +152,7 @@ describe('an existing bucket', () => {
     const template = synthesize({
       archiveBucket: { name: 'the-archive-bucket', prefix: 'team/ngbak/', keyArn: KEY_ARN },
       objectLock: { mode: 'governance', days: 1 },
-      // Neither reads a store, so that the archive bucket is all that roles have of S3.
+      // Neither reads a store, so that the roles have no S3 permissions other than for the archive bucket.
       targets: { default: { stores: { kv: { kind: 'redis' } } } },
     });
     template.hasOutput('BucketName', { Value: 'the-archive-bucket' });
@@ -177,7 +177,7 @@ describe('an existing bucket', () => {
       for (const resource of resources) {
         const [, key] = /^arn:aws:s3:::the-archive-bucket(?:\/(.*))?$/.exec(resource) ?? ['', 'elsewhere'];
         if (key !== undefined) expect(key).toMatch(/^team\/ngbak\//);
-        // S3 knows no condition for the listing of uploads: names of unfinished ones, which the janitor reads.
+        // S3 has no condition for listing uploads: names of unfinished ones, which the janitor reads.
         else if (actions.includes('s3:ListBucketMultipartUploads')) expect(actions).toHaveLength(1);
         else
           expect(prefixesOf(condition)).toEqual(
@@ -204,7 +204,7 @@ describe('an existing bucket', () => {
   });
 });
 
-/** What a statement lets its caller list. */
+/** The prefixes that a statement allows to list. */
 function prefixesOf(condition: unknown): string[] {
   const { StringLike } = (condition ?? {}) as { StringLike?: { 's3:prefix'?: string | string[] } };
   return [StringLike?.['s3:prefix'] ?? []].flat();

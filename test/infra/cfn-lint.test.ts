@@ -10,7 +10,7 @@ import { VARIANTS } from './variants.ts';
 
 /** Longest that the installation may take. */
 const INSTALL_MS = 300_000;
-/** The CDK writes each function's role into `DependsOn`, although the function refers to it anyway. */
+/** The CDK adds each function's role to `DependsOn`, although the function refers to it anyway. */
 const ACCEPTED = ['W3005'];
 
 interface Finding {
@@ -35,7 +35,9 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** What cfn-lint finds in templates, by name: of one process, since it reads the schemas of resources for seconds. */
+/**
+ * The findings of cfn-lint in templates, by name: in one process, since reading the schemas of resources takes seconds.
+ */
 async function lint(templates: Readonly<Record<string, object>>): Promise<Record<string, string[]>> {
   const names = Object.keys(templates);
   const files = names.map((_, index) => join(folder, `${index}.template.json`));
@@ -53,7 +55,7 @@ async function lint(templates: Readonly<Record<string, object>>): Promise<Record
         maxBuffer: 64 * 1024 * 1024,
       },
       (_, stdout, stderr) => {
-        // It ends with another code than 0 where it finds something.
+        // It exits with a non-zero code if it finds something.
         if (stdout.trim() === '') reject(new Error(stderr));
         else resolve(JSON.parse(stdout) as Finding[]);
       },
@@ -69,7 +71,7 @@ async function lint(templates: Readonly<Record<string, object>>): Promise<Record
   );
 }
 
-/** By day, the template of the default deployment: cfn-lint takes seconds for each. */
+/** Except in the nightly run, only the template of the default deployment: cfn-lint takes seconds for each. */
 const LINTED = Object.entries(VARIANTS).slice(0, NIGHTLY ? undefined : 1);
 
 test('cfn-lint finds no faults in the templates, and finds faults injected into a function and a state machine', async () => {

@@ -137,7 +137,7 @@ describe('the configuration', () => {
   });
 
   test('that is too large for the environment of a function is refused before the deployment', () => {
-    // Text that cannot be compressed to a fraction.
+    // Text that is barely compressible.
     const configuration = { prompt: randomBytes(4000).toString('base64') };
     const tooLarge = /compressed, has \d+ bytes with "allowedOrigins"; .* can hold \d+/;
     expect(() =>

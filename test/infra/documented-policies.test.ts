@@ -7,7 +7,7 @@ const USER = `arn:aws:iam::${ACCOUNT}:user/operator`;
 const BUCKET = 'arn:aws:s3:::archive';
 const KEY = `arn:aws:kms:eu-central-1:${ACCOUNT}:key/0a1b2c3d`;
 
-/** The policy of the key, as CDK makes it: the account's own policies decide. */
+/** The policy of the key, as the CDK creates it: the account's own policies decide. */
 const KEY_POLICY = {
   Version: '2012-10-17',
   Statement: [
@@ -15,7 +15,7 @@ const KEY_POLICY = {
   ],
 };
 
-/** What the row "restore" of the table in docs/deploy.md grants, read out of the document itself. */
+/** The permissions in the row "restore" of the table in docs/deploy.md, parsed from the document itself. */
 function documentedActions(): string[] {
   const page = readFileSync(new URL('../../docs/deploy.md', import.meta.url), 'utf8');
   const row = page.split('\n').find((line) => line.startsWith('| restore |')) ?? '';
@@ -57,7 +57,7 @@ async function allows(actions: readonly string[], action: string, resource: stri
   return result.overallResult === 'Allowed';
 }
 
-/** What the AWS CLI calls for a file of 8 MiB and more (S3 user guide, "Multipart upload API and permissions"). */
+/** The calls of the AWS CLI for a file of 8 MiB and more (S3 user guide, "Multipart upload API and permissions"). */
 test.each([
   ['s3:PutObject', `${BUCKET}/uploads/default/x.ngbak`],
   ['s3:AbortMultipartUpload', `${BUCKET}/uploads/default/x.ngbak`],
@@ -76,7 +76,7 @@ test('the documented permissions of an operator who uploads allow nothing outsid
   expect(await allows(documentedActions(), 's3:PutObject', `${BUCKET}/backups/x.ngbak`)).toBe(false);
 });
 
-/** The policy of the role that copies archives into another account, as docs/deploy.md has it. */
+/** The policy of the role that copies archives into another account, from docs/deploy.md. */
 function replicationPolicy(): object {
   const page = readFileSync(new URL('../../docs/deploy.md', import.meta.url), 'utf8');
   const block =
@@ -95,7 +95,7 @@ function replicationPolicy(): object {
 const COPY = 'arn:aws:s3:::copy';
 const COPY_KEY = 'arn:aws:kms:eu-central-1:444455556666:key/1b2c3d4e';
 
-/** As AWS decides within one account: the bucket of the copy allows the role what its own policies have to allow as well. */
+/** Evaluated as within one account: the bucket of the copy allows the role what its own policies must allow as well. */
 async function replicates(action: string, resource: string): Promise<boolean> {
   const result = await runSimulation(
     {

@@ -42,7 +42,7 @@ describe('alarms', () => {
       POWERTOOLS_METRICS_NAMESPACE: 'ngbak/Ngbak',
       NGBAK_CONFIG: expect.anything(),
     });
-    // Configured: health and the dashboard of the API rely on it as well.
+    // Configured: health and the dashboard of the API use it as well.
     expect(watcher.Environment.Variables.NGBAK_CONFIG).toContain('"backup_age_hours":30');
     for (const target of ['default', 'other']) {
       for (const [name, MetricName] of [

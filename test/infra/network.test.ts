@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { SIZES } from '../../infra/functions.ts';
 import { statementsOf, synthesize, write } from './template.ts';
 
-/** Everything that concerns the network, in one deployment, since a synthesis takes seconds. */
+/** All network settings in one deployment, since a synthesis takes seconds. */
 const template = synthesize({
   targets: {
     default: {

@@ -3,10 +3,10 @@ import type { Template } from 'aws-cdk-lib/assertions';
 import { DATA_MB } from '../../infra/functions.ts';
 import { permissions, synthesize } from './template.ts';
 
-/** Most memory that Lambda gives a function of a new AWS account, in MB (Lambda quotas). */
+/** Largest memory of a function in a new AWS account, in MB (Lambda quotas). */
 const NEW_ACCOUNT_MEMORY_MB = 3008;
 
-/** An account with more than a new one has. */
+/** An account with higher quotas than a new one. */
 const LARGER = { exporterMemoryMb: 5308, api: { secret: 'Ngbak/api', reservedConcurrency: 5 } };
 
 const functions = (template: Template) => Object.values(template.findResources('AWS::Lambda::Function'));
@@ -87,7 +87,7 @@ describe('easily forgotten details:', () => {
     const kept = logs.filter(({ DeletionPolicy }) => DeletionPolicy === 'RetainExceptOnCreate');
     const names = kept.map(({ Properties }) => JSON.stringify(Properties.LogGroupName));
     expect(names).toHaveLength(2);
-    // Fixed names would be in the way of the next deployment.
+    // Fixed names would conflict with the next deployment.
     for (const name of names) expect(name).toContain('AWS::StackId');
     expect(names.some((name) => name.includes('/aws/vendedlogs/'))).toBe(true);
   });

@@ -9,7 +9,7 @@ let granted: Map<string, Statement[]>;
 let names: string[];
 /** The functions of the two workflows. */
 let steps: string[];
-/** What operators do through the API, and what retention does for them: they may delete whole backups. */
+/** Operations of operators through the API, and of retention: they may delete whole backups. */
 const OPERATING = ['api', 'apply-retention'];
 
 beforeAll(() => {
@@ -21,7 +21,7 @@ beforeAll(() => {
 
 const of = (name: string) => granted.get(name) ?? [];
 
-/** Key patterns of the archive bucket on which a function may do something. */
+/** Key patterns of the archive bucket on which a function has a permission. */
 function keys(name: string, action: string): string[] {
   return of(name)
     .filter(({ actions }) => actions.includes(action))
@@ -31,7 +31,7 @@ function keys(name: string, action: string): string[] {
     .sort();
 }
 
-/** Which secrets a function may read, by what their logical ids or names say. */
+/** The secrets that a function may read, identified by their logical IDs or names. */
 function secrets(name: string): string[] {
   return of(name)
     .filter(({ actions }) => actions.includes('secretsmanager:GetSecretValue'))

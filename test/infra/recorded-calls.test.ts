@@ -48,7 +48,7 @@ test.each([
 
 test('a call that reads the encrypted bucket is refused if the role may not use its key', async () => {
   const template = JSON.stringify(synthesize().toJSON()).replaceAll('"kms:Decrypt"', '"kms:DescribeKey"');
-  // Without a deployment, logical ids stand for names.
+  // Without a deployment, logical IDs take the place of names.
   const [bucket] = Object.keys(synthesize().findResources('AWS::S3::Bucket'));
   const keyless = new SynthesizedPolicies(JSON.parse(template), new Map(), {
     region: 'eu-central-1',
@@ -113,7 +113,7 @@ describe('calls with the policy for operators', () => {
   test.each([
     ['s3:PutObject', `${BUCKET}/uploads/job/a.ngbak`],
     ['states:StartExecution', `${machine}-Backup`],
-    // The library knows no resource for these two: they are compared with the statements here.
+    // The library has no resource for these two: they are compared with the statements here.
     ['states:SendTaskSuccess', `${machine}-Restore`],
     ['scheduler:ListSchedules', `arn:aws:scheduler:eu-central-1:${ACCOUNT}:schedule/*/*`],
   ])('%s is allowed if the CLI needs it', async (action, resource) => {
@@ -132,14 +132,14 @@ describe('calls with the policy for operators', () => {
 });
 
 test('the policy for operators fits into a managed policy, also with long names', () => {
-  // IAM counts no white space: "IAM and AWS STS quotas", managed policy size.
+  // IAM does not count white space: "IAM and AWS STS quotas", managed policy size.
   const long = synthesize({ stackName: 'N'.repeat(40) }).toJSON();
   const model = new TemplateModel(long, new Map(), { region: 'ap-southeast-1', account: ACCOUNT });
   const published = [...model.ofType('AWS::IAM::ManagedPolicy')].filter(({ value }) => !value('Roles'));
   expect(published).toHaveLength(1);
   for (const { value } of published) {
     const size = JSON.stringify(value('PolicyDocument')).length;
-    // Without a deployment, the logical id stands for the name of the bucket, which has 63 characters at most.
+    // Without a deployment, the logical ID takes the place of the bucket name, which has 63 characters at most.
     expect(size + 30 * 40).toBeLessThan(6144);
   }
 });

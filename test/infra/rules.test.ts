@@ -10,10 +10,10 @@ interface Resource {
   readonly Properties: Record<string, unknown>;
 }
 
-/** What holds data that nobody can make again, or says who changed what. */
+/** Resources with data that cannot be recreated, or with audit records. */
 const KEPT = ['AWS::S3::Bucket', 'AWS::KMS::Key', 'AWS::SecretsManager::Secret'];
 
-/** Errors of Lambda's platform that each invocation has to be tried again after, whatever it does. */
+/** Errors of Lambda's platform after which each invocation must be retried, whatever it does. */
 const PLATFORM = [
   'Lambda.ResourceNotReadyException',
   'Lambda.TooManyRequestsException',
@@ -31,7 +31,7 @@ interface State {
   readonly ItemProcessor?: { readonly States: Record<string, State> };
 }
 
-/** Rules that every deployment keeps, whatever is configured: as cfn-guard would check them. */
+/** Rules that hold for every deployment, regardless of its configuration, in the manner of cfn-guard. */
 describe.each(Object.entries(VARIANTS))('the template of %s', (name, overrides) => {
   let resources: [string, Resource][];
   const of = (type: string) => resources.filter(([, { Type }]) => Type === type);

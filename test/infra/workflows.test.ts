@@ -114,7 +114,8 @@ describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
       expect(Retry?.at(-1)).toMatchObject({
         ErrorEquals: TRANSIENT_ERRORS,
         JitterStrategy: 'FULL',
-        // A user may wait for the first look at the stores; a snapshot that kills its server is not tried for long.
+        // A user may be waiting for the first access to the stores; a snapshot that kills its server is not retried for
+        // long.
         MaxAttempts: ['Plan backup', 'Test load of the vectors'].includes(state) ? 3 : 7,
       });
       expect(TimeoutSeconds).toEqual(expect.any(Number));
@@ -181,7 +182,7 @@ describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
       ([, { Type }]) => Type === 'Map' || Type === 'Parallel',
     );
     expect(collecting.length).toBeGreaterThanOrEqual(3);
-    // Of a rollback, at most one error for each store and phase.
+    // In a rollback, at most one error for each store and phase.
     const errors = { failed: '{% [$states.input.failed, $states.result.failed] %}' };
     const ofRollback = ['Load stores', 'Verify stores', 'Finish stores'];
     for (const [state, { Output }] of collecting) {

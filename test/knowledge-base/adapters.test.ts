@@ -51,7 +51,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** The parts of the proof that each adapter answers for. */
+/** The parts of the proof that each adapter is responsible for. */
 const ADAPTERS = [
   {
     kind: 'neo4j',
@@ -103,7 +103,7 @@ describe('according to the independent proof', () => {
     },
   );
 
-  // A snapshot is a collection as a whole, which can't be merged into another.
+  // A snapshot replaces a whole collection, and cannot be merged into another.
   it.each(ADAPTERS.filter(({ kind }) => kind !== 'qdrant'))(
     '$kind, merging, restores what is missing or changed and keeps later additions, with the same result twice',
     async ({ store: create, owns }) => {

@@ -40,7 +40,7 @@ async function qdrant(method: string, path: string, body?: string): Promise<stri
 }
 const points = (collection: string, rest: string) => `/collections/${collection}/points${rest}?wait=true`;
 
-/** A point that tests damage: its id is beyond 2^53, its vectors are set by hand. */
+/** A point for tests of damage: its id is beyond 2^53, its vectors are set by hand. */
 const ID = '18446744073709551557';
 const dense = Array.from({ length: 384 }, (_, at) => (at === 0 ? 1 : 0));
 function pointWith({ id = ID, second = 0, weight = '0.5', rank = '1', name = 'ONE' }): string {
@@ -64,7 +64,7 @@ async function compareNow(): Promise<ProofComparison> {
   return await compareProofs(before, await read('after'));
 }
 
-/** Everything that the damages need to find, beside the knowledge base itself. */
+/** The data that the damages need, in addition to the knowledge base itself. */
 async function writeExtras(): Promise<void> {
   await cypher(`CREATE (a:\`${label}\`:PACKAGE {id: 'A', rank: 1, at: datetime('2026-01-01T00:00:00.000000001Z')})
     CREATE (b:\`${label}\`:PACKAGE {id: 'B', tags: ['x', 'y']})

@@ -20,7 +20,7 @@ const Status = z.array(
   z.object({ state: StackState, services: z.array(z.object({ service: z.string(), health: z.string() })) }),
 );
 
-/** Runs a program by local/bootstrap.mjs, as the npm scripts do. */
+/** Runs a program with local/bootstrap.mjs, as the npm scripts do. */
 async function bootstrap(args: readonly string[], env = environment) {
   const child = spawn(process.execPath, [join(ROOT, 'local/bootstrap.mjs'), ...args], { env });
   const code = new Promise<number | null>((resolve) => child.once('close', resolve));
@@ -75,7 +75,7 @@ describe('a stack of local:up', () => {
     expect(await local('down', '--name', name)).toMatchObject({ code: 0 });
     const end = Date.now() + 10_000;
     const pids = Object.values(state.processes);
-    // They were killed, not asked: the kernel takes its time.
+    // They were killed: the kernel takes some time.
     while (pids.some(isAlive) && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 50));
     expect(pids.filter(isAlive)).toEqual([]);
     expect(existsSync(folder)).toBe(false);
@@ -83,7 +83,7 @@ describe('a stack of local:up', () => {
 });
 
 test('local:down without a name does not stop the stacks of running programs', async () => {
-  // In a folder with links to what is installed, so that `down` can't meet anybody else's stack.
+  // In a folder with links to the installation, so that `down` cannot find the stacks of other programs.
   const own = { ...environment, NGBAK_LOCAL_DIR: await mkdtemp(join(tmpdir(), 'ngbak-down-')) };
   await symlink(installFolder(environment), installFolder(own));
   const stack = await startStack({ services: ['redis'], environment: own });

@@ -14,7 +14,7 @@ import { describeError } from '../../shared/core/errors.ts';
 
 describe('the stores run in Docker', () => {
   let folder: string;
-  /** An engine that answers: the real one may be missing here, and what it answers does not matter. */
+  /** An engine that responds: the real one may be missing here, and its responses do not matter. */
   let engine: NodeJS.ProcessEnv;
   let noEngine: NodeJS.ProcessEnv;
   beforeAll(async () => {
@@ -52,11 +52,11 @@ describe('the stores run in Docker', () => {
   });
 });
 
-/** Where the image's documentation describes a variable of compose.yaml. */
+/** The documentation of the image for each variable of compose.yaml. */
 const DOCUMENTED: Readonly<Record<(typeof DOCKER_SERVICES)[number], Readonly<Record<string, string>>>> = {
   neo4j: {
     NEO4J_AUTH: 'https://neo4j.com/docs/operations-manual/5/docker/introduction/#docker-auth',
-    // The image turns NEO4J_a_b__c into the setting a.b_c.
+    // The image maps NEO4J_a_b__c to the setting a.b_c.
     NEO4J_server_memory_heap_initial__size: 'https://neo4j.com/docs/operations-manual/5/docker/ref-settings/',
     NEO4J_server_memory_heap_max__size: 'https://neo4j.com/docs/operations-manual/5/docker/ref-settings/',
     NEO4J_server_memory_pagecache_size: 'https://neo4j.com/docs/operations-manual/5/docker/ref-settings/',
@@ -93,7 +93,7 @@ describe('local/compose.yaml', () => {
     file = parse(await readFile(join(ROOT, 'local/compose.yaml'), 'utf8'));
     ({ services } = Compose.parse(file));
     const ajv = new Ajv({ strict: false, validateFormats: false, allErrors: true });
-    // Without the names of its parts and of its draft, which this validator does not know. References are pointers.
+    // Without the IDs of its parts and of its draft, which this validator does not support. References are pointers.
     const schema = JSON.parse(JSON.stringify(composeSchema), (key, value) =>
       (key === 'id' || key === '$schema') && typeof value === 'string' ? undefined : value,
     );
@@ -104,7 +104,7 @@ describe('local/compose.yaml', () => {
 
   test('is valid according to the schema of the Compose specification', () => {
     expect(check(file)).toEqual([]);
-    // The schema can find something.
+    // The schema detects errors.
     expect(check({ services: { redis: { image: 'redis', port: ['1:1'] } } })).not.toEqual([]);
   });
 

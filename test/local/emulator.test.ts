@@ -40,14 +40,17 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { lambdaCommandLine } from '../../infra/process-settings.ts';
 import { servers } from '../servers.ts';
 
-/** What the emulator must do as AWS does, because the other tests prove nothing otherwise: see local/emulator/. */
+/**
+ * Behaviour that the emulator must share with AWS, because other tests would prove nothing otherwise: see
+ * local/emulator/.
+ */
 const { endpoint } = servers.aws;
 const cloudFormation = new CloudFormationClient({ endpoint });
 const s3 = new S3Client({ endpoint });
 const sfn = new SFNClient({ endpoint });
 const stack = `emulator-${randomBytes(4).toString('hex')}`;
 const Bucket = stack;
-/** Where the function notes the events that it gets. */
+/** The file in which the function records its events. */
 const notes = join(mkdtempSync(join(tmpdir(), 'ngbak-emulator-')), 'notes');
 const MIB = 1024 * 1024;
 
@@ -150,7 +153,7 @@ afterAll(async () => {
   await rm(dirname(notes), { recursive: true });
 });
 
-/** Runs a state machine of these states to its end. */
+/** Runs a state machine with these states to its end. */
 async function execute(states: object, input: unknown = {}) {
   const { stateMachineArn } = await sfn.send(
     new CreateStateMachineCommand({
@@ -397,7 +400,7 @@ describe('the emulator, like AWS,', () => {
   });
 });
 
-/** A template with one function of that name, which answers a JavaScript expression. */
+/** A template with one function of that name, which returns a JavaScript expression. */
 function functionBody(name: string, answer: string, properties: object = {}) {
   return {
     Resources: {
@@ -416,7 +419,7 @@ function functionBody(name: string, answer: string, properties: object = {}) {
   };
 }
 
-/** Creates a stack and waits for its last word. */
+/** Creates a stack and waits for its final state. */
 async function deploy(StackName: string, body: object): Promise<string | undefined> {
   await cloudFormation.send(new CreateStackCommand({ StackName, TemplateBody: JSON.stringify(body) }));
   for (;;) {
@@ -460,7 +463,7 @@ describe('the emulator, like AWS in failure cases,', () => {
       });
       try {
         expect(await execute(invoke('SomeOtherError'))).toMatchObject({ status: 'FAILED', error });
-        // One of the faults is spent.
+        // One of the faults is used up.
         expect(await execute(invoke(error))).toMatchObject({
           status: 'SUCCEEDED',
           output: String(times - 1),
@@ -508,7 +511,7 @@ describe('the emulator, like AWS in failure cases,', () => {
         },
       },
     });
-    // 3,538 MB is what an account gets that is not new.
+    // 3,538 MB is available to accounts that are not new.
     expect(await deploy(name, body(3538, 'RetainExceptOnCreate'))).toBe('ROLLBACK_COMPLETE');
     await remove(name);
     expect(await deploy(name, body(3008, 'RetainExceptOnCreate'))).toBe('CREATE_COMPLETE');
@@ -516,7 +519,7 @@ describe('the emulator, like AWS in failure cases,', () => {
     const secrets = new SecretsManagerClient({});
     const forget = new DeleteSecretCommand({ SecretId: `${name}/api`, ForceDeleteWithoutRecovery: true });
     await secrets.send(forget);
-    // With `Retain`, the secret of the failed deployment is in the way of the next one.
+    // With `Retain`, the secret of the failed deployment would conflict with the next one.
     expect(await deploy(name, body(3538, 'Retain'))).toBe('ROLLBACK_COMPLETE');
     await remove(name);
     expect(await deploy(name, body(3008, 'Retain'))).toBe('ROLLBACK_COMPLETE');

@@ -4,7 +4,7 @@ import neo4j from 'neo4j-driver';
 import { refuseForeignData } from '../foreign-data.ts';
 import { servers } from '../servers.ts';
 
-// The shared Neo4j counts as foreign here: no local stack of this folder has it.
+// The shared Neo4j is foreign here: no local stack of this folder has it.
 const environment = { NGBAK_LOCAL_DIR: '/nowhere' };
 const stores = { neo4j: servers.neo4j, qdrant: servers.qdrant, redis: servers.redis };
 const driver = neo4j.driver(

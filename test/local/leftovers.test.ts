@@ -21,7 +21,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Starts test/run.ts on tests that need no server, with an empty temporary directory and HOME. */
+/** Starts test/run.ts with tests that need no server, with an empty temporary directory and HOME. */
 function startRun(...args: string[]) {
   const environment = { ...withoutAddresses(), TMPDIR: join(folder, 'tmp'), HOME: join(folder, 'home') };
   const child = spawn(
@@ -33,7 +33,7 @@ function startRun(...args: string[]) {
   return child;
 }
 
-/** What is in the temporary directory and in HOME, and what this process left in the folder of runs. */
+/** The contents of the temporary directory and of HOME, and the leftovers of this process in the folder of runs. */
 async function leftBy(child: ChildProcess): Promise<string[]> {
   const runs = await readdir(join(ROOT, '.local/tmp')).catch(() => []);
   return [
@@ -86,7 +86,7 @@ test('the folder of a run that was killed is removed by the next run', async () 
     expect(environment.TMPDIR).toMatch(new RegExp(`ngbak-run-${process.pid}-`));
   }, environment);
   expect(environment).toEqual({ NGBAK_LOCAL_DIR: folder });
-  // Too long a path for sockets: then it is in the system's temporary directory.
+  // The path is too long for sockets: then it is in the system's temporary directory.
   const base = Buffer.byteLength(tmp) > 60 ? tmpdir() : tmp;
   if (base === tmp)
     expect((await readdir(tmp)).sort()).toEqual([`ngbak-run-${process.pid}-other`, 'not-ours'].sort());

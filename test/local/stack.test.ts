@@ -14,13 +14,13 @@ import { readState } from '../../local/state.ts';
 import { servers } from '../servers.ts';
 import { withoutAddresses } from './without-addresses.ts';
 
-/** How long something may take that nobody waits for: a deadline for hangs. */
+/** Timeout of background work: a deadline for hangs. */
 const DEADLINE_MS = 30_000;
 const environment = withoutAddresses();
 const redisOf = ({ redis }: { redis: { url: string; password: string } }) =>
   new Redis(redis.url, { password: redis.password });
 
-/** The processes of a stack that are alive. Redis hides its environment, so the recorded ids are looked at as well. */
+/** The live processes of a stack. Redis hides its environment, so the recorded IDs are checked as well. */
 async function processesOf(folder: string): Promise<number[]> {
   const recorded = Object.values((await readState(folder))?.processes ?? {});
   return [...new Set([...recorded, ...(await markedProcesses(folder))])].filter(isAlive);
@@ -107,7 +107,7 @@ describe('a program with a local stack leaves no process and no file', () => {
     expect(existsSync(folder)).toBe(true);
     child.kill('SIGINT');
     await once(child, 'exit');
-    // It has waited for the end of its stack: nothing is left by now, not only later.
+    // It has waited for the end of its stack: nothing is left at this point, not only later.
     expect(pids.filter(isAlive)).toEqual([]);
     await expectNothingLeft(folder, pids);
   });

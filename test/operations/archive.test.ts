@@ -17,7 +17,7 @@ const ID = 'snapshot_2026-01-02T03-04-05Z';
 
 let context: Awaited<ReturnType<typeof freshContext>>;
 
-/** Puts an archive into the catalog; `stored` are the bytes that S3 really has. */
+/** Adds an archive to the catalog; `stored` are the actual bytes in S3. */
 async function put(made: { bytes: Buffer; checksum: string }, stored = made.bytes): Promise<void> {
   const record = catalogRecord({ backup_id: ID });
   await catalogue(
@@ -39,7 +39,7 @@ async function put(made: { bytes: Buffer; checksum: string }, stored = made.byte
 const archive = (backup_id: string) => makeArchive({ backup_id });
 const verify = () => verifyBackup(context, ID, { cursor: null, timeLeft: () => 60_000 });
 
-/** An archive of three keys, whose manifest says that a namespace has so many. */
+/** An archive of three keys, whose manifest states another count for a namespace. */
 async function counted(documents: number): Promise<{ bytes: Buffer; checksum: string }> {
   const files = {
     'kv/full_docs.json': '{"p:full_docs:1": {"a": 1}, "p:full_docs:2": {"a": 2}}',
@@ -51,7 +51,7 @@ async function counted(documents: number): Promise<{ bytes: Buffer; checksum: st
     draft: {
       ...DRAFT,
       backup_id: ID,
-      // Its digests are not compared then.
+      // Its digests are not compared in that case.
       ngbak_version: '0.0.9',
       storage_backends: { kv: { kind: 'redis' } },
       scope: { type: 'full', stores: ['kv'], scopes: { kv: { prefix: 'p:', separator: ':' } } },
@@ -142,7 +142,7 @@ describe('verifying a backup', () => {
       let cursor: Awaited<ReturnType<typeof verify>>['cursor'] = null;
       for (let done = false; !done; ) {
         const leg = await verifyBackup(context, ID, { cursor, timeLeft: () => timeLeft });
-        // As it travels through a client.
+        // Serialized, as through a client.
         cursor = JSON.parse(JSON.stringify(leg.cursor));
         done = leg.done;
         if (!done) expect(JSON.stringify(cursor).length).toBeLessThan(200);
@@ -211,7 +211,7 @@ function flip(bytes: Buffer, at: number): Buffer {
   return changed;
 }
 
-/** Unpacks one file as a user would, with the machine's own tar. */
+/** Unpacks one file as a user would, with the system's tar. */
 function untar(bytes: Buffer, name: string): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const child = execFile(

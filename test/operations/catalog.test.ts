@@ -10,7 +10,7 @@ import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';
 import { freshContext } from './context.ts';
 
-/** What the catalog adds to the record of a good backup without warnings. */
+/** Fields that the catalog adds to the record of a good backup without warnings. */
 const GOOD = { state: 'complete', open_warnings: 0, good: true, warnings: [] };
 let context: OperationsContext;
 const list = (input: object = {}) => listBackups(context, ListBackupsInput.parse(input));
@@ -37,7 +37,7 @@ describe('the list of backups', () => {
     expect(whole).toMatchObject({ total: 1000, unreadable: [] });
     expect(whole.next_cursor).toBeUndefined();
 
-    // From the second time on, a long list comes out of a cache, which must change nothing.
+    // From the second time on, a long list is read from a cache, which must change nothing.
     expect(await list({ limit: 1000 })).toEqual(whole);
     await updateBackup(context, ids[500] ?? '', BackupChanges.parse({ add_tags: ['changed'] }));
     const changed = await list({ tag: 'changed' });
@@ -64,7 +64,7 @@ describe('the list of backups', () => {
     const policy = { keep_last: 1000, keep_daily: 0, keep_weekly: 0, keep_monthly: 0, keep_yearly: 0 };
     const retain = () => prune(context, PruneInput.parse({ dry_run: false, policy }));
     await retain();
-    // One more, which is fewer than a list would write the cache for.
+    // One more, which is below the threshold for writing the cache.
     await catalogue(context.bucket, { backup_id: day(1) });
     await retain();
     const read: string[] = [];

@@ -20,7 +20,7 @@ const created = (number: number) => ({
   created_at: new Date(Date.UTC(2026, 0, number, 3)).toISOString(),
 });
 
-/** A restore from that backup which has been admitted and is running. */
+/** A running restore of that backup. */
 async function runningRestore(backupId: string): Promise<string> {
   const started = await restoreBackup(context, RestoreBackupInput.parse({ backup_id: backupId }), {
     requestedBy: 'ada',

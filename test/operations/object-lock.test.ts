@@ -137,7 +137,7 @@ describeS3Servers('Object Lock, at $name', ({ start }) => {
     const config = NgbakConfig.parse({ targets: { default: { stores: {} } }, object_lock });
     const environment = { ...context, config, log: () => undefined };
     await recordBackup(environment, jobId);
-    // A repeated step locks what is locked.
+    // A repeated step finds the objects locked already.
     await recordBackup(environment, jobId);
     return { Bucket: bucket.name, Key, VersionId: version_id, created_at };
   }

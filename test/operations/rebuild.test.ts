@@ -13,7 +13,7 @@ import { makeArchive } from '../support/archive.ts';
 import { catalogRecord } from '../support/catalog.ts';
 import { freshContext } from './context.ts';
 
-/** What the catalog adds to the record of a good backup without warnings. */
+/** Fields that the catalog adds to the record of a good backup without warnings. */
 const GOOD = { state: 'complete', open_warnings: 0, good: true, warnings: [] };
 const ID = 'snapshot_2026-01-02T03-04-05Z';
 let context: Awaited<ReturnType<typeof freshContext>>;
@@ -22,7 +22,7 @@ beforeEach(async () => {
   context = await freshContext();
 });
 
-/** Puts an archive where backups are, as the seal does, and gives back the record that its backup would have. */
+/** Puts an archive into `backups/`, as the seal does, and returns the record that its backup would have. */
 async function put(backup_id: string, damage = (bytes: Buffer) => bytes): Promise<CatalogRecord> {
   const record = catalogRecord({
     backup_id,

@@ -16,7 +16,7 @@ const NOW = Date.parse('2026-03-10T12:00:00Z');
 const HOUR_MS = 3_600_000;
 const at = (hoursAgo: number) => new Date(NOW - hoursAgo * HOUR_MS).toISOString();
 
-/** A good backup of so many hours ago, with what is different. */
+/** A good backup from this number of hours ago, with changes. */
 const backup = (hoursAgo: number, changes: Partial<BackupSummary> = {}): BackupSummary => ({
   ...summarize(
     catalogRecord({ backup_id: idAt(new Date(NOW - hoursAgo * HOUR_MS)), created_at: at(hoursAgo) }),
@@ -276,7 +276,7 @@ test('over a year of simulated days, the verdict is yes exactly while a good bac
         const clean =
           age * 24 <= allowed_age_hours &&
           !past.includes('damaged') &&
-          // A run that failed is forgotten once one has ended well, whatever came of it.
+          // A failed run no longer matters once a later one has succeeded.
           past.filter((one) => one !== 'none').at(-1) !== 'failed' &&
           !since.includes('suspicious');
         expect([day, recoverable]).toEqual([
@@ -308,7 +308,7 @@ describe('in a bucket', () => {
     context = await freshContext({ config: true });
     const { config } = context;
     if (!config?.targets.default) throw new Error('The context has a target "default".');
-    // Their archives hold what those of catalogRecord() hold.
+    // Their archives have the contents of catalogRecord().
     const { graph, kv } = config.targets.default.stores;
     context = {
       ...context,

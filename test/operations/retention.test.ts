@@ -9,7 +9,7 @@ import { freshContext } from './context.ts';
 
 let context: Awaited<ReturnType<typeof freshContext>>;
 const ada = { requestedBy: 'ada' };
-/** What is deployed where cdk.json says nothing. */
+/** The deployed policy if cdk.json has none. */
 const DEPLOYED = { keep_last: 7, keep_daily: 0, keep_weekly: 4, keep_monthly: 0, keep_yearly: 0 };
 const none = { keep_last: 0, keep_daily: 0, keep_weekly: 0, keep_monthly: 0, keep_yearly: 0 };
 const keepLast = (keep_last: number) => ({ ...none, keep_last });
@@ -36,7 +36,7 @@ test('the policy that was set applies instead of that of cdk.json, until it is r
   expect(set).toMatchObject({ policy: keepLast(4), source: 'set', changed_by: 'ada', deployed: DEPLOYED });
   expect(await kept({})).toBe(4);
   expect(await kept({ policy: keepLast(2) })).toBe(2);
-  // Also where cdk.json is not known: with AWS credentials only.
+  // Also if cdk.json is unknown: with AWS credentials only.
   const { config: _, ...direct } = context;
   expect((await prune(direct, PruneInput.parse({}))).policy).toEqual(keepLast(4));
 
@@ -49,7 +49,7 @@ test('the policy that was set applies instead of that of cdk.json, until it is r
   });
   expect(await resetRetention(context)).toEqual(reset);
   expect(await kept({})).toBe(7);
-  // And again, after it has been taken away.
+  // And again, after it was reset.
   await setRetention(context, { policy: keepLast(3), version: reset.version }, ada);
   expect(await kept({ dry_run: false })).toBe(3);
   expect(await kept({})).toBe(3);

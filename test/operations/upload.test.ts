@@ -12,7 +12,7 @@ import { catalogue } from '../support/catalog.ts';
 import { freshContext } from './context.ts';
 
 const MIB = 1024 ** 2;
-/** Two whole parts and a short one. */
+/** Two complete parts and a short one. */
 const FILE = randomBytes(33 * MIB + 5);
 const me = { requestedBy: 'ada' };
 
@@ -118,7 +118,7 @@ describe('a multipart upload', () => {
     await put(job_id, 2);
     await put(job_id, 3);
     await completeRestoreUpload(context, job_id);
-    // The answer of the first call may have got lost.
+    // The response of the first call may have been lost.
     expect(await completeRestoreUpload(context, job_id)).toMatchObject({ job_id });
   });
 

@@ -142,7 +142,7 @@ describe('a separate folder next to a key-value store in Redis', () => {
   ])('%s is a warning, and does not fail the job', async (_, location, text) => {
     const found = await read(target(location()));
     expect(found.read).toEqual({});
-    // Warnings of the same text are merged by those who collect them.
+    // Warnings with the same text are merged by the collector.
     expect([...new Set(found.warnings.map((warning) => warning.text))]).toEqual([
       expect.stringMatching(text),
     ]);

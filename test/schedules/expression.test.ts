@@ -84,7 +84,7 @@ describe('cron expressions have the meaning that AWS documents', () => {
           const end = forward.at(-1);
           if (!end) return;
           const back = timing.previous(5, new Date(end.getTime() + 1000)).reverse();
-          // In the hour that comes twice, looking back may not see the first of its times.
+          // In the repeated hour, a backward search must not return the first of the two times.
           const seen = new Set(forward.map((time) => time.getTime()));
           const shared = back.filter((time) => time > start && seen.has(time.getTime()));
           expect(shared.length).toBeGreaterThanOrEqual(back.filter((time) => time > start).length - 1);

@@ -11,24 +11,24 @@ import { SEED } from '../seed.ts';
 import { servers } from '../servers.ts';
 import { deployedStack } from './harness.ts';
 
-/** Requests that are made up for each operation beyond those that its schema's corner cases give. */
+/** Generated requests for each operation, in addition to the corner cases of its schema. */
 const EXAMPLES = 5;
-/** Longest that one run makes requests, in seconds. */
+/** Time limit of one run, in seconds. */
 const RUN_SECONDS = NIGHTLY ? 80 : 40;
 /**
- * Starts real backups of, deletes for good in, or says what is deleted in the deployment that other tests use: shown to a
- * viewer only.
+ * Operations that would start real backups of the shared deployment, delete from it permanently, or decide what is
+ * deleted: tested with a viewer only.
  */
 const WITH_EFFECT = ['/api/v1/backup', '/api/v1/backup/prune', '/api/v1/retention'];
 
-/** Methods that must be refused where they mean nothing. Not TRACE: it is refused before it reaches the API. */
+/** Methods that must be refused where they are not supported. Not TRACE: it is refused before it reaches the API. */
 const CONFIGURATION = `
 [phases.coverage]
 unexpected-methods = ["DELETE", "GET", "PATCH", "POST", "PUT"]
 `;
 
 const stack = deployedStack();
-// The emulator has its APIs at paths of its own address.
+// The emulator serves its APIs at other paths of its own address.
 const base = `${servers.aws.endpoint}/_aws/execute-api/${new URL(stack.output('ApiUrl')).hostname.split('.')[0]}/$default`;
 const begun = new Date().toISOString();
 let folder: string;
@@ -46,7 +46,7 @@ beforeAll(async () => {
 }, 300_000);
 
 afterAll(async () => {
-  // What was accepted of the restores that were made up waits for an upload that never comes.
+  // Accepted generated restores wait for an upload that never arrives.
   const context = {
     ...stack,
     stateMachines: {
@@ -86,7 +86,7 @@ test('a name with a path delimiter is refused as a name, and does not address an
   }
 });
 
-/** Runs schemathesis on the deployed API; gives back what it found to be wrong. */
+/** Runs schemathesis on the deployed API; returns its findings. */
 function run(key: string, selection: readonly string[]): Promise<string> {
   const args = [
     '-m',
@@ -104,7 +104,7 @@ function run(key: string, selection: readonly string[]): Promise<string> {
       String(RUN_SECONDS),
     ],
     ...['--seed', String(SEED), '--generation-database', 'none', '--continue-on-failure'],
-    // A well-formed id may name nothing, and texts such as cron expressions have a grammar that no schema says.
+    // A well-formed ID may not exist, and texts such as cron expressions have a grammar that no schema describes.
     ...['--exclude-checks', 'positive_data_acceptance'],
     ...['--no-color', '--warnings', 'off'],
     ...selection,
@@ -122,7 +122,7 @@ function run(key: string, selection: readonly string[]): Promise<string> {
       });
     }
     child.on('error', reject);
-    // Something must have been asked, or nothing was proved.
+    // Without any requests, nothing would be proved.
     child.on('close', (code) => resolve(code === 0 && / passed|No issues found/.test(output) ? '' : output));
   });
 }

@@ -9,7 +9,7 @@ import { AWS_CLI, fillTarget, readTarget } from './content.ts';
 import { deployedStack, sleep } from './harness.ts';
 
 const stack = deployedStack();
-/** The README speaks of the target "default"; this test has one of its own. */
+/** The README uses the target "default"; this test has its own. */
 const target = 'aws-cli';
 let folder: string;
 let variables: Record<string, string>;
@@ -40,7 +40,7 @@ async function paragraphs(): Promise<string[]> {
     .split('\n\n');
 }
 
-/** Runs lines in bash as a person would, and gives back what they print. */
+/** Runs lines in bash as a user would, and returns their output. */
 function shell(lines: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn('bash', ['-euo', 'pipefail', '-c', lines], {
@@ -94,7 +94,7 @@ test('the commands in the README back up, download, share and restore with the A
   expect(await readTarget(AWS_CLI)).toEqual(before);
 }, 300_000);
 
-/** The restore into our target that waits for its confirmation; its id is derived from the upload's version. */
+/** The restore into the target that waits for its confirmation; its ID is derived from the upload's version. */
 async function jobThatWaits(): Promise<string> {
   const deadline = Date.now() + 60_000;
   for (;;) {

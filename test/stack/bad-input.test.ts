@@ -24,7 +24,7 @@ const connections = {
 };
 type Connections = typeof connections;
 
-/** Gives the target's stores other connections for the time of `work`. */
+/** Changes the connections of the target's stores during `work`. */
 async function withConnections<T>(
   changed: Partial<{ [K in keyof Connections]: object }>,
   work: () => Promise<T>,
@@ -40,7 +40,7 @@ async function withConnections<T>(
   }
 }
 
-/** What may be left of a job: what is known about it, and nothing else. */
+/** The allowed leftovers of a job: its records, and nothing else. */
 async function expectNothingLeft(jobId: string) {
   const deadline = Date.now() + 30_000;
   let left: string[] = [];
@@ -121,7 +121,7 @@ describe('a backup', () => {
   test('of a configured collection that does not exist fails and names the collection', async () => {
     const message = await failingBackup({ target: 'missing' });
     expect(message).toContain('no_such');
-    // Prometheus counts it.
+    // The metric for Prometheus is incremented.
     const failures = async () => {
       const answer = await fetch(`${stack.apiUrl()}/api/v1/metrics`, {
         headers: { authorization: `Bearer ${stack.apiKey('viewer')}` },
@@ -248,7 +248,7 @@ test('whose upload event arrives ten times is started once', async () => {
   await expectNothingLeft(upload.job_id);
 }, 180_000);
 
-/** The newest restore that waits; the upload was made by hand, so its job's name is not known. */
+/** The newest waiting restore; the upload was made by hand, so the name of its job is unknown. */
 async function jobAwaitingConfirmation() {
   const deadline = Date.now() + 60_000;
   for (;;) {

@@ -17,15 +17,15 @@ import { BusyModel } from './busy-model.ts';
 import { BUSY_FILES, secretName } from './context.ts';
 import { deployedStack, sleep } from './harness.ts';
 
-/** Backups of files while they are written, each restored into another folder: see busy.test.ts for the other stores. */
+/** Backups of files during writes, each restored into another folder; busy.test.ts covers the other stores. */
 const BACKUPS = NIGHTLY ? 100 : 1;
 const PACE_MS = 60;
-/** A writer into a file that is never still for a second, but long enough to be read. */
+/** A writer of a file that is never unchanged for a second, but long enough to be read. */
 const IN_PLACE_PACE_MS = 300;
-/** A file above 8 MiB is streamed, and read again from its beginning by the repeated step. */
+/** A file above 8 MiB is streamed, and the repeated step reads it again from its beginning. */
 const LARGE_PACE_MS = 4000;
 const LARGE_BYTES = 9 * 1024 ** 2;
-/** New files, and how often there is another one in place of the oldest. */
+/** New files, and the interval at which a new one replaces the oldest. */
 const NEW_FILES = 25;
 const NEW_PACE_MS = 300;
 /** Steps after which an appended file starts over. */
@@ -36,7 +36,7 @@ const stack = deployedStack();
 const { s3 } = stack.bucket;
 const Bucket = BUSY_FILES;
 
-/** Where files are: a prefix of the bucket, or a folder. */
+/** Location of the files: a prefix of the bucket, or a folder. */
 interface Place {
   readonly location: string;
   put(name: string, content: string): Promise<unknown>;
@@ -68,7 +68,7 @@ async function folderOf(name: string): Promise<Place> {
   await mkdir(location);
   return {
     location,
-    // As whoever cares writes files: readers see the old content or the new one.
+    // As careful writers do: readers see the old content or the new one.
     async put(file, content) {
       const temporary = join(base, `${name}-${file}.tmp`);
       await writeFile(temporary, content);
@@ -109,7 +109,10 @@ const large = (step: number) =>
     .padStart(8, '0')
     .repeat(LARGE_BYTES / 8);
 
-/** @param waits  whether a backup waits for files to be still, for some seconds each: then, fewer of them change. Returns how many new ones there were. */
+/**
+ * @param waits  whether a backup waits for files to settle, for some seconds each: then, fewer of them change. Returns
+ * the number of new ones.
+ */
 async function startWriters(model: BusyModel, { put, remove }: Place, waits: boolean) {
   // Overwritten with equal length.
   await model.start('kv_store_docs.json', PACE_MS, (step) => put('kv_store_docs.json', document(step)));
@@ -120,7 +123,7 @@ async function startWriters(model: BusyModel, { put, remove }: Place, waits: boo
       isAbsent: isOdd,
     });
   }
-  // They are read first, and live for some seconds.
+  // They are read first, and exist for some seconds.
   let created = 0;
   await model.append('0-new-', NEW_PACE_MS, NEW_FILES, (number, step) => {
     if (step !== 0) return remove(`0-new-${number}`);
@@ -158,7 +161,7 @@ test.each<[string, () => Promise<{ from: Place; to: Place; inPlace?: string }>]>
     const secret = secretName('busy', 'kv');
     const model = new BusyModel();
     const created = await startWriters(model, from, inPlace !== undefined);
-    // Into the file itself, which is empty for a moment: the backup has to say that it may have seen that.
+    // Into the file itself, which is empty for a moment: the backup must warn that it may have read that.
     if (inPlace !== undefined) {
       await model.start(inPlace, IN_PLACE_PACE_MS, (step) =>
         writeFile(join(from.location, inPlace), document(step)),
@@ -206,7 +209,7 @@ test.each<[string, () => Promise<{ from: Place; to: Place; inPlace?: string }>]>
     }
     expect(failures).toEqual([]);
     expect(counts).toHaveLength(BACKUPS);
-    // New files were in each copy, and the writers were at work all the time.
+    // Each copy had new files, and the writers were active the whole time.
     expect(Math.min(...counts)).toBeGreaterThan(8);
     expect(model.steps).toBeGreaterThan(50 * BACKUPS);
   },

@@ -9,7 +9,7 @@ import { BusyModel } from './busy-model.ts';
 import { type Names, SCRATCH, withClients } from './content.ts';
 import { deployedStack } from './harness.ts';
 
-/** Backups while writers are at work on all stores, each restored under other names. */
+/** Backups during writes to all stores, each restored under other names. */
 const BACKUPS = NIGHTLY ? 200 : 2;
 const COPY: Names = { label: 'BusyCopy', collection: 'busy_copy', prefix: 'busy-copy:' };
 const RENAME = {
@@ -17,15 +17,15 @@ const RENAME = {
   key_prefix: COPY.prefix,
   collections: { [SCRATCH.collection]: COPY.collection },
 };
-/** Elements of large keys: more than are read in one command. */
+/** Elements of large keys: more than one command reads. */
 const ITEMS = 600;
 /** Entries after which a stream or text starts over. */
 const GROWN = 300;
-/** Steps come so many milliseconds after each other: the test is about interleaving, not about load. */
+/** Interval between steps, in milliseconds: the test is about interleaving, not about load. */
 const PACE_MS = 15;
-/** Constraints and indexes come and go more slowly: each has to be filled. */
+/** Constraints and indexes are created and dropped more slowly: each has to be populated. */
 const SCHEMA_PACE_MS = 20 * PACE_MS;
-/** Places that something moves around between. */
+/** Places of a moving item. */
 const RING = 5;
 const ALIAS = 'scratch_alias';
 const FAR = 4_102_444_800_000;
@@ -166,7 +166,7 @@ async function startGraph(): Promise<void> {
         : cypher(`CREATE (:${label} {id: 'fleeting', step: $step})`, { step }),
     { isAbsent: isOdd },
   );
-  // Deleted nodes give their internal ids to those that come after them.
+  // Neo4j reuses the internal IDs of deleted nodes.
   await model.append('node appended ', PACE_MS, 30, (number, step) =>
     step === 0
       ? cypher(`MATCH (a:${label} {id: 'a'}) CREATE (:${label} {id: $id, step: 0})-[:OF]->(a)`, {
@@ -174,7 +174,7 @@ async function startGraph(): Promise<void> {
         })
       : cypher(`MATCH (n:${label} {id: $id}) DETACH DELETE n`, { id: `appended ${number}` }),
   );
-  // Overwritten with a value of equal length, and one that is stored in many pieces.
+  // Overwritten with a value of equal length, and with one that is stored in many pieces.
   await cypher(`CREATE (:${label} {id: 'text', text: '', list: []})`);
   await model.start('node text', PACE_MS, (step) =>
     cypher(`MATCH (n:${label} {id: 'text'}) SET n.text = $text`, {
@@ -193,7 +193,7 @@ async function startGraph(): Promise<void> {
       { to: `ring ${place}`, from: `ring ${from}`, step },
     ),
   );
-  // The driver repeats a statement that met a conflict; what it had done by then is there already.
+  // The driver repeats a statement after a conflict; its earlier effects already exist.
   await model.start(
     'index',
     SCHEMA_PACE_MS,
@@ -214,7 +214,8 @@ async function startGraph(): Promise<void> {
       try {
         return await cypher(create);
       } catch (error) {
-        // Neo4j fills an index first. A conflict in between, after which the driver repeats the statement, leaves that.
+        // Neo4j populates an index first. A conflict in between, after which the driver repeats the statement, leaves
+        // it.
         if (!String(error).includes('already exists an index')) throw error;
         await cypher(`DROP INDEX busy_constraint_${step} IF EXISTS`);
         return cypher(create);
@@ -276,14 +277,14 @@ async function startPoints(): Promise<void> {
   );
 }
 
-/** The only value of a list; undefined where there are several. */
+/** The only value of a list; undefined if there are several. */
 function only<T>(values: readonly T[]): T | undefined {
   return new Set(values).size === 1 ? values[0] : undefined;
 }
 
 const numberOf = (text: string | undefined) => (text === undefined || text === '' ? null : Number(text));
 
-/** How to tell the step of a key from its content: null for a content that never was. */
+/** Determines the step of a key from its content: null for a content that never existed. */
 const KEYS: Record<string, (key: string) => Promise<number | null>> = {
   text: async (key) => numberOf(only((await redis.get(key))?.match(/.{8}/g) ?? [])),
   appended: async (key) => {
@@ -330,8 +331,8 @@ const KEYS: Record<string, (key: string) => Promise<number | null>> = {
 };
 
 /**
- * The step of everything that the copy holds; null where its content never was. A node that was deleted and created again
- * may have been read both times: `named` are those that the backup warns of, and `again` has what each was the other time.
+ * The steps of all items in the copy; null if the content never existed. A node that was deleted and created again may
+ * have been read twice: `named` are those in the warning of the backup, and `again` has the other step of each.
  */
 async function readCopy(named: readonly string[]) {
   const found = new Map<string, number | null>();
@@ -339,7 +340,7 @@ async function readCopy(named: readonly string[]) {
   for (const key of await redis.keys(`${COPY.prefix}*`)) {
     const name = key.slice(COPY.prefix.length);
     const step = await KEYS[name]?.(key);
-    // One that expires soon may be gone between the two looks.
+    // One that expires soon may have disappeared between the two reads.
     if (step !== null || name !== 'expiring') found.set(`key ${name}`, step ?? null);
   }
   const nodes = await cypher(
@@ -402,7 +403,7 @@ interface Scrolled {
   readonly points: { id: number; vector: number[]; payload: { step: number } }[];
 }
 
-/** The keys of nodes that a backup says it has read twice. */
+/** The keys of nodes that were read twice according to the backup. */
 async function keysReadTwice(backupId: string): Promise<readonly string[]> {
   const record = await deployedStack().bucket.readRecord(catalogKey(backupId), CatalogRecord);
   const warning = record?.value.warnings?.find(({ code }) => code === 'nodes-with-equal-keys');
@@ -417,7 +418,7 @@ test(
     const sizes = new Map<string, number>();
     let reported = 0;
     for (let number = 0; number < BACKUPS && failures.length < 5; number++) {
-      // A run of hours says how far it is.
+      // A run of hours reports its progress.
       if (number % 10 === 9 || failures.length > reported) {
         process.stderr.write(`${number} of ${BACKUPS} backups; ${JSON.stringify(failures)}\n`);
         reported = failures.length;
@@ -447,7 +448,7 @@ test(
     await model.stop();
     expect(failures).toEqual([]);
     expect(sizes.size).toBe(BACKUPS);
-    // Everything was there in each copy, and the writers were at work all the time.
+    // Each copy had everything, and the writers were active the whole time.
     expect(Math.min(...sizes.values())).toBeGreaterThan(40);
     expect(model.steps).toBeGreaterThan(100 * BACKUPS);
   },

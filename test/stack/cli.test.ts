@@ -25,7 +25,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const damage = () => fillTarget({ ...CLI, prefix: 'ngbak-cli:damage:' });
 
-/** Runs `ngbak`, expects it to end well, and gives back its JSON lines of one type. */
+/** Runs `ngbak`, expects success, and returns its JSON lines of one type. */
 async function ngbak(type: string, args: string[], more: NodeJS.ProcessEnv = {}) {
   const ran = await run([...args, '--json'], { ...environment, ...more });
   expect([ran.code, ran.stdout, ran.stderr]).toEqual([0, expect.anything(), '']);
@@ -80,7 +80,7 @@ test('without a terminal, a restore waits, reports it by its exit code, and is r
   const ran = await run(['restore', backupId], environment);
   expect([ran.code, ran.stderr]).toEqual([8, expect.stringMatching(/ngbak confirm restore_\S+ cli/)]);
   const [, jobId = '', seen = ''] = /ngbak confirm (\S+) cli --inspected-at (\S+)/.exec(ran.stderr) ?? [];
-  // Other options are tried, with AWS credentials and by the API; the job waits on, and nothing is written.
+  // Other options are tried, with AWS credentials and through the API; the job keeps waiting, and nothing is written.
   const api = { NGBAK_API_URL: stack.apiUrl(), NGBAK_API_KEY: stack.apiKey('operator') };
   for (const [how, way] of [
     [['--stores', 'kv', '--mode', 'merge', '--on-conflict', 'keep'], {}],
@@ -92,7 +92,7 @@ test('without a terminal, a restore waits, reports it by its exit code, and is r
     expect(job).toMatchObject({ state: 'awaiting_confirmation', options: { stores: [how[1]] } });
     expect(job?.inspection).toMatchObject({ stores: [{ store: how[1] }] });
   }
-  // What was seen first is not what would be done now.
+  // The first findings no longer apply.
   for (const way of [{}, api]) {
     const unseen = await run(['confirm', jobId, 'cli', '--inspected-at', seen], { ...environment, ...way });
     expect([unseen.code, unseen.stderr]).toEqual([2, expect.stringContaining('was inspected again')]);
@@ -128,7 +128,7 @@ test('a subset is backed up, found by its contents, and restored without a chang
   const [restored] = await ngbak('job', ['restore', id, '--yes']);
   expect(restored).toMatchObject({ state: 'completed', result: { all_of_stores: false } });
   await withClients(async ({ cypher, redis }) => {
-    // What was made since outside of the part is there; without it, everything is as it was.
+    // Later data outside of the subset still exists; apart from it, everything is as before.
     expect(await redis.get(`${CLI.prefix}cache:since`)).toBe('"made since"');
     await redis.del(`${CLI.prefix}cache:since`);
     expect(await cypher(`MATCH (n:${CLI.label}:Other) WITH n, n.id AS id DELETE n RETURN id`)).toEqual([
@@ -178,7 +178,7 @@ test('doctor tests the permissions of AWS credentials by harmless calls, and cha
   }
 });
 
-/** A user of the emulated account with a policy of its own: the variables that hold its keys. */
+/** A user of the emulated account with a separate policy: the environment variables with its keys. */
 async function makeUser(policy: object): Promise<NodeJS.ProcessEnv> {
   const name = `doctor-${randomBytes(4).toString('hex')}`;
   const iam = async (...args: string[]) =>
@@ -249,7 +249,7 @@ test('docs/aws-cli.md: its commands do what it says with the AWS CLI alone', asy
   expect((await run(['show', id], environment)).code).toBe(3);
 }, 300_000);
 
-/** The shell blocks of a document that say `<!-- run: NAME -->`, and the first one, which sets things up. */
+/** The shell blocks of a document that are marked `<!-- run: NAME -->`, and the first one, which is the setup. */
 async function linesOf(path: string): Promise<Map<string, string>> {
   const text = await readFile(path, 'utf8');
   const setup = /```sh\n([\s\S]*?)```/.exec(text)?.[1] ?? '';
@@ -267,7 +267,7 @@ async function linesOf(path: string): Promise<Map<string, string>> {
   return blocks;
 }
 
-/** Runs lines in bash as a person would, in one session: variables stay. Gives back what they print. */
+/** Runs lines in bash as a user would, in one session: variables are kept. Returns their output. */
 function shell(lines: string): Promise<string> {
   const state = join(folder, 'session.sh');
   const names = ['BUCKET', 'BACKUP', 'RESTORE', 'JOB', 'ARN', 'BACKUP_ID'];

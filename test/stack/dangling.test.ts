@@ -4,7 +4,7 @@ import { run } from '../cli/run.ts';
 import { withClients } from './content.ts';
 import { deployedStack } from './harness.ts';
 
-/** Beside target `options`: nodes of another knowledge base, and one that links into it. */
+/** In addition to target `options`: nodes of another knowledge base, and one with a relationship into it. */
 const [OURS, THEIRS] = ['DanglingOurs', 'DanglingTheirs'];
 const RENAME = { label: OURS };
 
@@ -93,7 +93,8 @@ describe('dangling relationships', () => {
     expect(await post(`${kept}/attach`, { safety_backup: false })).toMatchObject({ status: 409 });
     await stack.waitForJob(jobId, ({ state }) => state === 'awaiting_confirmation');
     expect(await links()).toEqual(['a CITES x']);
-    // Two at the same moment, as from a client that got no answer: one succeeds, and the other one is informed.
+    // Two concurrent requests, as from a client that got no response: one succeeds, and the other one is refused with
+    // the reason.
     const confirmed = [1, 2].map(() => post(`${jobId}/confirm`, { phrase: 'options' }));
     expect((await Promise.all(confirmed)).sort((left, right) => left.status - right.status)).toMatchObject([
       { status: 202 },

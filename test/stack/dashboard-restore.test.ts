@@ -12,10 +12,10 @@ import { accessibilityProblems, focused, overflows, startBrowser, tabTo, type Vi
 import { DASHBOARD, fillTarget, readTarget } from './content.ts';
 import { sleep } from './harness.ts';
 
-/** Parts of uploads; the last part of a file is shorter. */
+/** Size of the parts of uploads; the last part of a file is shorter. */
 const PART_BYTES = 16 * 1024 ** 2;
 
-/** Longest that one of these tests may take, in milliseconds: some wait for several workflows one after the other. */
+/** Timeout of one of these tests, in milliseconds: some wait for several workflows one after the other. */
 const LONG_MS = 480_000;
 
 let browser: Awaited<ReturnType<typeof startBrowser>>;
@@ -45,7 +45,7 @@ async function chooseTarget(page: Page, label: string): Promise<void> {
   await page.getByRole('option', { name: /^dashboard/ }).click();
 }
 
-/** Opens the wizard with a file and begins its upload; gives back the job's id. */
+/** Opens the wizard with a file and starts its upload; returns the job ID. */
 async function upload({ page, open }: Visit, path: string): Promise<string> {
   await open('restore?from=file');
   await chooseTarget(page, 'Restore into');
@@ -160,7 +160,7 @@ test(
     await button(page, 'Restore now').click();
     await page.getByText('The name does not match the target.').waitFor();
     expect(await readTarget(DASHBOARD)).toEqual(damaged);
-    // Somebody else, whose page still shows what was found with other options, can't confirm these.
+    // Another user, whose page still shows the findings for other options, cannot confirm these.
     const stale = await callApi(`restore/${job}/confirm`, {
       phrase: 'dashboard',
       inspected_at: '2026-01-01T00:00:00.000Z',
@@ -191,7 +191,7 @@ test(
     const visit = await browser.visit({ role: 'operator' });
     await visit.open('settings');
     await visit.page.getByRole('heading', { name: 'Settings' }).first().waitFor();
-    // The jobs that are there when the page is opened are no news.
+    // Jobs that exist when the page is opened are not reported.
     await visit.page.waitForLoadState('networkidle');
     await browser.stack.run('Backup', { target: 'dashboard', stores: ['kv'] });
     await visit.page.getByText('Backup of dashboard completed').first().waitFor();
@@ -256,7 +256,7 @@ test(
     await page.route(isPart, async (route) => {
       const part = new URL(route.request().url()).searchParams.get('partNumber') ?? '';
       sent.push(part);
-      // The second part never arrives: the tab is closed while it is on its way.
+      // The second part never arrives: the tab is closed while it is in transit.
       if (part !== '2') await route.continue();
     });
     const job = await upload(visit, right);
@@ -301,7 +301,7 @@ test(
     const job = await upload(visit, named);
     await page.getByText('Waiting for the network').first().waitFor();
     await page.getByText('גיבוי של المعرفة.ngbak').first().waitFor();
-    // Longer than the first pauses between attempts: nothing is tried while it could not succeed.
+    // Longer than the first delays between attempts: nothing is attempted while it could not succeed.
     await page.waitForTimeout(3000);
     expect(tries).toBe(1);
     await expectParts(job, []);
@@ -444,7 +444,7 @@ test(
     await page.getByText('Difference from dashboard').waitFor();
     await page.getByRole('tab', { name: 'Confirm' }).click();
     const address = page.url();
-    // The function remembers keys for a minute: its answer for one that has expired is given here instead.
+    // The function caches keys for a minute: its response for an expired key is mocked here.
     const refused = {
       status: 401,
       type: 'about:blank',
@@ -543,7 +543,7 @@ test.each([
     for (const [path, text] of views) {
       await operator.open(path);
       await page.getByText(text).first().waitFor();
-      // A tooltip where the pointer happens to be is not part of the page.
+      // A tooltip under the pointer is not part of the page.
       await page.mouse.move(0, 0);
       const problems = await accessibilityProblems(page);
       const wide = await overflows(page);

@@ -75,7 +75,7 @@ test('retention shows what it would keep and delete, with reasons, and deletes n
   expect(await accessibilityProblems(page)).toEqual([]);
   await button(page, 'Kept').click();
   expect(await accessibilityProblems(page)).toEqual([]);
-  // A backup that the test before has started may have been added.
+  // The list may include a backup that the previous test started.
   expect(await browser.stack.keys('backups/')).toEqual(expect.arrayContaining(before));
   visit.assertClean();
 });
@@ -144,7 +144,7 @@ test.each([
       const wide = await overflows(page);
       if (problems.length > 0 || wide) found.push({ path, problems, wide });
     }
-    // The form with every field that there is.
+    // The form with all of its fields.
     await button(page, 'Limit to a subset').click();
     await page.getByLabel('For a number of days').check();
     for (const [kind, field] of [

@@ -7,9 +7,9 @@ import { fillTarget, VIEWS as TARGET } from './content.ts';
 import { sleep } from './harness.ts';
 
 const SCHEDULE = 'states-test';
-/** How long Redis answers nobody at a time, in milliseconds. */
+/** Duration of each pause in which Redis does not respond, in milliseconds. */
 const PAUSE_MS = 8000;
-/** What the API answers where a test lets it fail: words that no page has of itself. */
+/** A response of the API for simulated failures: words that no page contains itself. */
 const FAULT = {
   type: 'about:blank',
   title: 'Not available',
@@ -18,7 +18,7 @@ const FAULT = {
 };
 
 let browser: Awaited<ReturnType<typeof startBrowser>>;
-/** One visit for all: the pages and the API are the real ones, only the network between them misbehaves. */
+/** One visit for all tests: the pages and the API are real, only the network between them fails. */
 let visit: Visit;
 let page: Page;
 let backupId: string;
@@ -57,9 +57,9 @@ afterEach(async () => {
 
 interface View {
   readonly path: () => string;
-  /** What it says while it loads. */
+  /** The text while it loads. */
   readonly loading: string;
-  /** What is there once it has loaded. */
+  /** The text once it has loaded. */
   readonly ready: string;
 }
 
@@ -123,10 +123,10 @@ const VIEWS: Record<string, View> = {
   Settings: { path: () => 'settings', loading: 'Loading the deployment', ready: 'Keys and roles' },
 };
 
-/** The view in which axe looks at states that are the same component everywhere. */
+/** The view in which axe checks states with the same component everywhere. */
 const SAMPLED = 'Home';
 
-/** Texts that tell of nothing where in truth nothing is known. */
+/** Texts that must not appear while the data is unknown. */
 const NOTHING =
   /No backups yet|No matching backups|No jobs yet|No matching jobs|No schedules|None in 90 days|Not yet|No jobs are running|No failures in|not found/;
 
@@ -278,7 +278,7 @@ test.each([
   },
 );
 
-/** One call of several fails: what of the page is there all the same, and what it must not say then. */
+/** One of several calls fails: the content that must appear nevertheless, and the claim that must not. */
 const PARTIAL: [view: string, path: () => string, failing: RegExp, there: string, untrue: RegExp][] = [
   [
     'Home without its jobs',
@@ -304,7 +304,13 @@ const PARTIAL: [view: string, path: () => string, failing: RegExp, there: string
     /There is no backup/,
   ],
   ['the wizard without the backups', () => 'restore', /^backup$/, 'Restore into', /No backups yet/],
-  ['an upload without its parts in S3', () => `restore/${uploadJob}`, /\/parts$/, 'Upload', /was interrupted/],
+  [
+    'an upload without its parts in S3',
+    () => `restore/${uploadJob}`,
+    /\/parts$/,
+    'Upload',
+    /was interrupted/,
+  ],
   ['the schedules without the retention policy', () => 'schedules', /^retention$/, SCHEDULE, /^$/],
   ['the retention policy without the schedules', () => 'schedules', /^schedules$/, 'Newest', /No schedules/],
   ['a schedule that does not load', () => `schedules/${SCHEDULE}/edit`, /^schedules\//, 'Schedule', /^$/],
@@ -334,7 +340,7 @@ const NO_BACKUPS = { backup: { backups: [], total: 0, unreadable: [] } };
 const NO_TARGETS = { overview: { targets: [], history: [], unreadable: 0 } };
 interface EmptyView {
   readonly path: string;
-  /** What a deployment answers that has nothing yet. */
+  /** The response of a deployment that has no data yet. */
   readonly answers: Record<string, object>;
   readonly message: string;
   readonly wayOn?: string;
@@ -427,14 +433,14 @@ test.each(['create-backup', 'restore', 'restore?from=file', 'schedules/new', 'se
 );
 
 /**
- * Lets Redis answer nobody but once in a while, so that a backup can't be over before a test has looked at it. What it
- * gives back ends that, and waits until Redis answers again: a pause of all clients can't be ended by one.
+ * Makes Redis respond only occasionally, so that a backup cannot end before the test has seen it. Returns a function
+ * that ends this, and waits until Redis responds again: a pause of all clients cannot be ended by one.
  */
 function holdRedis(): () => Promise<void> {
   const redis = new Redis(servers.redis.url, { password: servers.redis.password });
   let held = true;
   const holding = (async () => {
-    // The next pause is only begun when the last one is over: Redis does not answer this either.
+    // The next pause only begins when the last one is over: Redis does not respond to this command either.
     while (held) await redis.client('PAUSE', PAUSE_MS, 'ALL');
     await redis.ping();
   })();
@@ -445,7 +451,7 @@ function holdRedis(): () => Promise<void> {
   };
 }
 
-/** Waits until the tab is called so. */
+/** Waits for this title of the tab. */
 async function titleOf(tab: Page, wanted: RegExp): Promise<void> {
   const deadline = Date.now() + 60_000;
   while (!wanted.test(await tab.title())) {
@@ -454,7 +460,7 @@ async function titleOf(tab: Page, wanted: RegExp): Promise<void> {
   }
 }
 
-/** Opens an address as somebody does who comes from another page: nothing of it is loaded yet. */
+/** Opens an address like a user who comes from another page: nothing of it is loaded yet. */
 async function openAnew(path: string): Promise<void> {
   await visit.open('nowhere');
   await page
@@ -464,7 +470,7 @@ async function openAnew(path: string): Promise<void> {
   await visit.open(path);
 }
 
-/** Lets the calls of a page be answered so; with `session`, also the one that asks who is signed in. */
+/** Mocks the responses to the calls of a page; with `session`, also to the one that identifies the user. */
 async function apiAnswers(
   answer: (route: Route) => Promise<void>,
   { session = false, only = /./ }: { session?: boolean; only?: RegExp } = {},
@@ -484,17 +490,17 @@ function problem(status: number, body: typeof FAULT) {
   return { status, contentType: 'application/problem+json', body: JSON.stringify({ status, ...body }) };
 }
 
-/** Presses “Try again” of everything that failed, one after the other. */
+/** Presses “Try again” for each failure, one after the other. */
 async function tryAgain(): Promise<void> {
   const again = page.getByRole('button', { name: 'Try again' });
   for (let [failed] = await again.elementHandles(); failed; [failed] = await again.elementHandles()) {
-    // What failed by a fault of the server is tried again by itself as well: it may be gone by now.
+    // Server errors are also retried automatically: the button may have disappeared by now.
     await failed.dispatchEvent('click');
     await failed.waitForElementState('hidden');
   }
 }
 
-/** What holds in every state: nothing is said that is not known, and axe finds nothing. */
+/** Assertions for every state: no claim about unknown data, and no violations found by axe. */
 async function expectFit({ untrue = NOTHING, axe = true } = {}): Promise<void> {
   expect(await page.locator('main').textContent()).not.toMatch(untrue);
   if (axe) expect(await accessibilityProblems(page)).toEqual([]);

@@ -10,10 +10,10 @@ import { accessibilityProblems, overflows, startBrowser, tabTo } from './browser
 import { fillTarget, VIEWS } from './content.ts';
 
 const DAY_MS = 86_400_000;
-/** Records of a target of the past, for pages and orders: more than three pages. */
+/** Records of a former target, for pages and orders: more than three pages. */
 const PAST = 70;
 const PAST_TARGET = 'museum';
-/** Records of years ago, a day apart: so many backups must not be a trouble. */
+/** Records of years ago, a day apart, as a large catalog. */
 const MANY = 1000;
 
 let browser: Awaited<ReturnType<typeof startBrowser>>;
@@ -54,7 +54,7 @@ afterAll(async () => {
 });
 
 const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
-/** What the first column of the list shows: times, as links. */
+/** The first column of the list: times, as links. */
 const timesIn = (page: Page) =>
   page.locator('tbody th a').evaluateAll((links) => links.map((link) => link.getAttribute('href')));
 
@@ -67,7 +67,7 @@ describe('the pages served by the API', () => {
     expect(names.length).toBeGreaterThan(1);
     let bytes = html.length;
     for (const name of names) {
-      // As bytes that fetch does not unpack: the emulator says which encoding they have.
+      // As bytes that fetch does not decompress: the emulator states their encoding.
       const answer = await fetch(browser.root + name, { headers: { 'accept-encoding': 'br' } });
       expect(answer.headers.get('content-encoding')).toBe('br');
       expect(answer.headers.get('cache-control')).toContain('immutable');
@@ -128,7 +128,7 @@ test('Home shows for each target whether it is recoverable, and the last days', 
   const target = (name: string) => page.getByRole('region', { name, exact: true });
   await target('views').getByText('Yes', { exact: true }).waitFor();
   await target(PAST_TARGET).getByText('1 backup failed verification.', { exact: false }).waitFor();
-  // No backup of it ever succeeds.
+  // Its backups never succeed.
   await target('missing').getByText('The target has no backups.', { exact: false }).waitFor();
   const days = page.getByRole('list', { name: 'Backups of the last 30 days' }).getByRole('listitem');
   expect(await days.count()).toBe(30);
@@ -331,7 +331,7 @@ test('a verification reads every byte; a missing archive is reported', async () 
   await visit.open(`backup/${backupId}`);
   await button(page, 'Verify').click();
   await page.getByText('Backup verified').waitFor();
-  // A record of the past has no archive.
+  // The backup of an old record has no archive.
   await visit.open(`backup/${past[0]}`);
   await button(page, 'Verify').click();
   await page.getByText('The backup is damaged').waitFor();

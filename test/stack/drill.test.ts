@@ -150,7 +150,7 @@ test('a drill that is stopped while it loads is removed; a second one at the sam
   await stack.sfn.send(new StopExecutionCommand({ executionArn: first.executionArn, cause: 'by a test' }));
   expect(await stack.waitForJob(first.name)).toMatchObject({ state: 'cancelled' });
   const ended = await stack.waitForJob(second.name);
-  // Refused, unless the first one had been removed before it asked for the lock.
+  // Refused, unless the first one had been removed before it requested the lock.
   if (ended.state !== 'completed') expect(ended.error?.name).toBe('TargetLockedError');
   expect((await readDrill(stack.bucket, first.name))?.verdict).toBe('cancelled');
   await expectUntouched();

@@ -8,7 +8,7 @@ import { type Forgery, forge, rawArchive, rawEntry } from '../archive/forge.ts';
 import { withClients } from './content.ts';
 import { type Prepared, prepareTrial, readTarget, settled } from './restore-trial.ts';
 
-/** A sound archive of the target, taken apart: what is changed in it is all that is wrong with it. */
+/** A valid archive of the target, taken apart, so that each change is its only fault. */
 interface Parts {
   readonly bytes: Buffer;
   readonly contents: readonly Content[];
@@ -33,7 +33,7 @@ beforeAll(async () => {
 
 afterAll(() => prepared.remove());
 
-/** The sound archive with other contents or another manifest; every digest fits. */
+/** The valid archive with other contents or another manifest; all digests match. */
 function modified(
   change: (text: string, name: string) => string = (text) => text,
   manifest: Record<string, unknown> = {},
@@ -51,7 +51,7 @@ function modified(
   });
 }
 
-/** Changes snapshots, whose digests fit then, and the configurations beside them. */
+/** Changes snapshots, with matching digests, and the configurations that belong to them. */
 function withSnapshots(
   change: (text: string) => string,
   configuration: (text: string) => string = (text) => text,
@@ -73,7 +73,7 @@ function withSnapshots(
   }, manifest);
 }
 
-/** Changes the first line of the first entry whose name fits. */
+/** Changes the first line of the first entry with a matching name. */
 function firstLine(pattern: RegExp, change: (line: Record<string, unknown>) => unknown) {
   let done = false;
   return modified((text, name) => {
@@ -219,7 +219,7 @@ const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
         (text, name) => (/^kv\//.test(name) ? text.replaceAll('nano_graphrag:', 'someone_else:') : text),
         {
           tallies: {},
-          // Of a scope that nobody knows.
+          // Of an unknown scope.
           scope: { ...(parts.manifest.scope as object), scopes: undefined },
         },
       ),
@@ -234,9 +234,9 @@ describe('an archive', () => {
       const { trial, now } = prepared;
       const job = await trial.stack.restoreByUpload(trial.target, await make());
       expect(job.error?.message).toMatch(reason);
-      // Found before anything was written: nothing had to be put back.
+      // Found before anything was written: no rollback was necessary.
       expect(job.state).toBe('failed');
-      // A person who reads only this must know what to do, and that nothing is lost.
+      // A reader of this message alone must know what to do, and that nothing is lost.
       process.stderr.write(`${_name}: ${job.state}: ${job.error?.message}\n`);
       expect(await settled(trial, job.job_id)).toEqual([]);
       expect(await readTarget(trial)).toEqual(now.held);

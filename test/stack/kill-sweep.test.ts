@@ -4,21 +4,21 @@ import { SEED } from '../seed.ts';
 import { type Kill, killableStates, killDuring, measure, type Outcome, randomNumbers } from './kill-sweep.ts';
 import { type Prepared, prepareTrial, type Side } from './restore-trial.ts';
 
-/** Some states end within the milliseconds between two looks: those are tried again, so often at most. */
+/** Some states end within the milliseconds between two polls: those are retried, up to this number. */
 const TRIES_AGAIN_MAX = 8;
 
-/** Restores that are killed at a random instant. */
+/** Number of restores that are killed at a random instant. */
 const RANDOM_KILLS = NIGHTLY ? 50 : 5;
 
 let prepared: Prepared;
-/** What is there, and what comes next: after each restore, they change places. */
+/** The current side and the next one: they are swapped after each restore. */
 let sides: [Side, Side];
 let usual: Awaited<ReturnType<typeof measure>>;
 
 beforeAll(async () => {
   prepared = await prepareTrial();
   const { trial, before, now } = prepared;
-  // The first restore starts the functions' processes, which takes them longer than all others.
+  // The first restore starts the processes of the functions, which takes longer than in all others.
   await measure(trial, before);
   usual = await measure(trial, now);
   sides = [now, before];
@@ -26,7 +26,10 @@ beforeAll(async () => {
 
 afterAll(() => prepared.remove());
 
-/** Restores the other side, strikes, and expects the target to be one of the two; the sides change places if it came. */
+/**
+ * Restores the other side, kills, and expects the target to be one of the two; the sides are swapped if the restore
+ * succeeded.
+ */
 async function expectWhole(kill: Kill): Promise<Outcome> {
   const [from, to] = sides;
   const outcome = await killDuring(prepared.trial, from, to, kill);
@@ -41,7 +44,7 @@ test('a function that is killed in any state leaves either the archive or the pr
   const states = await killableStates(prepared.trial);
   const missed: string[] = [];
   for (const { name, seenAs } of states) {
-    // Once in the middle of what it does; where that was too late, at its start.
+    // Once in the middle of the work; if that was too late, at its start.
     let { hit } = await expectWhole({ state: name, afterMs: (usual.states.get(seenAs) ?? 0) / 4 });
     for (let again = 0; again < TRIES_AGAIN_MAX && !hit; again++)
       ({ hit } = await expectWhole({ state: name, afterMs: 0 }));

@@ -15,7 +15,7 @@ import { ownLayout, removeKnowledgeBase, smallBlueprint } from '../knowledge-bas
 import { servers } from '../servers.ts';
 import { deployedStack } from './harness.ts';
 
-/** What target `default` of the test deployment owns, and another knowledge base on the same servers. */
+/** The data of target `default` of the test deployment, and another knowledge base on the same servers. */
 const layout = ngraf023Layout('default');
 const neighbour = ownLayout();
 const { uri, username, password } = servers.neo4j;
@@ -62,7 +62,7 @@ describe('a real knowledge base, through the deployed stack', () => {
     expect({ status, cause }).toEqual({ status: 'SUCCEEDED', cause: undefined });
     const { backup_id } = JSON.parse(output ?? '') as { backup_id: string };
     expect(await compareProofs(before, await read('backed-up', layout))).toMatchObject({ differences: [] });
-    // By the default method: its vectors are snapshots, and what they refer to was counted nevertheless.
+    // By the default method: its vectors are snapshots, whose references were counted nevertheless.
     const archive = await openArchive(bufferSource('backup.ngbak', await stack.download(backup_id)));
     expect(await archive.find('vectors/entities.snapshot')).toBeDefined();
     const context = { bucket: stack.bucket } as OperationsContext;

@@ -17,7 +17,7 @@ const stack = deployedStack();
 const target = 'scratch';
 const RUN = process.pid;
 
-/** Does what the schedule does, without waiting for an event that may still come. */
+/** Runs the scheduled task, without waiting for an event that may still arrive. */
 async function reconcile(
   more: object = {},
 ): Promise<{ jobs: string[]; unowned: { objects: number; uploads: number } }> {
@@ -52,7 +52,7 @@ test('a backup, a failed restore and its rollback are cleaned up although no eve
   expect(await stack.keys(`staging/${name}/`)).toEqual([]);
   const { backup_id } = JSON.parse(backup.output ?? '{}') as { backup_id: string };
 
-  // What is there when the restore begins is not what the backup holds.
+  // The contents when the restore begins differ from those of the backup.
   await fillTarget({ ...SCRATCH, prefix: 'scratch:later:' });
   const before = await readTarget();
   const restore = `restore_lost_event_${RUN}`;
@@ -61,7 +61,7 @@ test('a backup, a failed restore and its rollback are cleaned up although no eve
   await stack.sfn.send(new StopExecutionCommand({ executionArn, cause: 'a test stopped it' }));
   await stack.waitForExecution(executionArn);
 
-  // One look closes the safety backup's job and starts the rollback; a later one closes both.
+  // One run closes the job of the safety backup and starts the rollback; a later one closes both.
   const rollback = relatedJobId('rollback', restore);
   await until('the rollback', async () => {
     await reconcile();
@@ -90,7 +90,7 @@ test('staging objects, uploads and unfinished uploads that belong to no job are 
   const begin = (Key: string) =>
     bucket.s3.send(new CreateMultipartUploadCommand({ Bucket: bucket.name, Key }));
   const waiting = `uploads/${requested.job_id}/part-of-it`;
-  // Empty objects are no uploads, so that no restore starts.
+  // Empty objects are not uploads, so that no restore starts.
   await put(waiting);
   await put(`staging/never-was-${RUN}/segments/a`);
   await put(`uploads/never-was-${RUN}/a`);

@@ -30,8 +30,8 @@ import { NANO_FILES, NANO_WORKING_DIR, NANO_WRITERS, STACK_NAME } from './contex
 import { deployedStack, sleep } from './harness.ts';
 
 /*
- * nano-graphrag keeps its files in a folder and knows nothing of S3: the test puts them there after it has written, and takes
- * them from there before it reads, as a function does that runs it.
+ * nano-graphrag keeps its files in a folder and does not support S3: the test uploads them after writing, and downloads
+ * them before reading, like a function that runs it.
  */
 const { bucket: Bucket, prefix } = NANO_FILES;
 const stack = deployedStack();
@@ -40,7 +40,7 @@ const label = `${NANO_WORKING_DIR.replace('-', '_')}__chunk_entity_relation`;
 let client: PythonClient;
 let folder: string;
 
-/** Has nano-graphrag's own storage classes write the knowledge base, or read it: ids, values, searches. */
+/** Makes nano-graphrag's own storage classes write the knowledge base, or read it: IDs, values, searches. */
 const nano = (action: 'write' | 'read') => {
   const { uri, username, password } = servers.neo4j;
   const address = { NEO4J_URI: uri, NEO4J_USERNAME: username, NEO4J_PASSWORD: password };
@@ -64,14 +64,14 @@ async function toBucket(): Promise<void> {
   }
 }
 
-/** As on a machine that has nothing but what is in the bucket. */
+/** As on a machine with only the contents of the bucket. */
 async function fromBucket(): Promise<void> {
   const path = join(folder, NANO_WORKING_DIR);
   for (const name of await readdir(path)) await rm(join(path, name));
   for (const [name, content] of Object.entries(await objects())) await writeFile(join(path, name), content);
 }
 
-/** Stands for whoever writes to the knowledge base: notes each call, and refuses those that a file names. */
+/** Represents the writers of the knowledge base: records each call, and refuses those that a file names. */
 const WRITERS = `import { appendFileSync, existsSync } from 'node:fs';
 export async function handler({ action, target, job_id }) {
   if (existsSync(process.env.FOLDER + '/refuses-' + action)) throw new Error('as told');
@@ -104,7 +104,7 @@ async function callsOf(jobId: string): Promise<string[]> {
   });
 }
 
-/** Waits until the writers may resume: the janitor does that after the end. */
+/** Waits until the writers are resumed: the janitor does that after the end. */
 async function untilResumed(jobId: string): Promise<string[]> {
   for (const deadline = Date.now() + 60_000; ; await sleep(200)) {
     const calls = await callsOf(jobId);
@@ -177,7 +177,7 @@ it('its writers are paused before anything is read, and resumed after the end of
   const { backup_id } = JSON.parse(backup.output ?? '') as { backup_id: string };
   const record = await stack.bucket.readRecord(catalogKey(backup_id), CatalogRecord);
   expect(record?.value.consistency.grade).toBe('quiesced');
-  // What nano-graphrag runs with is saved beside its data, and compared with what it runs with when it is restored.
+  // The settings of nano-graphrag are saved with its data, and compared with the current ones during a restore.
   const archive = await openArchive(bufferSource(backup_id, await stack.download(backup_id)));
   expect(JSON.parse((await readAll(archive, 'config/effective.json')).toString())).toMatchObject({
     running: { 'settings.yaml': { chunk: { size: 1200 }, api_key: '***' } },
@@ -225,7 +225,7 @@ it('uploads that a restore left in the bucket of the user are aborted by the jan
   const own = await begin('vdb_entities.json');
   const left = await begin('vdb_entities.json');
   const unanswered = await begin('vdb_chunks.json');
-  // As a step remembers them that was killed: in the middle of an upload, and before it knew the id of another.
+  // The records of a killed step: in the middle of an upload, and before it knew the ID of another.
   const name = `restore_left_uploads_${process.pid}`;
   for (const [id, { Key }, begun] of [
     ['upload', left, { upload_id: left.UploadId }],

@@ -8,7 +8,7 @@ import neo4j from 'neo4j-driver';
 import { servers } from '../servers.ts';
 import { type Prepared, prepareTrial, readTarget, settled } from './restore-trial.ts';
 
-/** Packs a folder as NGRAF-023 does, whose archives hold `./` and come in Python's order. */
+/** Packs a folder as NGRAF-023 does, whose archives contain `./` and have Python's order. */
 const PACK = `
 import json, sys, tarfile, os
 folder, file = sys.argv[1:]
@@ -24,7 +24,7 @@ let prepared: Prepared;
 let redis: Redis;
 let script: string;
 let keys: Record<string, string>;
-/** What NGRAF-023 would have written for the target as it is when the test begins, with a script of APOC as its graph. */
+/** The archive of NGRAF-023 for the target at the start of the test, with a script of APOC as its graph. */
 let pack: (script: string) => Promise<Buffer>;
 
 async function readKeys(): Promise<Record<string, string>> {
@@ -80,7 +80,7 @@ beforeAll(async () => {
       await rm(folder, { recursive: true });
     }
   };
-  // Something else is there when the archives come.
+  // The target has other contents when the archives arrive.
   const { trial, before } = prepared;
   const job = await trial.stack.restoreByUpload(trial.target, before.archive);
   expect(job.error).toBeUndefined();
@@ -92,7 +92,7 @@ afterAll(async () => {
   await prepared.remove();
 });
 
-/** The parts of what a target holds whose names fit. */
+/** The contents of a target with matching names. */
 function partsOf(held: Awaited<ReturnType<typeof readTarget>>, pattern: RegExp) {
   return Object.fromEntries(Object.entries(held.parts).filter(([name]) => pattern.test(name)));
 }

@@ -30,7 +30,7 @@ const cloudFormation = new CloudFormationClient({});
 const whole = new Bucket(BUCKET);
 let stack: ReturnType<typeof deployedStack>;
 let folder: string;
-/** What others have in the bucket: under the names of our own folders, and a deployment under a prefix beside ours. */
+/** Objects of others in the bucket: under the names of ngbak's folders, and a deployment with another prefix. */
 const OTHERS = [
   'backups/x.ngbak',
   'staging/gone/plan.json',
@@ -61,7 +61,7 @@ async function fill(text: string): Promise<void> {
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ngbak-prefix-'));
   const { s3 } = whole;
-  // As the organisation made it that creates buckets elsewhere.
+  // Created by the organisation elsewhere.
   await s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
   const VersioningConfiguration = { Status: 'Enabled' as const };
   await s3.send(new PutBucketVersioningCommand({ Bucket: BUCKET, VersioningConfiguration }));
@@ -112,7 +112,7 @@ test('a stack on an existing bucket backs up and restores below its prefix, and 
     Array(2).fill(`s3://${BUCKET}/${PREFIX}backups/${backup_id}.ngbak`),
   );
   await stack.waitForJob(backup.name ?? '');
-  // From the catalog, and from an upload, whose event has to start it.
+  // From the catalog, and from an upload, whose event must start it.
   await fill('changed');
   const restored = await stack.run('Restore', { backup_id, confirm: 'default' });
   expect(restored.cause).toBeUndefined();

@@ -36,7 +36,7 @@ beforeAll(async () => {
 
 afterAll(() => prepared.remove());
 
-/** Waits until a restore is in a state, as the machine's definition names it. */
+/** Waits until a restore is in a state, by its name in the machine's definition. */
 async function untilIn(followed: Followed, state: string): Promise<void> {
   const deadline = Date.now() + DEADLINE_MS;
   for (;;) {
@@ -47,13 +47,13 @@ async function untilIn(followed: Followed, state: string): Promise<void> {
   }
 }
 
-/** Expects that the job left the target as it was, and nothing in the bucket. */
+/** Expects that the job left the target unchanged, and nothing in the bucket. */
 async function expectAsBefore(jobId: string): Promise<void> {
   expect(await settled(prepared.trial, jobId)).toEqual([]);
   expect(await readTarget(prepared.trial)).toEqual(now.held);
 }
 
-/** The event that S3 sends for an object that was written. */
+/** The event that S3 sends for a new object. */
 function uploadEvent(
   key: string,
   { VersionId, ETag }: { VersionId?: string | undefined; ETag?: string | undefined },
@@ -101,7 +101,7 @@ test('a backup that is cancelled while it exports leaves nothing, although its f
   }
   await stack.sfn.send(new StopExecutionCommand({ executionArn }));
   expect(await stack.waitForJob(name)).toMatchObject({ state: 'cancelled' });
-  // Functions of a stopped execution are not stopped: what they leave after the clean-up goes as well, when they notice.
+  // Functions of a stopped execution are not stopped: what they leave after the cleanup is deleted when they notice.
   const states = await functionStates(stack.sfn, stack.output('BackupStateMachineArn'));
   const functions = states.map(({ functionName }) => functionName);
   for (;;) {
@@ -137,7 +137,7 @@ describe('a confirmation', () => {
       z.object({ task_token: z.string() }),
       'A restore that waits has one.',
     );
-    // What Step Functions itself does when the time is up: nobody waits 24 hours for a test.
+    // The action of Step Functions itself at the timeout: the test cannot wait 24 hours.
     await trial.stack.sfn.send(new SendTaskFailureCommand({ taskToken, error: 'States.Timeout' }));
     expect(await trial.stack.waitForJob(jobId)).toMatchObject({
       state: 'cancelled',
@@ -163,7 +163,7 @@ describe('an upload', () => {
     expect(job.state).toBe('completed');
     const late = await stack.run('Restore', uploadEvent(upload.key, written));
     expect(JSON.parse(late.output ?? '{}')).toMatchObject({ admitted: false });
-    // The same address once more, as long as it is valid: the job is done, and the object has no owner.
+    // The same address once more, while it is valid: the job has ended, and the object has no owner.
     await put();
     await expectAsBefore(upload.job_id);
     expect(await stack.waitForJob(upload.job_id)).toEqual(job);
@@ -177,7 +177,7 @@ describe('an upload', () => {
       stack.bucket.s3.send(new PutObjectCommand({ Bucket: stack.bucket.name, Key, Body }));
     const first = await put(now.archive);
     const second = await put(other.archive);
-    // By hand: each version is a job of its own that waits. Its event comes again then, the later one first.
+    // By hand: each version is a separate job that waits. Then its event arrives again, the later one first.
     const events = [second, first].map((written) => uploadEvent(Key, written));
     const jobs = events.map((event) => jobIdsOfUpload(UploadEvent.parse(event)).byHand);
     expect(new Set(jobs).size).toBe(2);
@@ -201,7 +201,7 @@ describe('a target', () => {
   test('that is being restored refuses backups and other restores, and names the job', async () => {
     const { trial } = prepared;
     const { stack, target } = trial;
-    // One waits for its confirmation, so that it comes to the lock at once when the time has come.
+    // One waits for its confirmation, so that it requests the lock as soon as it gets it.
     const waiting = await begin(trial, now, false);
     await stack.waitForJob(waiting.jobId, ({ state }) => state === 'awaiting_confirmation');
     const followed = await begin(trial, other);

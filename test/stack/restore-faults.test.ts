@@ -28,7 +28,7 @@ import {
   whichSide,
 } from './restore-trial.ts';
 
-/** A user of a test's own on a shared server: taking its rights away troubles nobody else. */
+/** A separate user on a shared server: revoking its permissions affects no other test. */
 const user = {
   username: `faults${randomBytes(4).toString('hex')}`,
   password: randomBytes(12).toString('hex'),
@@ -85,10 +85,10 @@ afterAll(async () => {
   await neo4jOfOwn.stop();
 });
 
-// What may pass by itself is tried again for minutes, in the restore and in the rollback.
+// Transient errors are retried for minutes, in the restore and in the rollback.
 jest.setTimeout(600_000);
 
-/** Its stores begin to be loaded. */
+/** The load of its stores begins. */
 async function loads(followed: Followed): Promise<boolean> {
   const { running, over } = await look(prepared.trial, followed);
   if (over) throw new Error('The restore never came to load its stores.');
@@ -100,7 +100,7 @@ async function isSafe({ jobId }: Followed): Promise<boolean> {
   return (await findSafetyBackup(prepared.trial.stack.bucket, jobId)) !== undefined;
 }
 
-/** Restores what was there first, and lets something happen as soon as it is time. */
+/** Restores the first contents, and triggers a fault as soon as its time has come. */
 async function restoreWhile(happens: () => unknown, isTime = loads): Promise<Followed> {
   const followed = await begin(prepared.trial, prepared.before);
   const deadline = Date.now() + DEADLINE_MS;
@@ -123,7 +123,7 @@ async function untilAnAttemptFailed({ executions: [execution = ''] }: Followed):
   }
 }
 
-/** Waits until the rollback of a restore has begun: its job is there before it writes anything. */
+/** Waits until the rollback of a restore has begun: its job exists before it writes anything. */
 async function untilRollbackBegins({ jobId }: Followed): Promise<void> {
   await prepared.trial.stack.waitForJob(relatedJobId('rollback', jobId), () => true);
 }
@@ -179,7 +179,7 @@ describe('a restore whose store fails while it is loaded', () => {
       const [, [key = '']] = await redis.scan(0, 'MATCH', `${keyPrefix}:*`, 'COUNT', 10_000);
       expect(await redis.del(key)).toBe(1);
     };
-    // Where nothing was written, the rollback finds everything as it was, and there is nothing to lock.
+    // If nothing was written, the rollback finds everything unchanged, and no lock is needed.
     const followed = await restoreWhile(() => revoke().then(loseKey));
     const job = await prepared.trial.stack.waitForJob(followed.jobId).finally(grant);
     // The stores whose rollback was not refused have their data again.
@@ -198,7 +198,7 @@ describe('a restore whose store fails while it is loaded', () => {
       await cypher('ALTER USER $username SET PASSWORD $next CHANGE NOT REQUIRED', { ...user, next });
     };
     const followed = await restoreWhile(rotate);
-    // A rotation tells the server first.
+    // A rotation changes the server first.
     await untilAnAttemptFailed(followed);
     await trial.stack.putSecret(secretName('default', 'graph'), { ...graph, password: next });
     await trial.stack.putSecret(secretName('default', 'kv'), { ...kv, password: next });
@@ -229,7 +229,7 @@ describe('a restore whose store fails while it is loaded', () => {
         const followed = await begin(trial, before);
         const job = await trial.stack.waitForJob(followed.jobId);
         expect({ state: job.state, error: job.error }).toEqual({ state: 'completed', error: undefined });
-        // Two collections, each loaded for a test and for good, and the one whose first upload found no room.
+        // Two collections, each loaded twice (test load and final load), and the one whose first upload found no space.
         expect(uploads).toBe(5);
         expect(await settled(trial, followed.jobId)).toEqual([]);
         expect(await whichSide(trial, now, before)).toBe('the archive');
@@ -257,9 +257,9 @@ describe('a restore whose store fails while it is loaded', () => {
         const filled = await trial.stack.restoreByUpload(trial.target, now.archive);
         expect(filled.error).toBeUndefined();
         await settled(trial, filled.job_id);
-        // Before the load: that of so small a graph may be over as soon as it is seen.
+        // Before the load, since that of such a small graph may be over as soon as it is detected.
         const followed = await restoreWhile(() => disk.fill(), isSafe);
-        // From the first write that found no room on, the server refuses everything until it is started again.
+        // After the first write without space, the server refuses everything until it is restarted.
         const deadline = Date.now() + DEADLINE_MS;
         for (;;) {
           const refused = await driver.executeQuery('MATCH (n) RETURN count(n)').catch(String);

@@ -24,10 +24,10 @@ const RENAME = {
   collections: { [OPTIONS.collection]: COPY.collection },
 };
 
-/** Nodes, relationships, points and keys that {@link fillTarget} makes. */
+/** Nodes, relationships, points and keys that {@link fillTarget} creates. */
 const RECORDS = 20 + 19 + 20 + 22;
 let backupId: string;
-/** What the target held when it was backed up. */
+/** The contents of the target when it was backed up. */
 let original: string;
 
 async function remove({ label, collection, prefix }: Names): Promise<void> {
@@ -39,7 +39,7 @@ async function remove({ label, collection, prefix }: Names): Promise<void> {
   });
 }
 
-/** What a target holds, with its own names taken out. */
+/** The contents of a target, without its own names. */
 async function bare(names: Names): Promise<string> {
   const text = JSON.stringify(await readTarget(names));
   return text.replaceAll(`"${names.label}"`, '"LABEL"').replaceAll(names.prefix, 'PREFIX:');
@@ -125,7 +125,7 @@ describe('a restore with options, through the deployed stack', () => {
     expect(status).toBe('SUCCEEDED');
     const safety = await findSafetyBackup(stack.bucket, name ?? '');
     expect(CatalogRecord.parse(safety).tallies.kv?.['keys:docs']?.count).toBe(21);
-    // It goes back to where it was taken from, without being told.
+    // It is restored to its origin, without an option for that.
     const back = await stack.run('Restore', { backup_id: safety?.backup_id, confirm: 'options' });
     expect(back.cause).toBeUndefined();
     await withClients(async ({ redis }) => {
@@ -253,7 +253,7 @@ describe('a restore with options, through the deployed stack', () => {
         expect.stringContaining('created from valkey, and the target is redis'),
       ]),
     );
-    // Its own backups state its version, and are not warned about.
+    // Its own backups state its version, and cause no warnings.
     const own = await stack.run('Restore', { backup_id: backupId, confirm: 'options', dry_run: true });
     const inspection = await readInspection(stack.bucket, own.name ?? '');
     expect(inspection.archive).toMatchObject({ system_version: SYSTEM_VERSION });
@@ -314,7 +314,7 @@ describe('a restore with options, through the deployed stack', () => {
         original_prefix: prefix,
       });
     });
-    // Without the option, an earlier statement about the origin would be wrong: it is removed.
+    // Without the option, an earlier label of the origin would be wrong: it is removed.
     expect((await stack.run('Restore', { backup_id, confirm: 'scratch' })).cause).toBeUndefined();
     expect(await readTarget(SCRATCH)).toEqual(before);
     await remove(SCRATCH);
@@ -384,8 +384,8 @@ describe('a restore with options, through the deployed stack', () => {
 
 describe('a LightRAG workspace that is restored as another one, through the deployed stack', () => {
   /**
-   * Target `lightrag` is OWN. Names of workspaces are prefixes of each other, as keys in Redis make them look alike; COPY
-   * has different content, and EDGE must not be taken for a part of it.
+   * Target `lightrag` is OWN. Names of workspaces are prefixes of each other, as are their keys in Redis; COPY has
+   * different content, and EDGE must not be mistaken for a part of it.
    */
   const [OWN, COPY, EDGE] = ['stackrag', 'stackrag_copy', 'stackrag_copy_b'];
   const WORKSPACES = [OWN, COPY, EDGE];
@@ -393,7 +393,7 @@ describe('a LightRAG workspace that is restored as another one, through the depl
   let client: PythonClient;
   let folder: string;
 
-  /** Has LightRAG's own storage classes write a workspace, or read it as LightRAG does: ids, values, searches. */
+  /** Makes LightRAG's own storage classes write a workspace, or read it as LightRAG does: IDs, values, searches. */
   async function lightrag(action: 'write' | 'read', workspace: string): Promise<string> {
     const redis = new URL(servers.redis.url);
     redis.password = servers.redis.password ?? '';
@@ -405,7 +405,7 @@ describe('a LightRAG workspace that is restored as another one, through the depl
       QDRANT_URL: servers.qdrant.url,
       QDRANT_API_KEY: servers.qdrant.apiKey,
     });
-    // Points tell their workspace, which is what is to be another one.
+    // Points contain their workspace, which is to be replaced.
     return said.replaceAll(`"workspace_id": "${workspace}"`, '"workspace_id": "…"');
   }
 
@@ -415,7 +415,7 @@ describe('a LightRAG workspace that is restored as another one, through the depl
         'SHOW INDEXES YIELD name, type, labelsOrTypes, properties WHERE $label IN labelsOrTypes RETURN name, type, properties ORDER BY type',
         { label: workspace },
       );
-      // The server makes up names for indexes that were made without one.
+      // The server generates names for indexes created without one.
       return found.map(({ name, type, properties }) => [
         type,
         properties,

@@ -19,7 +19,7 @@ test('a restore that is stopped after its safety backup is rolled back: the targ
   const archive = await stack.download(
     (JSON.parse(backup.output ?? '{}') as { backup_id: string }).backup_id,
   );
-  // What is there when the restore begins is not what the archive holds.
+  // The contents when the restore begins differ from those of the archive.
   await fillTarget({ ...SCRATCH, prefix: 'scratch:later:' });
   const before = await readTarget();
 
@@ -46,7 +46,7 @@ test('a restore that is stopped after its safety backup is rolled back: the targ
   expect(await readTarget()).toEqual(before);
   const rollback = await stack.waitForJob(relatedJobId('rollback', upload.job_id));
   expect(rollback.state).toBe('completed');
-  // What the jobs of other tests are at is their business.
+  // The state of jobs of other tests is ignored.
   const own = [backup.name ?? '', upload.job_id, lockKey(target)];
   const left = (await stack.keys()).filter((key) => own.some((part) => key.includes(part)));
   expect(left.filter((key) => !key.startsWith('jobs/'))).toEqual([]);

@@ -16,7 +16,7 @@ import { catalogue } from '../support/catalog.ts';
 import { EMPTY_COLLECTION, makeEmptyCollection } from './content.ts';
 import { deployedStack, sleep } from './harness.ts';
 
-/** Longest that a test waits for Scheduler and a backup, in milliseconds: a deadline for hangs. */
+/** Timeout for Scheduler and a backup, in milliseconds: a deadline for hangs. */
 const DEADLINE_MS = 100_000;
 const stack = deployedStack();
 const direct = { NGBAK_STACK: 'NgbakTest', TZ: 'UTC', ...stack.operator() };
@@ -27,7 +27,7 @@ const api = (role: 'viewer' | 'operator') => ({
   TZ: 'UTC',
 });
 
-/** Runs `ngbak`, expects it to end well, and gives back its JSON lines of one type. */
+/** Runs `ngbak`, expects success, and returns its JSON lines of one type. */
 async function ngbak(type: string, args: string[], environment: NodeJS.ProcessEnv = direct) {
   const ran = await run([...args, '--json'], environment);
   expect([ran.code, ran.stdout, ran.stderr]).toEqual([0, expect.anything(), '']);
@@ -37,7 +37,7 @@ async function ngbak(type: string, args: string[], environment: NodeJS.ProcessEn
     .map(({ data }) => data);
 }
 
-/** Waits until the last run of a schedule has ended, and gives the schedule back. */
+/** Waits until the last run of a schedule has ended, and returns the schedule. */
 async function lastRun(name: string) {
   const deadline = Date.now() + DEADLINE_MS;
   for (;;) {
@@ -69,7 +69,7 @@ test('the deployment has created a daily schedule for each target, which can be 
 
 test('a schedule starts its backup automatically, with its own stores, tags, note and retention', async () => {
   const name = `soon-${randomBytes(4).toString('hex')}`;
-  // Long enough for a busy machine to make the schedule before its time has come.
+  // Long enough for a busy machine to create the schedule before its time has come.
   const at = new Date(Date.now() + 30_000).toISOString().slice(0, 19);
   const options = ['--target', 'empty', '--stores', 'kv', '--tag', 'soon', '--note', 'once', '--keep', '30d'];
   await ngbak('schedule', ['schedule', 'create', name, '--at', at, ...options]);
@@ -86,7 +86,7 @@ test('a schedule starts its backup automatically, with its own stores, tags, not
     retention: '30d',
     requested_by: `schedule:${name}`,
   });
-  // The line that CloudWatch makes metrics of.
+  // The log line that CloudWatch derives metrics from.
   const { events } = await new CloudWatchLogsClient({}).send(
     new FilterLogEventsCommand({ logGroupName: '/aws/lambda/NgbakTest-catalog-backup' }),
   );
@@ -189,7 +189,7 @@ test('docs/aws-cli.md: its commands create, pause and delete a schedule with the
 describe('while another job runs on the target', () => {
   let other: string;
   beforeAll(async () => {
-    // A restore that waits for its confirmation is an execution that runs for as long as a test wants it to.
+    // A restore that waits for its confirmation is an execution that runs as long as the test needs.
     const [backup] = await ngbak('job', ['backup', '--target', 'empty', '--stores', 'kv', '--wait']);
     const { executionArn } = await stack.sfn.send(
       new StartExecutionCommand({

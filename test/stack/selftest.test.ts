@@ -18,7 +18,7 @@ const context = () => ({
   },
 });
 
-/** Everything that a self-test must not leave behind. Records of jobs stay, as those of all jobs. */
+/** Leftovers that a self-test must not have. Records of jobs stay, as for all jobs. */
 async function leftovers(): Promise<string[]> {
   const keys = await stack.keys();
   return keys.filter(
@@ -43,7 +43,7 @@ test('ngbak selftest restores, backs up and compares the built-in target through
   ]);
   expect(steps.at(-1)?.data.message).toBe('2 backups deleted');
   expect(await leftovers()).toEqual([]);
-  // Jobs are facts of the past; health and metrics speak of configured targets only.
+  // Jobs are history; health and metrics cover configured targets only.
   expect(JSON.stringify(await checkHealth(context()))).not.toContain(SELFTEST_TARGET);
 });
 
@@ -64,7 +64,7 @@ test('Ctrl-C during the self-test through the HTTP API stops its job, empties th
 test('a self-test whose backup does not hold what was uploaded fails with IntegrityError, names the file, and cleans up', async () => {
   const client = directClient(context());
   const result = await selfTest({
-    // The workflows cannot be made to spoil data, so the download is that of the safety backup, which has no files.
+    // The workflows cannot be made to corrupt data, so the download is that of the safety backup, which has no files.
     client: {
       ...client,
       async downloadBackup(id, input) {

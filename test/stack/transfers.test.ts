@@ -248,7 +248,7 @@ describe('the dashboard', () => {
 describe('an upload by form', () => {
   const request = (changes: object = {}) =>
     call<SingleUpload>('POST', 'restore', { file_name: 'archive.ngbak', target: TARGET, ...changes });
-  /** `curl -F` with the fields of a request; gives back status and answer. */
+  /** `curl -F` with the fields of a request; returns status and response. */
   async function curl(
     post: SingleUpload['post'],
     path = file,
@@ -261,7 +261,7 @@ describe('an upload by form', () => {
     const args = ['-sS', '-w', ' %{http_code}', ...fields, '-F', `file=@${path}`, post.url];
     return (await exec('curl', args)).stdout;
   }
-  /** Fails the test if anything came to be under a request's key, or its job does not wait any more. */
+  /** Fails the test if an object exists under a request's key, or if its job no longer waits. */
   async function expectNothing({ job_id, key }: SingleUpload): Promise<void> {
     expect(await browser.stack.keys(key)).toEqual([]);
     expect(await isPending(job_id)).toBe('pending');
@@ -362,7 +362,7 @@ describe('an upload by form', () => {
 
   test('after its policy has expired is refused, and nothing is stored', async () => {
     const wanted = await request();
-    // The request's own policy, signed by the same function, but with a time that is over, since the test cannot wait for 15 minutes.
+    // The policy of the request, signed by the same function, but expired, since the test cannot wait for 15 minutes.
     const expired = await createPresignedPost(browser.stack.bucket.s3, {
       Bucket: browser.stack.bucket.name,
       Key: wanted.key,

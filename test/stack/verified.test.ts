@@ -15,8 +15,9 @@ import { fillTarget, type Names, SCRATCH, withClients } from './content.ts';
 import { deployedStack } from './harness.ts';
 
 /*
- * What "verified" promises of a backup, through the deployed stack while writers are at work on all stores. What could have
- * been read of moving data is compared in busy.test.ts; this is about the records that stay untouched, and about warnings.
+ * The guarantees of a verified backup, tested on the deployed stack during writes to all stores. busy.test.ts compares
+ * the
+ * possible reads of changing data; this file covers records that stay unchanged, and warnings.
  */
 const COPY: Names = { label: 'ScratchCopy', collection: 'scratch_copy', prefix: 'scratch-copy:' };
 const RENAME = {
@@ -47,17 +48,17 @@ async function backUp(): Promise<BackupDetails> {
 }
 
 const ALARM = 'NgbakTest-Backup-warnings-scratch';
-/** Of the policy that the stack publishes for operators. */
+/** With the policy that the stack publishes for operators. */
 const environment = { NGBAK_STACK: 'NgbakTest', TZ: 'UTC', ...stack.operator() };
 
-/** What `ngbak` prints for people. */
+/** The human-readable output of `ngbak`. */
 async function ngbak(...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await run(args, environment);
   expect([code, stderr]).toEqual([0, '']);
   return stdout.replaceAll(/\s+/g, ' ');
 }
 
-/** The line that the function logged about a backup, of which CloudWatch makes metrics. */
+/** The line that the function logged about a backup, from which CloudWatch derives metrics. */
 async function measuresOf(jobId: string): Promise<EmbeddedMetrics> {
   const job = await stack.waitForJob(jobId);
   const { events = [] } = await new CloudWatchLogsClient({}).send(
@@ -103,8 +104,8 @@ async function deployedAlarm(): Promise<DeployedAlarm> {
 }
 
 /**
- * Whether CloudWatch would raise an alarm for such a line. The emulator makes no metrics of lines, so what CloudWatch does is
- * done here: a metric has the namespace and exactly the dimensions that the line states.
+ * Whether CloudWatch would raise an alarm for such a line. The emulator derives no metrics from lines, so that is
+ * implemented here: a metric has the namespace and exactly the dimensions that the line states.
  */
 function isRaised(alarm: DeployedAlarm, { _aws, ...line }: EmbeddedMetrics): boolean {
   const dimensions = new Map(alarm.Dimensions.map(({ Name, Value }) => [Name, Value]));
@@ -126,7 +127,7 @@ function isRaised(alarm: DeployedAlarm, { _aws, ...line }: EmbeddedMetrics): boo
   return Number(line[alarm.MetricName]) >= alarm.Threshold;
 }
 
-/** Ends the names of a copy, with all indexes. */
+/** Suffix of the names of a copy, with all indexes. */
 async function remove({ label, collection, prefix }: Names): Promise<void> {
   await withClients(async ({ cypher, redis, qdrant }) => {
     await cypher(`MATCH (n:${label}) DETACH DELETE n`);
@@ -204,7 +205,7 @@ test('a failed index is reported everywhere, prevents no restore of a backup, an
       },
     );
     await cypher(`CREATE INDEX scratch_failed FOR (n:${label}) ON (n.text)`);
-    // Made by an older provider, whose settings another server does not have.
+    // Created by an older provider, whose settings another server does not have.
     await cypher(
       `CREATE VECTOR INDEX scratch_emb FOR (n:${label}) ON (n.emb) OPTIONS {indexProvider: 'vector-1.0',
        indexConfig: {\`vector.dimensions\`: 2, \`vector.similarity_function\`: 'cosine'}}`,
@@ -225,7 +226,7 @@ test('a failed index is reported everywhere, prevents no restore of a backup, an
   const { backups } = await callApi<BackupList>('GET', 'backup?target=scratch&limit=1');
   expect(backups[0]).toMatchObject({ backup_id: backup.backup_id, open_warnings: 1 });
 
-  // In the job, in what the CLI prints, on the dashboard, in the metrics and in an alarm.
+  // In the job, in the output of the CLI, on the dashboard, in the metrics and in an alarm.
   await stack.waitForJob(backup.job_id);
   const job = await callApi<JobRecord>('GET', `jobs/${backup.job_id}`);
   expect(job.result).toMatchObject({ warnings: [warning] });

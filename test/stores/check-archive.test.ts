@@ -21,7 +21,7 @@ const relationship = (id: string, start: string, end: string) => ({
   end: { id: end, labels: ['A'], properties: { name: end } },
 });
 
-/** The counts that the check itself finds, so that one thing at a time is wrong. */
+/** The counts that the check itself finds, so that each case has one fault. */
 async function talliesOf(archive: MemoryArchive, sealed: Omit<Parameters<typeof checkSealed>[1], 'tallies'>) {
   const { problems } = await checkSealed(archive, { ...sealed, tallies: {} });
   const counts = problems.flatMap((problem) => {
@@ -37,7 +37,7 @@ describe('the check of a graph', () => {
   test('counts the ends of relationships that are not in the archive', async () => {
     const archive = archiveOf({
       'graph/nodes-00001.jsonl': lines(node('1'), node('1002'), node('70')),
-      // The nodes of another shard come later.
+      // The nodes of another shard follow later.
       'graph/relationships-00001.jsonl': lines(
         relationship('1', '1', '1002'),
         relationship('2', '70', '5000'),
@@ -63,7 +63,7 @@ describe('the check of a graph', () => {
         }),
         expect.objectContaining({ code: 'digests-of-another-version', count: 3 }),
       ]);
-      // The same version has no excuse.
+      // The same version must have the same digests.
       const same = await checkSealed(archive, { ...graph, tallies }, { legs });
       expect(same.problems).toEqual([
         'graph: the digest of nodes differs from the manifest',
@@ -205,7 +205,7 @@ describe('the check of keys', () => {
         { key: 'p:a:1', type: 'list', offset: 2, last: false, items: ['z'] },
       ),
       'kv/a-00002.typed.jsonl': lines(
-        // It changed: once more from the start; then it became another type; the last one vanished.
+        // It changed: restarted once; then it became another type; the last one disappeared.
         { key: 'p:a:1', type: 'list', last: false, items: ['x'] },
         { key: 'p:a:1', type: 'list', offset: 1, items: ['y'] },
         { key: 'p:a:2', type: 'set', last: false, members: ['x'] },
@@ -294,7 +294,7 @@ describe('the check of files', () => {
     const large = Buffer.alloc(PIECE_BYTES + 1_000_000, 'a text that repeats itself, ');
     archive.set('kv/files/large.bin', large);
     archive.set('kv/files/small.json', '{}');
-    // As an export: each piece by itself.
+    // As an export does: each piece separately.
     const exported = [0, PIECE_BYTES].map((offset) => {
       const digest = new FileDigest('large.bin', large.length, offset);
       digest.add(large.subarray(offset, offset + PIECE_BYTES));

@@ -12,7 +12,7 @@ const FILES: Record<string, string> = {
   'graph_chunk_entity_relation.graphml': '<graphml/>',
   'entities_hnsw_metadata.pkl': '\u0080\u0004.',
 };
-/** The same at each seed: the modification time is part of the fence. */
+/** The same for each seed: the modification time is part of the fence. */
 const CHANGED_AT = new Date('2026-01-01T00:00:00Z');
 
 conformsToPort('files', async (): Promise<Conformance> => {

@@ -18,7 +18,7 @@ afterEach(() => {
   proxy?.close();
 });
 
-/** A port of ::1 that leads to a server, since those of the test run listen on 127.0.0.1 only. */
+/** A port of ::1 that forwards to a server, since those of the test run listen on 127.0.0.1 only. */
 async function listenOnIpv6(address: string): Promise<number> {
   const { hostname, port } = new URL(address);
   const server = createServer((client) => {
@@ -37,7 +37,7 @@ interface Way {
   readonly kind: string;
   readonly store: StoreName;
   readonly scope: object;
-  /** Address of the server of the test run, and the connection with another one. */
+  /** Address of the server of the test run, and the connection with another address. */
   address(): string;
   connection(port: number): object;
 }

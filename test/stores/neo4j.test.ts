@@ -75,7 +75,7 @@ conformsToPort('neo4j (one label of a database)', async () => {
     },
     leftovers: () => graphLeftovers(driver),
     content: () => graphContent(driver, LABEL, QUOTED),
-    // Node d has no key, so it can't be merged; merging has tests of its own.
+    // Node d has no key, so it cannot be merged; merging is tested separately.
     merges: false,
     close: () => driver.close(),
   };

@@ -3,7 +3,7 @@ import { type Conformance, conformsToPort } from './conformance.ts';
 import { OwnServer } from './qdrant/own-server.ts';
 import { ask, contentOf, result, SMALL, seedEverything, seedPlain, wipe } from './qdrant/support.ts';
 
-/** A server of its own for each way to save it. The scope is the whole server. */
+/** A separate server for each method. The scope is the whole server. */
 function conforms(kind: string, scope: object, own: Partial<Conformance>): void {
   conformsToPort(kind, async (): Promise<Conformance> => {
     const server = await OwnServer.start();

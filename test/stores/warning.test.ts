@@ -23,7 +23,7 @@ test('keeps a bounded number of distinct warnings of bounded length, and counts 
   expect(merged).toHaveLength(101);
   expect(merged.at(-1)).toMatchObject({ code: 'further-warnings', count: 50 });
   for (const warning of merged) expect(StoreWarning.safeParse(warning).error).toBeUndefined();
-  // Merging bounded lists again keeps the number of those that are not listed.
+  // Merging bounded lists again keeps the number of the omitted ones.
   expect(mergeWarnings([merged, merged]).at(-1)).toMatchObject({ code: 'further-warnings', count: 100 });
 });
 

@@ -232,7 +232,7 @@ describe('retention over any year', () => {
   test('bad backups at any point of the year do not change which good ones are kept', () => {
     fc.assert(
       fc.property(anyYear, anyPolicy, (year, wanted) => {
-        // Retention runs after every backup: once with the bad ones, once without them.
+        // Retention runs after every backup: once including the bad ones, once without them.
         const run = (backups: readonly RetainedBackup[]) => {
           let store: RetainedBackup[] = [];
           for (const one of backups) {
@@ -258,7 +258,7 @@ describe('retention over any year', () => {
       store.push(backup(day), backup(day + 0.5));
       const left = new Set(kept(planRetention(store, wanted, at(day + 0.6))));
       store = store.filter(({ backup_id }) => left.has(backup_id));
-      // 3 newest, 7 days, 4 weeks, 12 months, less where they coincide.
+      // 3 newest, 7 days, 4 weeks, 12 months, minus overlaps.
       expect(store.length).toBeLessThanOrEqual(26);
     }
     const all = Array.from({ length: 730 }, (_, half) => backup(half / 2));

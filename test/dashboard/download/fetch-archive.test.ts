@@ -7,7 +7,7 @@ import { Crc32 } from '../../../dashboard/download/crc32.ts';
 import { crc32Base64 } from '../../../shared/core/crc32.ts';
 import { fc } from '../../fast-check.ts';
 
-// What the page has; its modules read the address when they are loaded.
+// The environment of the page; its modules read the address when they are loaded.
 Object.assign(globalThis, { document: { baseURI: 'http://127.0.0.1/' } });
 const { fetchArchive } = await import('../../../dashboard/download/fetch-archive.ts');
 
@@ -17,7 +17,7 @@ afterEach(() => {
   for (const close of servers.splice(0)) close();
 });
 
-/** Downloads from a server that answers the request of that number as it likes. */
+/** Downloads from a server with an arbitrary response for each request number. */
 async function download(
   answer: (
     range: { from: number; ranges: string | undefined },

@@ -9,8 +9,8 @@ import { Upload, type UploadApi, type UploadState } from '../../../dashboard/upl
 const PART = 1000;
 
 /**
- * The bucket's side in memory: only here can it fail at the very part, and in the very way, that a test needs. The real
- * one is behind test/stack/dashboard-restore.test.ts.
+ * The bucket in memory: only here can it fail at exactly the part, and in the way, that a test needs. The real one is
+ * tested in test/stack/dashboard-restore.test.ts.
  */
 class FakeBucket implements UploadApi {
   readonly partBytes = PART;
@@ -20,7 +20,7 @@ class FakeBucket implements UploadApi {
   aborted = 0;
   most = 0;
   #now = 0;
-  /** Throws, or waits, before part `number` is taken. */
+  /** Throws, or waits, before part `number` is accepted. */
   before: (number: number) => void | Promise<void> = () => undefined;
 
   parts() {

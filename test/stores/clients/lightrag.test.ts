@@ -26,7 +26,7 @@ describe("LightRAG's own storage classes", () => {
   let driver: Driver;
   let folder: string;
 
-  /** What the client reads, as it prints it. */
+  /** The data that the client reads, as printed. */
   function lightrag(action: 'write' | 'read', kind: Kind, workspace: string): Promise<string> {
     const { neo4j, qdrant } = servers;
     return client([action, kind, workspace, folder], {
@@ -59,7 +59,7 @@ describe("LightRAG's own storage classes", () => {
     await server.stop();
   });
 
-  /** Every key that a workspace has not, with its value as the server dumps it. */
+  /** Every key outside of a workspace, with its value as the server dumps it. */
   async function others(workspace: string): Promise<Record<string, string>> {
     const content: Record<string, string> = {};
     for (const key of (await redis.keys('*')).sort()) {
@@ -186,7 +186,7 @@ describe("LightRAG's own storage classes", () => {
     return JSON.parse(await lightrag('read', 'servers', workspace));
   }
 
-  /** The collections of LightRAG that are on the server. */
+  /** The collections of LightRAG on the server. */
   async function collections(): Promise<string[]> {
     const found = await result<{ collections: { name: string }[] }>(servers.qdrant, 'GET', '/collections');
     return found.collections.map(({ name }) => name).filter((name) => name.startsWith('lightrag_vdb_'));
@@ -198,7 +198,7 @@ describe("LightRAG's own storage classes", () => {
   }
 });
 
-/** Whether a key belongs to the workspace by the rules of LightRAG's sources, spelled out once more. */
+/** Whether a key belongs to the workspace according to LightRAG's sources, implemented independently. */
 function isKeyOf(workspace: string, key: string): boolean {
   const names =
     'full_docs|text_chunks|llm_response_cache|full_entities|full_relations|entity_chunks|relation_chunks|doc_status';

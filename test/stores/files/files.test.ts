@@ -39,7 +39,7 @@ import { SmallDisk, smallDiskMissing } from '../small-disk.ts';
 
 const OLD = new Date('2026-01-01T00:00:00Z');
 
-/** Files as nano-graphrag and LightRAG leave them; content that must not be parsed among them. */
+/** Files as nano-graphrag and LightRAG write them, including content that must not be parsed. */
 const FILES: Record<string, Buffer> = {
   'kv_store_full_docs.json': Buffer.from(
     '{\n  "doc-1": {"content": "ä  ö"},\n  "doc-2": {"content": 1.0}\n}',
@@ -236,7 +236,7 @@ describe.each(places)('files in %s', (_, create) => {
     expect(
       (await open().verify({ archive, options: REPLACE, cursor: null, context: legContext() })).differences,
     ).toBe(0);
-    // Other files take their place, of which it is not true.
+    // Other files replace them, for which the origin is wrong.
     await restoreAll(open(), archive);
     expect(await written()).toBeUndefined();
     await folder.close();
@@ -275,7 +275,7 @@ describe.each(places)('files in %s', (_, create) => {
 });
 
 describe('S3 uploads of a restore that was killed', () => {
-  /** Uploads of a user under the key of the file that is restored, and under one that begins with it. */
+  /** Uploads of a user with the key of the restored file, and with a key that begins with it. */
   async function withUploads(
     work: (found: {
       location: string;
@@ -318,7 +318,7 @@ describe('S3 uploads of a restore that was killed', () => {
         yield* remembered;
       },
     };
-    // What was cleaned up may be cleaned up once more.
+    // The cleanup may be repeated.
     for (let time = 0; time < 2; time++) await store.cleanup({ ...legContext(), leftovers });
     await store.close();
   };
@@ -332,14 +332,14 @@ describe('S3 uploads of a restore that was killed', () => {
       const { signal, records } = await killedRestore(location, killedAt);
       expect([signal, records.length]).toEqual(['SIGKILL', killedAt === 3 ? 2 : 1]);
       expect(await unfinished()).toHaveLength(own.length + left);
-      // The latest of each id, as they are stored.
+      // The latest record of each ID, as stored.
       const latest = [...new Map(records.map(({ id, value }) => [id, value])).values()];
       // Of another bucket: never touched.
       const foreign = { bucket: 'of-somebody-else', key: Key, upload_id: own[0] };
       await cleanUp(location, [...latest, foreign]);
       expect(await unfinished()).toEqual(own);
       if (killedAt < 3) return;
-      // The record has the id: what a user begins later under the same key is not ours.
+      // The record has the ID: a later upload of a user with the same key does not belong to the restore.
       const later = await begin(Key);
       await cleanUp(location, latest);
       expect(await unfinished()).toEqual([...own, later].sort());
@@ -349,7 +349,7 @@ describe('S3 uploads of a restore that was killed', () => {
 
   test('are recognized by their initiator, and uploads that users begin later stay', async () => {
     const aborted: string[] = [];
-    // The emulator states the same initiator for every upload.
+    // The emulator returns the same initiator for every upload.
     const upload = (id: string, initiator: string) =>
       `<Upload><Key>kb/a.json</Key><UploadId>${id}</UploadId><Initiator><ID>${initiator}</ID></Initiator></Upload>`;
     const s3 = createServer((request, response) => {
@@ -388,8 +388,8 @@ describe('S3 uploads of a restore that was killed', () => {
 });
 
 /**
- * Restores a large file in a process that kills itself: instead of the first or second record of what it has begun, or, with
- * 3, in the middle of the file. Returns the records that it made.
+ * Restores a large file in a process that kills itself: instead of writing the first or second record, or, with 3, in
+ * the middle of the file. Returns the records that it wrote.
  */
 async function killedRestore(
   location: string,
@@ -614,7 +614,7 @@ describe('free disk space', () => {
         expect(await store(disk.root).admits({ archive, options: merge, context })).toEqual([
           expect.stringMatching(/need 1048576 bytes more than now, and Folder .* has \d+ bytes free/),
         ]);
-        // What a restore deletes first makes room.
+        // Files that a restore deletes first free space.
         expect(await store(disk.root).admits({ archive, options: REPLACE, context })).toEqual([]);
         expect(rooms.map(({ of, needed }) => [of, needed])).toEqual([
           ['disk', 1024 ** 2],

@@ -25,7 +25,7 @@ afterAll(async () => {
   await server?.stop();
 });
 
-/** Saves the graph, empties the database, and lets APOC read what was saved: nodes first. */
+/** Saves the graph, empties the database, and makes APOC read the saved graph: nodes first. */
 async function throughApoc(): Promise<void> {
   const { archive } = await exportAll(openGraph(server.address));
   const lines = ['graph/nodes-', 'graph/relationships-'].flatMap((prefix) =>
@@ -36,7 +36,7 @@ async function throughApoc(): Promise<void> {
   );
   await writeFile(join(server.files, 'graph.json'), lines.join(''));
   await run(driver, 'MATCH (n) DETACH DELETE n');
-  // What APOC wants to be there.
+  // A prerequisite of APOC.
   for (const label of ['Entity', 'Scope'])
     await run(driver, `CREATE CONSTRAINT IF NOT EXISTS FOR (n:${label}) REQUIRE n.neo4jImportId IS UNIQUE`);
   await run(driver, "CALL apoc.import.json('graph.json')");

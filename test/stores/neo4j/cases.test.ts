@@ -24,7 +24,7 @@ import { privateServer, stopPrivateServer } from './server.ts';
 
 const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'fail' };
 
-// Deadlines for hangs, not for speed: many of these build indexes on a server that shares its machine.
+// Deadlines for hangs, not for speed: many of these build indexes on a shared server.
 jest.setTimeout(300_000);
 
 let server: TestServer;
@@ -61,7 +61,7 @@ describe('a graph archive', () => {
     await run(driver, `CREATE (:V {${EVERY_VALUE}}), (:V {id: 'bytes', bytes: $bytes, integers: [1, -1]})`, {
       bytes: new Int8Array([1, -1, 127, -128]),
     });
-    // A property that came out as null would not be stored, and prove nothing.
+    // A null property would not be stored, and prove nothing.
     const [row] = await run(
       driver,
       `MATCH (n:V {id: 'every value'}) RETURN size(keys(n)) AS stored, size(keys({${EVERY_VALUE}})) AS meant`,
@@ -128,7 +128,7 @@ describe('a graph archive', () => {
       expect(problems).toEqual([]);
       return warnings;
     };
-    // The one with the lowest internal id is read first, whichever ids the server gives.
+    // The one with the lowest internal ID is read first, regardless of the IDs that the server assigns.
     await run(
       driver,
       `UNWIND range(1, 3) AS i CREATE (n:Twice) WITH n ORDER BY id(n) WITH collect(n) AS nodes
@@ -167,7 +167,7 @@ describe('a graph archive', () => {
       { code: 'constraint-broken', count: 1, text: expect.stringContaining('"once" allows only once') },
     ]);
 
-    // Without the constraint, all of it comes back, both of them too.
+    // Without the constraint, everything is restored, including both of them.
     await run(driver, 'DROP CONSTRAINT once');
     const restored = await restoreAll(keyed('Twice'), free.archive);
     expect([restored.samples, restored.readBack]).toEqual([[], free.tallies]);
@@ -220,14 +220,14 @@ describe('a graph archive', () => {
       const { archive, tallies } = await exportAll(open);
       expect(proxy.cuts()).toBe(0);
       expect(tallies.relationships?.count).toBe(600);
-      // The digest that archives have had from the beginning: of labels and properties that are not lists.
+      // The digest of archives from all versions: of labels and properties that are not lists.
       const body = `"labels":["Hub"],"properties":{"n":1,"text":${JSON.stringify(text)}}`;
       const digest = createHash('sha256').update(body).digest('hex').slice(0, 32);
       const ends = linesOf(archive, 'graph/relationships-').map(({ label, start, end }) =>
         label === 'R' ? start : end,
       );
       expect(new Set(ends.map((end) => (end as { digest: string }).digest))).toEqual(new Set([digest]));
-      // A leg that starts at the relationships has not seen the node.
+      // A leg that starts at the relationships has not read the node.
       expect((await exportAll(open, 1)).tallies).toEqual(tallies);
       proxy.cutAfter(24_000_000);
       const restored = await restoreAll(open, archive);
@@ -285,7 +285,7 @@ describe('a graph archive', () => {
       .map(({ properties }) => (properties as { of: number }).of);
     expect(related.length).toBe(10_000);
     expect(new Set(related).size).toBe(10_000);
-    // What moved meanwhile leaves no half relationships behind.
+    // Changes during the export leave no dangling relationships.
     const restored = await restoreAll(keyed('Churn'), archive);
     expect(restored.samples).toEqual([]);
     expect(await graphLeftovers(driver)).toEqual([]);

@@ -19,7 +19,7 @@ import { privateServer, stopPrivateServer } from './server.ts';
 
 const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'fail' };
 const MERGE: LoadOptions = { mode: 'merge', onConflict: 'overwrite' };
-/** More than a range index takes. */
+/** More than the size limit of a range index. */
 const TOO_LARGE = "reduce(s = '', x IN range(1, 2500) | s + 'abcdefgh')";
 
 jest.setTimeout(300_000);
@@ -44,7 +44,7 @@ afterAll(async () => {
 
 const mine = () => openGraph(server, { label: 'Mine', key_property: 'id' });
 
-/** A context that keeps the codes and samples of warnings. */
+/** A context that collects the codes and samples of warnings. */
 function collecting(overrides: { asIs?: boolean } = {}) {
   const warnings: StoreWarning[] = [];
   return { context: { ...overrides, warn: (warning: StoreWarning) => warnings.push(warning) }, warnings };
@@ -70,7 +70,7 @@ const failIndex = async (label: string, name: string) => {
   }
 };
 
-/** Rewrites the line of the schema that has this name. */
+/** Replaces the line of the schema with this name. */
 function editSchema(
   archive: MemoryArchive,
   name: string,
@@ -136,7 +136,7 @@ describe('an index of another provider or version', () => {
   test('is the same if the server replaces an old provider, with a warning', async () => {
     await make();
     const { archive } = await exportAll(mine());
-    // As a server of before 5.18 has it; 5.26 takes the name, and makes an index of the present provider.
+    // As on a server before 5.18; 5.26 accepts the name, and creates an index of the current provider.
     editSchema(archive, 'vectors', (row) => {
       row.provider = 'vector-1.0';
       row.config = { 'vector.dimensions': 2, 'vector.similarity_function': 'cosine' };
@@ -223,7 +223,7 @@ describe('constraints', () => {
     await run(driver, 'CREATE CONSTRAINT unique_id FOR (n:Mine) REQUIRE n.id IS UNIQUE');
     const { archive } = await exportAll(mine());
     await run(driver, 'DROP CONSTRAINT unique_id');
-    // What such an index looks like: the constraint's name and schema, and no constraint.
+    // An orphaned index: the constraint's name and schema, without a constraint.
     await run(driver, 'CREATE INDEX unique_id FOR (n:Mine) ON (n.id)');
     expect(await admits(archive, MERGE)).toEqual([]);
     const restored = await restoreAll(mine(), archive, { options: MERGE });
@@ -275,7 +275,7 @@ describe('indexes and constraints of relationship types', () => {
   });
 });
 
-/** Rows of versions that the tests have no server of: graph types need Enterprise Edition 2026. */
+/** Rows of versions that the tests have no server for: graph types require Enterprise Edition 2026. */
 describe('unknown kinds of indexes', () => {
   const rows = {
     'SHOW CONSTRAINTS YIELD *': [

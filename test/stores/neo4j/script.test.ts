@@ -10,9 +10,9 @@ import { dropSchema, openGraph, plainDriver, run, type TestServer } from './grap
 import { privateServer, stopPrivateServer } from './server.ts';
 
 /**
- * What `apoc.export.cypher.query` of APOC 5.26.19 wrote on Neo4j 5.26.30 for one graph, as NGRAF-023 called it (Cypher
- * Shell, batches of 20), before and after constraints and indexes were made: every type of value, odd names, a node
- * without a key, parallel relationships, loops.
+ * The output of `apoc.export.cypher.query` of APOC 5.26.19 on Neo4j 5.26.30 for one graph, as NGRAF-023 called it
+ * (Cypher Shell, batches of 20), before and after constraints and indexes were created: every type of value, odd names,
+ * a node without a key, parallel relationships, loops.
  */
 const FIXTURES = ['without-constraint', 'with-constraint'] as const;
 const scope = { label: 'GraphRAG_script', key_property: 'id' };
@@ -52,7 +52,7 @@ async function convert(
   }
 }
 
-/** Does with a script what its writer meant: the server's own Cypher says what it holds. */
+/** Executes a script as intended: the server's own Cypher determines its contents. */
 async function execute(script: string): Promise<void> {
   const statements = script.split('\n').filter((line) => !line.startsWith(':'));
   for (const statement of statements.join('\n').split(/;\n/))
@@ -91,11 +91,11 @@ describe('a Cypher script of NGRAF-023', () => {
 
   test('states the scope that it was saved from, and what is unknown', async () => {
     const { archive, result } = await convert(scripts['with-constraint'] ?? '');
-    // One node has no key, so that the key's property tells not all nodes apart.
+    // One node has no key, so that the property of the key does not identify all nodes.
     expect(result.scope).toEqual({ label: 'GraphRAG_script' });
     expect(result.lacks.join('\n')).toMatch(/byte arrays.*vector indexes/);
     expect(result.lacks.join('\n')).toMatch(/settings of full-text and point indexes/);
-    // Those of its relationships are of the scope as well.
+    // Those of its relationships belong to the scope as well.
     expect(result.lacks.join('\n')).not.toMatch(/of the script's constraints and indexes/);
     expect(archive.text('graph/schema.jsonl')).toMatch(/"entity":"RELATIONSHIP","tokens":\["RELATED"\]/);
   });

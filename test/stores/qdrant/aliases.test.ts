@@ -51,7 +51,7 @@ async function aliases(): Promise<Record<string, string>> {
   return Object.fromEntries(found.aliases.map((entry) => [entry.alias_name, entry.collection_name]));
 }
 
-/** Rewrites the configuration entry of a collection, as somebody who crafts an archive would. */
+/** Replaces the configuration entry of a collection, as in a crafted archive. */
 function edit(
   archive: MemoryArchive,
   name: string,
@@ -81,7 +81,7 @@ test.each(['snapshot', 'points'])(
       expect.objectContaining({ code: 'aliases-kept', samples: ['"current" → "docs_v2"'] }),
     );
     expect(await aliases()).toEqual({ current: 'docs_v2' });
-    // The rollback of a failed restore leaves it there, too.
+    // The rollback of a failed restore does not move it either.
     expect(differencesOf((await restoreAll(store, safety)).verified).samples).toEqual([]);
     expect(await aliases()).toEqual({ current: 'docs_v2' });
   },
@@ -140,7 +140,7 @@ test('a scope by alias is restored after everything is lost, and by a rollback',
   expect(problems).toEqual([]);
   expect(differencesOf(verified).samples).toEqual([]);
   expect(await contentOf(server, 'docs_v2')).toBe(before);
-  // A restore was cut off after it removed the collection, and its alias with it.
+  // A restore was interrupted after it removed the collection, and its alias with it.
   await ask(server, 'POST', '/collections/aliases', {
     actions: [{ delete_alias: { alias_name: 'current' } }],
   });
@@ -203,7 +203,7 @@ test('settings of an archive that are instructions never reach the server', asyn
       samples: expect.arrayContaining(['init_from', 'params.init_from']),
     }),
   );
-  // This server ignores what it does not know; older ones would copy the other collection. So the request itself counts.
+  // This server ignores unknown settings; older ones would copy the other collection. So the request itself is checked.
   const [collection] = await readCollections(archive);
   if (!collection?.config) throw new Error('no configuration');
   const bodies: string[] = [];

@@ -57,7 +57,7 @@ test('a collection on two servers is saved and restored completely, as points, a
   const { verified } = await restoreAll(openStore(second, {}), archive);
   expect(differencesOf(verified)).toEqual({ differences: 0, samples: [], tallies });
 
-  // No snapshot can exchange a collection that lies on several servers.
+  // No snapshot can replace a collection that is distributed over several servers.
   await ask(first, 'POST', '/collections/spread/points/delete?wait=true', { points: [1, 2, 3] });
   const again = await restoreAll(openStore(second, {}), archive);
   expect(differencesOf(again.verified)).toEqual({ differences: 0, samples: [], tallies });
@@ -81,7 +81,7 @@ test('a collection with replicas is read with majority consistency, and written 
     await ask(first, 'POST', '/collections/twice/points/delete?wait=true', { points: [1, 2, 3] });
     const { verified } = await restoreAll(openStore(seen, scope), archive);
     expect(differencesOf(verified)).toEqual({ differences: 0, samples: [], tallies });
-    // The other server has the same at once.
+    // The other server has the same data at once.
     const other = await exportAll(openStore(second, scope), legContext());
     expect(other.tallies).toEqual(tallies);
     const reads = calls.filter((call) => /^POST .*twice\/points\/scroll/.test(call));

@@ -19,7 +19,7 @@ import {
 
 let server: OwnServer;
 let archive: MemoryArchive;
-/** What readers find in the collection that the archive would replace. */
+/** The data that readers find in the collection that the archive would replace. */
 let live: string;
 
 const ENTRY = 'vectors/plain.snapshot';
@@ -41,7 +41,7 @@ afterEach(async () => {
 });
 afterAll(() => server.stop());
 
-/** Changes the files of this name in every segment of the snapshot; sizes and digests of the archive fit. */
+/** Changes the files with this name in every segment of the snapshot; sizes and digests of the archive match. */
 async function damage(name: string, change: (path: string) => void): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'ngbak-damaged-'));
   const unpacked = join(folder, 'snapshot');
@@ -80,7 +80,7 @@ async function damage(name: string, change: (path: string) => void): Promise<voi
 const cut = (path: string) => truncateSync(path, Math.floor(statSync(path).size / 2));
 const scribble = (path: string) => writeFileSync(path, Buffer.alloc(statSync(path).size, 0x5a));
 
-/** A test load, its error, and what is left of it. */
+/** A test load, its error, and its leftovers. */
 async function testLoad(): Promise<unknown> {
   const store = openStore(server, {});
   const context = legContext();
@@ -90,7 +90,7 @@ async function testLoad(): Promise<unknown> {
   } catch (error) {
     return error;
   } finally {
-    // Also what could not be removed, if anything.
+    // Including leftovers that could not be removed, if any.
     expect([
       await leftovers(server, context.jobId, ['plain']),
       await server.strayFiles(),
@@ -122,7 +122,7 @@ test.each<[string, (path: string) => void]>([
   async (name, change) => {
     await damage(name, change);
     const found = await testLoad();
-    // Whatever the server says, the error names the collection that people know.
+    // Regardless of the server's message, the error names the user's collection.
     expect((found as Error).message).toMatch(/^The snapshot of collection "plain" /);
     expect(await contentOf(server, 'plain')).toBe(live);
   },

@@ -17,7 +17,7 @@ import {
   wipe,
 } from './support.ts';
 
-/** A stock server, and one of the same version whose operator has set other defaults for new collections. */
+/** A stock server, and one of the same version with other defaults for new collections. */
 let stock: OwnServer;
 let other: OwnServer;
 
@@ -64,9 +64,9 @@ test('points saved on a stock server are restored on one with other defaults, wh
     }),
   );
   const { config } = await settingsOf(other, 'plain');
-  // Limits that the source did not have would refuse the users' requests: they are switched off.
+  // Limits that the source did not have would refuse the users' requests: they are disabled.
   expect(config.strict_mode_config).toMatchObject({ enabled: false });
-  // And back again: an archive from there states those settings, and a stock server takes them over.
+  // And in the other direction: an archive from there states those settings, and a stock server adopts them.
   const { archive: back } = await exportAll(openStore(other, { method: 'points' }), legContext());
   await wipe(stock, '');
   expect(differencesOf((await restoreAll(openStore(stock, {}), back)).verified)).toMatchObject({
@@ -156,7 +156,7 @@ test('compares only settings that the archive states', () => {
   expect(
     compare({ strict_mode_config: null }, { strict_mode_config: { enabled: false, max_timeout: 3 } }),
   ).toEqual({ differences: [], adopted: [] });
-  // What users wrote themselves has no default.
+  // Settings of the users have no default.
   expect(compare({ metadata: { a: null } }, {}, true).differences).toHaveLength(1);
   expect(compare({}, { metadata: { a: 1 } }).differences).toHaveLength(1);
   expect(

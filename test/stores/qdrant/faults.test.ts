@@ -43,7 +43,7 @@ afterEach(async () => {
   await wipe(server, '');
 });
 
-/** A collection whose snapshot has several pieces of the small limits. */
+/** A collection whose snapshot has several pieces with the small limits. */
 async function seedLarge(name: string): Promise<void> {
   await seedPlain(server, name, 1000, { dimensions: 64 });
 }
@@ -176,7 +176,7 @@ test('an export that is killed while the server writes its snapshot leaves nothi
   const [foreign] = await result<{ name: string }[]>(server, 'GET', path);
   await new Promise((resolve) => setTimeout(resolve, 1100));
   const context = legContext();
-  // The server begins its work, but the answer is lost: a snapshot is created whose name nobody received.
+  // The server starts, but the response is lost: a snapshot is created whose name nobody received.
   let creation: Promise<string> | undefined;
   const interceptor = await startInterceptor(server, async (method, called) => {
     if (method !== 'POST' || !called.includes('/snapshots')) return;
@@ -285,7 +285,7 @@ test('while a collection is replaced, readers see the old content, the new one, 
     const reader = (async () => {
       while (going) {
         const counted = result<{ count: number }>(server, 'POST', `${path}/points/count`, { exact: true });
-        // The server refuses to answer in the moment in which it exchanges the shard's folder.
+        // The server refuses requests at the moment when it replaces the shard's folder.
         await counted
           .then(({ count }) => seen.add(count))
           .catch((error: Error) => seen.add(error.message.replace(/.*(shard \d not found).*/s, '$1')));
@@ -316,7 +316,7 @@ test('a collection with concurrent writes is saved as points instead, which can 
     const busy = { url: interceptor.url, apiKey: server.apiKey };
     const context = legContext();
     const { archive } = await exportAll(openStore(busy, {}), context);
-    // Once to learn that the server is written to, and three times between two readings of its points.
+    // Once to detect writes to the server, and three times between two reads of its points.
     expect(writes).toBe(4);
     const config = [...archive.files.keys()].find((entry) => entry.endsWith('.config.json')) ?? '';
     expect(JSON.parse(archive.text(config))).toMatchObject({
@@ -410,7 +410,7 @@ test('a snapshot that the server refuses leaves neither file nor collection', as
     if (entry.endsWith('.snapshot')) archive.files.set(entry, content.subarray(0, content.length / 2));
   }
   const before = await contentOf(server, name);
-  // The inspection finds this before: it is the load that must leave nothing.
+  // The inspection finds this earlier: this tests that the load leaves nothing.
   await expect(store.admits({ archive, options: REPLACE, context: legContext() })).rejects.toThrow(
     'is not a snapshot',
   );
@@ -425,14 +425,14 @@ test('a snapshot that the server refuses leaves neither file nor collection', as
 
 test('errors of the server state what to do: full disk, strict mode, overload, wrong address', async () => {
   const call = { what: 'POST /collections/a/snapshots', server: 'http://q', target: 't' };
-  // A disk can't be filled by a test; these are the server's own words.
+  // A test cannot fill the disk; these are the server's own messages.
   const full = answerError(call, 500, 'Service internal error: No space left on device (os error 28)');
   expect(full).toMatchObject({
     name: 'QdrantRefusedError',
     retryable: false,
     remedy: expect.stringContaining('Free space'),
   });
-  // What it says of a file that came whole and is not a snapshot, or one of which a part is missing.
+  // Its messages for a complete file that is not a snapshot, and for an incomplete one.
   for (const words of [
     'Service internal error: failed to read snapshot archive /s/entities/x.snapshot',
     'Service internal error: File IO error: failed to unpack `/t/col-a-recovery-t/0/segments/a.tar`',
@@ -474,7 +474,7 @@ testUnless(
         cert,
       ];
       await promisify(execFile)('openssl', [...request, ...subject]);
-      // TLS ends before the real server, as at a load balancer.
+      // TLS is terminated before the real server, as at a load balancer.
       const { hostname, port } = new URL(server.url);
       const front = createTlsServer({ key: await readFile(key), cert: await readFile(cert) }, (client) => {
         const upstream = connect(Number(port), hostname);

@@ -90,7 +90,7 @@ test.each(['auto', 'snapshot'])(
 test('collections of a server that cannot write a snapshot are saved as points', async () => {
   await seedPlain(server, 'plain', 30);
   const before = await contentOf(server, 'plain');
-  // A disk without room; the answer is the server's own.
+  // A full disk; the response is the server's own.
   const interceptor = await startInterceptor(
     server,
     async () => undefined,
@@ -132,7 +132,7 @@ test('behind a gateway that limits requests, collections are saved as points, an
     const limitedContext = legContext();
     await exportAll(openStore(limited, { method: 'snapshot' }), limitedContext);
     expect(limitedContext.warned).toContainEqual(expect.objectContaining({ code: 'upload-too-large' }));
-    // A snapshot is refused while nothing was touched.
+    // A snapshot is refused before anything is changed.
     expect((await restoreAll(store, snapshots)).problems).toEqual([
       expect.stringMatching(/snapshot of collection "plain".*proxy.*413/),
     ]);
@@ -186,7 +186,7 @@ test('an upload that times out at the gateway is waited for, and not sent again'
 test('a collection that hides points until they are optimized is waited for', async () => {
   await seedPlain(server, 'plain', 30);
   let looks = 0;
-  // The setting came with Qdrant 1.17; the server here is older, so its answers are given it.
+  // Qdrant 1.17 added the setting; the server here is older, so its responses are mocked.
   const interceptor = await startInterceptor(
     server,
     async () => undefined,
@@ -240,7 +240,7 @@ test('a snapshot that takes longer than any step is refused by the plan, with th
   expect(chooseMethod(scope('snapshot'), 'big', facts(1_000_000, {})).method).toBe('snapshot');
   const custom = { params: { ...view.params, sharding_method: 'custom' } };
   expect(() => chooseMethod(scope('auto'), 'big', facts(10_000_000, custom))).toThrow('14 minutes');
-  // A type of a later version, of which nobody knows what comes back.
+  // A type of a later version, whose restore is not verified.
   const lossy = { params: { vectors: { size: 4, distance: 'Dot', datatype: 'turbo4' } } };
   expect(() => chooseMethod(scope('points'), 'new', facts(10, lossy))).toThrow('"turbo4"');
   expect(chooseMethod(scope('auto'), 'new', facts(10, lossy)).method).toBe('snapshot');
@@ -251,7 +251,7 @@ test('vectors of cosine distance that were not of unit length are compared by di
   const cosine = { half: new Set<string>(), cosine: new Set(['']) };
   expect(samePoint(point('[3.0,4.0]'), point('[0.6,0.8]'), cosine)).toBe(true);
   expect(samePoint(point('[3.0,4.0]'), point('[0.8,0.6]'), cosine)).toBe(false);
-  // Of unit length, every digit counts.
+  // With unit length, every digit matters.
   expect(samePoint(point('[0.6,0.8]'), point('[0.6,0.8000001]'), cosine)).toBe(false);
   expect(samePoint(point('[3.0,4.0]'), point('[3.0,4.1]'), cosine)).toBe(false);
   expect(await result(server, 'GET', '/collections')).toEqual({ collections: [] });

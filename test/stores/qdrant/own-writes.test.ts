@@ -13,12 +13,12 @@ import {
   restoreAll,
 } from './support.ts';
 
-/** More than the consistency check digests: of the rest, only the server's count of writes tells whether it changed. */
+/** More than the consistency check digests: changes of the others are detected only by the server's count of writes. */
 const POINTS = 1100;
 
 let server: OwnServer;
 
-// Of its own: the count is that of the whole server.
+// A separate server, since the count covers the whole server.
 beforeAll(async () => {
   server = await OwnServer.start();
 });
@@ -50,7 +50,7 @@ test('requests of the backup itself are not a change of its collections; a write
   expect((await fence()).writes).not.toBe(before.writes);
 });
 
-/** Exports one collection through a proxy that does something before, or notes, each call, or refuses to tell the telemetry. */
+/** Exports one collection through a proxy that runs a function before each call, records it, or refuses telemetry. */
 async function exportThrough(
   collection: string,
   before: (method: string, path: string) => Promise<void>,
@@ -138,7 +138,7 @@ test('beyond the digested points, test load and verification compare a random sa
   expect(cursorCharacters).toBeLessThan(8 * 1024);
   expect(differencesOf((await restoreAll(store, archive)).verified)).toMatchObject({ differences: 0 });
 
-  // None of the points that are digested, and the same number of them.
+  // None of the digested points, and the same number of points.
   const last = config.sample.ids
     .map(Number)
     .sort((one, other) => one - other)

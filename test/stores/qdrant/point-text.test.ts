@@ -3,7 +3,7 @@ import { readPointBytes } from '../../../shared/stores/qdrant/point-bytes.ts';
 import { CompactJson, compareIds, parsePointLine } from '../../../shared/stores/qdrant/point-text.ts';
 import { fc } from '../../fast-check.ts';
 
-/** JSON with keys sorted at every depth, by another way: parsed and written again. */
+/** JSON with keys sorted at every depth, by another method: parsed and serialized again. */
 function sortedJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(sortedJson).join(',')}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
@@ -73,12 +73,12 @@ describe('rejects what is not a point:', () => {
             expect(error).toMatchObject({ name: 'IntegrityError' });
             return;
           }
-          // What passes stays one value when it is put between others.
+          // An accepted text is a single value, also between others.
           let parsed: unknown;
           try {
             parsed = JSON.parse(`[0,${point.raw},0]`);
           } catch {
-            // No JSON at all: the server refuses the request as a whole.
+            // Not JSON: the server refuses the request as a whole.
             return;
           }
           expect(parsed).toHaveLength(3);

@@ -28,7 +28,7 @@ async function valuesOf(archive: MemoryArchive, field: string): Promise<string[]
 }
 
 test('references of a collection that is saved as a snapshot can be counted in the archive', async () => {
-  // The second name starts like the first: its entries must not be taken for the first one's.
+  // The second name starts with the first one: its entries must not be mistaken for those of the first.
   for (const name of ['entities', 'entities.references-x']) {
     await ask(server, 'PUT', `/collections/${name}`, { vectors: { size: 4, distance: 'Dot' } });
     const points = Array.from({ length: 1500 }, (_, n) => ({
@@ -53,7 +53,7 @@ test('references of a collection that is saved as a snapshot can be counted in t
       expect(cursorCharacters).toBeLessThan(8 * 1024);
       const values = await valuesOf(archive, 'entity_name');
       expect(values).toEqual(Array.from({ length: 1500 }, (_, n) => `entities ${n}`));
-      // What was not asked for is not there; nor is anything of an archive that lost an entry.
+      // Without a request, nothing is counted; nor in an archive that lost an entry.
       expect(await valuesOf(archive, 'content')).toBeUndefined();
       const [entry = ''] = [...archive.files.keys()].filter((name) => name.startsWith('references/'));
       expect(archive.text(entry)).not.toContain('xxx');

@@ -55,7 +55,7 @@ describe('one workspace of a shared collection', () => {
     const { archive, tallies, legs } = await exportAll(store, legContext(), { stepsPerLeg: 1 });
     expect(tallies[`points:${name}`]?.count).toBe(750);
     expect(legs).toBeGreaterThan(2);
-    // The other workspace changes meanwhile, and points of ours are lost, changed and added.
+    // The other workspace changes meanwhile, and own points are lost, changed and added.
     await ask(server, 'POST', `${pathOf(name)}/points/delete?wait=true`, { points: [0, 2, 4] });
     await ask(server, 'POST', `${pathOf(name)}/points/payload?wait=true`, {
       payload: { n: -1 },

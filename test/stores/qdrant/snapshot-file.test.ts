@@ -96,7 +96,7 @@ test('segments in RocksDB are refused for servers that can no longer read them',
   expect(await openStore(server, {}).admits({ archive, options: REPLACE, context: legContext() })).toEqual(
     [],
   );
-  // No server of that version is at hand: this one says that it is one.
+  // No server of that version is available: this one claims the version.
   const interceptor = await startInterceptor(
     server,
     async () => undefined,

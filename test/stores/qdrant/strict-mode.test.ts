@@ -59,7 +59,7 @@ async function seedShared(name: string, count: number, strict: object, indexed =
   await ask(server, 'PATCH', `/collections/${name}`, { strict_mode_config: strict });
 }
 
-/** Switches strict mode off, to look at everything or to change what it forbids. */
+/** Disables strict mode, to read everything or to make forbidden changes. */
 function relax(name: string): Promise<string> {
   return ask(server, 'PATCH', `/collections/${name}`, { strict_mode_config: { enabled: false } });
 }
@@ -84,7 +84,7 @@ test.each([
     expect(tallies[`points:${name}`]?.count).toBe(130);
     await relax(name);
     const before = await contentOf(server, name);
-    // Everything gone, or a part that a merge brings back.
+    // Everything is lost, or a part that a merge restores.
     const missing = mode === 'replace' ? [3] : [5, 6, 7];
     await ask(server, 'POST', `/collections/${name}/points/delete?wait=true`, { points: missing });
     await ask(server, 'PATCH', `/collections/${name}`, { strict_mode_config: LIMITS });
@@ -180,7 +180,7 @@ test('a whole collection with limits is restored, from snapshot and from points'
 
 test('after a rate limit, waits as long as the server says', async () => {
   const name = freshName('rate').replaceAll(/[ .]/g, '-');
-  // 600 a minute are 10 a second: what exceeds the minute's allowance is a wait of a second or two.
+  // 600 a minute are 10 a second: beyond the minute's allowance, a request waits a second or two.
   await seedShared(name, 310, { enabled: true, write_rate_limit: 600 });
   const store = openStore(server, tenant(name));
   const { archive } = await exportAll(store, legContext());

@@ -10,7 +10,7 @@ import { closeStores, exportAll, legContext, openStore, REPLACE, restoreAll } fr
 const SCOPE = { prefix: 'app:', separator: ':' };
 const ITEMS = 600;
 const ROUNDS = 2;
-/** Steps of each writer are so far apart, in ms: the test is to be about interleaving, not about load. */
+/** Interval between the steps of each writer, in ms: the test is about interleaving, not about load. */
 const PACE_MS = 3;
 
 let server: OwnServer;
@@ -31,7 +31,7 @@ afterAll(async () => {
 const open = (target = server.url) => openStore(SCOPE, { ...LIMITS, entryBytes: 32_768 }, target);
 const items = (round: number) => Array.from({ length: ITEMS }, (_, index) => `${round}.${index}`);
 
-/** What writers do to keys, each step one transaction; content says which step it is of. */
+/** Changes of keys by writers, each step one transaction; the content states its step. */
 const WRITERS: Record<string, (writer: Redis, step: number) => Promise<unknown>> = {
   string: async (writer, step) => {
     await writer.set('app:t:string', String(step % 10).repeat(8.5 * 1024 ** 2));
@@ -86,7 +86,7 @@ test('a backup during writes to keys of every type: each key is restored in its 
   }
   pipeline.xgroup('CREATE', 'app:t:stream', 'g', `${ITEMS}-0`);
   await pipeline.exec();
-  // Every key is there from the start.
+  // Every key exists from the start.
   for (const [name, write] of Object.entries(WRITERS)) if (name !== 'capped') await write(redis, 0);
   let isOver = false;
   let steps = 0;
@@ -112,7 +112,7 @@ test('a backup during writes to keys of every type: each key is restored in its 
 
   for (const { archive, tallies } of archives) {
     const sealed = { store: 'kv', kind: 'redis', tallies } as const;
-    // The next entry may continue a key whose beginning was in one that could not be read in one go.
+    // The next entry may continue a key that began in one that could not be read at once.
     expect(await checkSealed(archive, sealed, { legs: true })).toMatchObject({ problems: [], warnings: [] });
     expect(await checkSealed(archive, sealed, { legs: true, resumeAbove: 1000 })).toMatchObject({
       problems: [],

@@ -10,9 +10,9 @@ import { OwnServer } from './own-server.ts';
 import { closeStores, exportAll, legContext, openStore, restoreAll } from './support.ts';
 
 const SCOPE = { prefix: 'app:', separator: ':' };
-/** Entries close often, so that parts of a key are in the archive before it is known whether it has changed. */
+/** Entries are small, so that parts of a key are in the archive before a change is detected. */
 const SMALL_ENTRIES = { ...LIMITS, entryBytes: 16_384 };
-/** Nothing is read in one command. */
+/** No key is read with one command. */
 const NO_REPLY = { ...CHANGING_LIMITS, replyBytes: 0, pausesMs: [1, 2, 3] };
 const MIB = 1024 ** 2;
 
@@ -42,11 +42,11 @@ afterAll(async () => {
 
 const open = (limits = SMALL_ENTRIES) => openStore(SCOPE, limits, url);
 
-/** Exports through the proxy, restores into the emptied server, verified, and returns what is there then. */
+/** Exports through the proxy, restores into the emptied server, verifies, and returns the contents. */
 async function roundTrip(limits = SMALL_ENTRIES, steps?: number): Promise<Record<string, unknown>> {
   const { archive, tallies } = await exportAll(() => open(limits), steps);
   proxy.reset();
-  // What was begun again leaves lines in the archive that belong to no key.
+  // A restarted read leaves lines in the archive that belong to no key.
   const sealed = { store: 'kv', kind: 'redis', tallies, scope: SCOPE } as const;
   expect(await checkSealed(archive, sealed)).toMatchObject({ problems: [], warnings: [] });
   await redis.flushall();

@@ -11,7 +11,7 @@ let cluster: Cluster;
 /** Three masters with a third of the hash slots each. */
 beforeAll(async () => {
   for (let number = 0; number < 3; number++) {
-    // The bus listens on another port, below the range of outgoing connections as well.
+    // The bus uses another port, below the range of outgoing connections as well.
     servers.push(
       await OwnServer.start(async (port) => [
         '--cluster-enabled',
@@ -114,7 +114,7 @@ test('the address of a cluster configured as a single server is an error, not a 
 test('a cluster is found by an IPv6 address', async () => {
   const node = await OwnServer.start(async (port) => [
     ...['--bind', '::1', '127.0.0.1', '--cluster-enabled', 'yes', '--cluster-port', String(port - 9_000)],
-    // A node that has met no other one does not know its address.
+    // A node that has not met another one does not know its address.
     ...['--cluster-announce-ip', '::1'],
   ]);
   try {

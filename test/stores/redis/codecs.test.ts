@@ -217,7 +217,7 @@ describe('entry names', () => {
 });
 
 describe('windows of keys', () => {
-  /** Stands in for a server whose hash table shrinks during SCAN: which keys come twice can't be forced on a real one. */
+  /** Simulates a server whose hash table shrinks during SCAN: on a real one, duplicates cannot be forced. */
   const scripted = (pages: readonly (readonly string[])[]) => ({
     name: 'a server of the test',
     nodes: async () => [{} as Redis],
@@ -244,7 +244,7 @@ describe('windows of keys', () => {
       entryBytes: fc.constant(1),
       folder: fc.constant(tmpdir()),
     });
-    /** After how many windows each leg ends. */
+    /** The number of windows after which each leg ends. */
     const legs = fc.array(fc.integer({ min: 1, max: 10 }), { maxLength: 5 });
     const space = new KeySpace(RedisScope.parse({ prefix: 'p:', separator: ':' }));
     await fc.assert(

@@ -27,7 +27,7 @@ let redis: Redis;
 beforeAll(async () => {
   server = await OwnServer.start();
   redis = new Redis(server.url, { maxRetriesPerRequest: 5 });
-  // Restarts and cut connections are what these tests are about.
+  // These tests are about restarts and cut connections.
   redis.on('error', () => undefined);
 });
 afterEach(async () => {
@@ -58,7 +58,7 @@ async function until(isSo: () => Promise<boolean>): Promise<void> {
   }
 }
 
-/** A proxy that cuts each connection after so many bytes from the server; later connections live longer. */
+/** A proxy that cuts each connection after a number of bytes from the server; later connections last longer. */
 class CuttingProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -212,7 +212,7 @@ describe('a server that cannot be used is an error with a remedy', () => {
     try {
       proxy.before('UNLINK', async (count) => {
         if (count === 1) await redis.call('REPLICAOF', '127.0.0.1', '1');
-        // Only a new connection leads to what is the primary now.
+        // Only a new connection reaches the current primary.
         if (proxy.connections > 1) await redis.call('REPLICAOF', 'NO', 'ONE');
       });
       expect((await restoreAll(store, archive)).verified).toMatchObject({ differences: 0, tallies });
@@ -246,7 +246,7 @@ describe('a server that cannot be used is an error with a remedy', () => {
         name: 'UnavailableError',
         message: expect.stringContaining('MISCONF'),
       });
-      // The folder that it works in is another one now.
+      // Its working folder has changed.
       await mkdir(gone);
       await direct.config('SET', 'dir', gone);
       await direct.bgsave();
@@ -337,7 +337,7 @@ describe('a server that cannot be used is an error with a remedy', () => {
 describe('memory', () => {
   const big = async () => {
     await redis.flushall();
-    // Made on the server: buffers of clients would count as used memory for a while.
+    // Created on the server: buffers of clients would count as used memory for a while.
     await redis.setrange('app:docs:big', 3 * MIB - 1, 'x');
     const exported = await exportAll(open);
     await closeStores();
@@ -363,7 +363,7 @@ describe('memory', () => {
     await redis.rename('other:big', 'app:docs:big');
     expect(await open().admits({ archive, options: REPLACE, context })).toEqual([]);
     for (const { of, needed } of rooms) expect([of, Math.round(needed / MIB)]).toEqual(['memory', 6]);
-    // About the megabyte that the limit leaves, and the three that the key takes now.
+    // About the megabyte that the limit leaves, and the three that the key uses now.
     expect(rooms.map(({ free = 0 }) => Math.round(free / MIB))).toEqual([1, 4]);
     await redis.config('SET', 'maxmemory', '0');
     expect(await open().admits({ archive, options: REPLACE, context })).toEqual([]);

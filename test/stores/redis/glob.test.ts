@@ -21,7 +21,7 @@ describe('a glob pattern', () => {
   test('matches what the server matches', async () => {
     const piece = fc.constantFrom('a', 'b', 'ab', '-', '^', ']', '\\', 'é');
     const texts = fc.array(fc.array(piece, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 20 });
-    // Ranges of bytes beyond ASCII are up to the server's processor: signed on one, unsigned on another.
+    // Ranges of bytes beyond ASCII depend on the server's processor: signed on one, unsigned on another.
     const part = fc.constantFrom(
       'a',
       'b',
@@ -68,7 +68,7 @@ describe('a glob pattern', () => {
     const key = 'a'.repeat(2_048);
     const began = process.cpuUsage().user;
     for (let turn = 0; turn < 200; turn++) expect(space.namespaceOf(key)).toBeUndefined();
-    // A regular expression takes hours for it.
+    // A regular expression would take hours.
     expect(process.cpuUsage().user - began).toBeLessThan(20_000_000);
   });
 });

@@ -32,7 +32,7 @@ afterAll(async () => {
   await redis.quit();
 });
 
-/** Windows of a few keys, files and entries of a few kilobytes: everything happens often. */
+/** Windows of a few keys, files and entries of a few kilobytes, so that their boundaries are frequent. */
 const TINY = { ...LIMITS, keys: 50, fileBytes: 4096, entryBytes: 4096 };
 const open = () => openStore({ prefix: root, separator: ':' }, TINY);
 
@@ -79,7 +79,7 @@ describe('work in legs', () => {
     expect(whole.legs).toBe(1);
     expect(cut.legs).toBeGreaterThan(20);
     expect(cut.tallies).toEqual(whole.tallies);
-    // The pages of large collections are up to the server; everything else is the same to the byte.
+    // The server determines the pages of large collections; everything else is identical to the byte.
     const small = (files: Map<string, Buffer>) => [...files].filter(([name]) => !name.startsWith('kv/large'));
     expect(small(cut.archive.files).length).toBeGreaterThan(10);
     expect(small(cut.archive.files)).toEqual(small(whole.archive.files));

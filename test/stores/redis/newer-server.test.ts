@@ -89,7 +89,7 @@ test('fields of hashes keep their expiry; a server without that feature refuses 
   const fresh = await restoreAll(openNewer(), archive);
   expect(fresh.verified).toMatchObject({ differences: 0, tallies });
 
-  // As if that minute had passed: an expired field is not revived, and its absence is not a difference.
+  // As if that minute had passed: an expired field is not restored, and its absence is not a difference.
   const name = 'kv/h.typed.jsonl';
   const aged = archive.text(name).replace(/(\["soon","3",)\d+\]/, `$1${Date.now() - 1}]`);
   archive.files.set(name, Buffer.from(aged));
@@ -120,7 +120,7 @@ test('hashes with some or all fields expired since: no difference, and no obstac
   }
   await newer.hset(`${root}h:stays`, 'a', '1');
   const { archive } = await exportAll(openNewer);
-  // As if that hour had passed, for all fields but those of the later parts of one hash.
+  // As if that hour had passed, for all fields except those of the later parts of one hash.
   const name = 'kv/h.typed.jsonl';
   const aged = archive
     .text(name)
@@ -159,7 +159,7 @@ test('fields that expire while they are compared are no difference; fields that 
   try {
     const context = legContext();
     await restoreAll(store, archive);
-    // Between the look into the archive and the one at the target: the first ones go, as if by their time.
+    // Between reading the archive and reading the target: the first ones are deleted, as if expired.
     const verify = () => store.verify({ archive, options: REPLACE, cursor: null, context });
     const gone = async (from: number) => {
       for (const [key, count] of [
@@ -172,7 +172,7 @@ test('fields that expire while they are compared are no difference; fields that 
     expect(await verify()).toMatchObject({ differences: 2 });
     const now = Date.now;
     try {
-      // The clock of the server, as the step knows it, is past the expiry of those 700 only once it looks at the target.
+      // The step finds the clock of the server past the expiry of those 700 only when it reads the target.
       let passed = false;
       const look = async () => {
         passed = true;
@@ -226,7 +226,7 @@ test('a hash whose fields change with their expiries while it is read is restore
     ] as const) {
       await newer.hset(key, ...fields.flatMap((field) => [field, '0']));
       let round = 0;
-      // Value and expiry of each field say the same number.
+      // Value and expiry of each field contain the same number.
       const change = async () => {
         if (++round > 3) return;
         const at = expiry + round;

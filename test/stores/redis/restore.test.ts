@@ -93,7 +93,7 @@ describe('a restore', () => {
     const renamed = viewKeys(view, { saved, scope, names: {}, changes: ['keys'] });
     const { verified } = await restoreAll(open(), renamed);
     expect(verified).toMatchObject({ differences: 0, samples: [] });
-    // What has expired by then is not restored.
+    // Keys that have expired by then are not restored.
     expect((await redis.keys(`${root}*`)).sort()).toEqual(
       ['full_docs:d', 'llm_response_cache:a', 'llm_response_cache:b'].map((name) => root + name),
     );
@@ -287,11 +287,7 @@ describe('an invalid archive is refused before anything is written:', () => {
       'kv/a.typed.jsonl',
       '{"key":"ROOT:a","type":"zset","members":[["a","1e999"]]}\n',
     ],
-    [
-      'invalid base64',
-      'kv/a.typed.jsonl',
-      '{"key":"ROOT:a","type":"string","value":{"base64":"%%%"}}\n',
-    ],
+    ['invalid base64', 'kv/a.typed.jsonl', '{"key":"ROOT:a","type":"string","value":{"base64":"%%%"}}\n'],
     [
       'an expiry that is not a time',
       'kv/a.typed.jsonl',

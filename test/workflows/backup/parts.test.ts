@@ -17,8 +17,8 @@ import { servers } from '../../servers.ts';
 import { exportAll, type MemoryArchive, restoreAll } from '../../stores/memory-archive.ts';
 
 /**
- * Backups of a part, on the real servers: what is named is saved and nothing else, and a restore that replaces puts it
- * back and leaves the rest of the target alone.
+ * Backups of subsets, on the real servers: only the subset is saved, and a restore that replaces it does not touch the
+ * rest of the target.
  */
 
 const RUN = `Part${process.pid}`;
@@ -59,7 +59,7 @@ function opener(config: NgbakConfig, name: Name, scope: unknown): () => Store {
     });
 }
 
-/** Saves a part of a store of the target as the workflow does. */
+/** Saves a subset of a store of the target as the workflow does. */
 async function save(config: NgbakConfig, name: Name, only: Subset) {
   const scopes = chooseScopes(config, 'kb', [name], only);
   const { archive } = await exportAll(opener(config, name, scopes[name]));
@@ -68,7 +68,7 @@ async function save(config: NgbakConfig, name: Name, only: Subset) {
   return { archive, manifest };
 }
 
-/** Restores it in place of what the target has, with the options that an operator gives by default. */
+/** Restores it into the target, with the default options. */
 async function restore(
   config: NgbakConfig,
   name: Name,

@@ -34,7 +34,7 @@ describe('the id of a backup', () => {
       'snapshot_2025-10-06T14-30-00Z-3_legal',
     ]);
     expect(ids.every((id) => Id.safeParse(id).success)).toBe(true);
-    // Another target's backups, and those of the next second, are in nobody's way.
+    // Backups of another target, and those of the next second, do not conflict.
     expect(await freeBackupId(bucket, 'default', start)).toBe('snapshot_2025-10-06T14-30-00Z');
     expect(await freeBackupId(bucket, 'legal', '2025-10-06T14:30:01Z')).toBe(
       'snapshot_2025-10-06T14-30-01Z_legal',

@@ -14,7 +14,7 @@ beforeAll(async () => {
   environment = await freshEnvironment();
 });
 
-/** Puts an archive into the bucket as a running backup has sealed it, and reads it back. */
+/** Puts an archive into the bucket as a running backup has sealed it, and verifies it. */
 async function readBackOf(jobId: string, nodes: readonly object[], schema: readonly object[]) {
   const { bucket } = environment;
   const lines = (rows: readonly object[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join('');

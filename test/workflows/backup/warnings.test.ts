@@ -43,7 +43,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-/** The warnings of a backup of the key-value data that exported these counts. */
+/** The warnings of a backup of the key-value data with these counts. */
 async function warningsOf(
   counts: Record<string, number>,
   { probed = [], request = {} }: { probed?: StoreWarning[]; request?: object } = {},
@@ -153,7 +153,7 @@ describe('the warnings of a backup', () => {
     expect(await warningsOf(now)).toEqual([
       expect.objectContaining({ code: 'records-fell', text: expect.stringContaining(day(1)) }),
     ]);
-    // Somebody says that it is right: from then on, that backup is what others are compared with.
+    // An operator acknowledges it: from then on, others are compared with that backup.
     const context = { ...environment, stateMachines: { backup: '', restore: '' } } as OperationsContext;
     await acknowledgeWarnings(context, day(2), { acknowledged: true }, { requestedBy: 'somebody' });
     expect(await warningsOf(now)).toEqual([]);

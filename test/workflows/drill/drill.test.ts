@@ -30,7 +30,7 @@ const OTHER: Names = { label: `${RUN}O`, collection: `${RUN}_other`, prefix: `${
 
 let secrets: string;
 let environment: Environment;
-/** What the live target holds. */
+/** The contents of the live target. */
 let live: unknown;
 
 async function removeTarget({ label, collection, prefix }: Names): Promise<void> {
@@ -48,7 +48,7 @@ beforeAll(async () => {
   await withClients(async ({ cypher }) => {
     await cypher(`CREATE CONSTRAINT ${RUN}_id IF NOT EXISTS FOR (n:${RUN}) REQUIRE n.id IS UNIQUE`);
     await cypher(`CREATE INDEX ${RUN}_related IF NOT EXISTS FOR ()-[r:RELATED]-() ON (r.order)`);
-    // What leads out of the scope belongs to others.
+    // The other ends of relationships that leave the scope belong to others.
     await cypher(`MATCH (n:${RUN} {id: 'n1'}) MERGE (x:${RUN}Elsewhere {id: 'x'}) MERGE (n)-[:OUT]->(x)`);
   });
   live = await readTarget(LIVE);
@@ -65,7 +65,7 @@ afterAll(async () => {
   await removeTarget(LIVE);
 });
 
-/** No drill may leave anything, or change what its target holds. */
+/** No drill may leave anything, or change the contents of its target. */
 async function expectUntouched(): Promise<void> {
   expect(await leftovers()).toEqual([]);
   expect(await readTarget(LIVE)).toEqual(live);
@@ -94,7 +94,7 @@ describe('a drill under scratch names', () => {
       destination: { target: 'default', place: 'names' },
       backup_id: BACKUP,
       archive: { checksum: expect.stringMatching(/^[0-9a-f]{64}$/), partial: false },
-      // The copy lacks what leads out of the scope.
+      // The copy lacks relationships that leave the scope.
       differences: [expect.stringMatching(/relationships 20, the restored backup relationships 19$/)],
     });
     expect(proved.phases.map(({ phase }) => phase)).toEqual(['inspect', 'load', 'verify', 'remove']);
@@ -189,7 +189,7 @@ describe('a drill under scratch names', () => {
     await expectUntouched();
   });
 
-  // In this order: what was loaded differs most between these moments.
+  // In this order: between these moments, the loaded data differs most.
   test.each(['inspected', 'begun', 'load of graph', 'load of kv', 'verify of vectors', 'remove of graph'])(
     'that is killed after the step "%s" is removed by the janitor, also when repeated',
     async (last) => {
@@ -243,7 +243,7 @@ describe('a drill under scratch names', () => {
     const store = (kind: string, name: string, scope: object) => ({
       stores: { [name]: { kind, secret: `${secrets}-${name}`, scope } },
     });
-    // A whole database, and scopes at the very names of this drill.
+    // A whole database, and scopes with exactly the names of this drill.
     for (const other of [
       store('neo4j', 'graph', {}),
       store('neo4j', 'graph', { label: `ngbak_drill_${jobId}` }),
@@ -256,7 +256,7 @@ describe('a drill under scratch names', () => {
       const message = await refusal(other);
       expect([other, message]).toEqual([other, expect.stringContaining('also belongs to target "other"')]);
     }
-    // A whole database without what is temporary, another server, and other names.
+    // A whole database without temporary data, another server, and other names.
     await expectUntouched();
   });
 

@@ -26,10 +26,10 @@ import { freshEnvironment } from '../../support/aws.ts';
 import { catalogue } from '../../support/catalog.ts';
 import { begun } from '../../support/restore-records.ts';
 
-/** No rule tells anybody of the ends of these executions: every event is lost. */
+/** No rule forwards the end of these executions: every event is lost. */
 
 const leg = { timeLeft: () => 60_000, signal: new AbortController().signal };
-/** As the schedule does, for executions that have just ended. */
+/** Runs the scheduled task, for executions that have just ended. */
 const NOW = { reconcile: { grace_seconds: 0 } };
 const ENDS = {
   SUCCEEDED: { Type: 'Pass', Result: { backup_id: 'b' }, End: true },
@@ -60,10 +60,10 @@ beforeEach(async () => {
   environment = await freshEnvironment();
 });
 
-/** Starts an execution that ends that way, and waits until it has. */
+/** Starts an execution that ends in that way, and waits for its end. */
 async function ended(name: string, end: End, { stop = true } = {}): Promise<string> {
   const { sfn } = environment;
-  // The emulator's executions never time out: one that failed says so where the status is read.
+  // The emulator's executions never time out: the status of a failed one is replaced where it is read.
   const stateMachineArn = machines.get(end === 'TIMED_OUT' ? 'FAILED' : end);
   const { executionArn = '' } = await sfn.send(
     new StartExecutionCommand({ stateMachineArn, name, input: '{}' }),
@@ -131,7 +131,7 @@ async function unfinishedUploads(): Promise<string[]> {
   return Uploads.map(({ Key = '' }) => Key);
 }
 
-/** A backup that was cut off while its archive was composed. */
+/** A backup that was interrupted while its archive was composed. */
 async function cutOffBackup(name: string, executionArn: string, backupId: string): Promise<void> {
   const { bucket } = environment;
   await job(name, 'backup', executionArn, { backup_id: backupId });
@@ -201,7 +201,7 @@ describe('an execution whose end was not reported', () => {
       expect(JSON.parse(input ?? '')).toEqual({ rollback_of: name });
       expect((await readJob(bucket, name))?.state).toBe('processing');
       if (end === 'ABORTED') {
-        // While the rollback runs, the restore is nobody's business.
+        // While the rollback runs, the restore is left alone.
         expect((await reconcile(environment, NOW, leg)).jobs).toEqual([]);
         await sfn.send(new StopExecutionCommand({ executionArn: rollbackArn, cause: 'stopped too' }));
       }
@@ -212,7 +212,7 @@ describe('an execution whose end was not reported', () => {
         if (Date.now() > deadline) throw new Error('The rollback did not end.');
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
-      // It ended before it could record a job of its own: the restore is closed all the same, and the target stays locked.
+      // It ended before it could record its own job: the restore is closed nevertheless, and the target stays locked.
       expect((await reconcile(environment, NOW, leg)).jobs).toEqual([name]);
       const closed = await readJob(bucket, name);
       expect(closed?.state).toBe('failed');

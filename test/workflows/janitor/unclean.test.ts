@@ -21,14 +21,14 @@ const made: string[] = [];
 let environment: Environment;
 let secret: string;
 
-/** Gives the target's secret the password that the server has, or the one that it had before a rotation. */
+/** Sets the password in the target's secret to the current one of the server, or to the one before a rotation. */
 async function putSecret(isRight: boolean): Promise<void> {
   const api_key = isRight ? server.apiKey : 'of-yesterday';
   const SecretString = JSON.stringify({ url: server.url, api_key });
   await secrets.send(new PutSecretValueCommand({ SecretId: secret, SecretString }));
 }
 
-/** A collection as a restore that was cut off leaves it. */
+/** A collection as an interrupted restore leaves it. */
 async function leave(): Promise<{ job_id: string; collection: string }> {
   const job_id = `restore_${randomBytes(6).toString('hex')}`;
   const collection = `ngbak-restore.${job_id}.x`;
@@ -60,7 +60,7 @@ test('a server whose password is being rotated when a job ends is cleaned up by 
   const job = { job_id, target: 'default' };
   await putSecret(false);
   await cleanServers(environment, job, ['vectors'], leg);
-  // As often as it does not answer.
+  // Repeated as long as the server does not respond.
   expect(await reconcile(environment, NOW, leg)).toMatchObject({ jobs: [], redriven: 0 });
   expect([await exists(collection), await recorded()]).toEqual([true, [uncleanKey(job_id)]]);
 

@@ -68,7 +68,7 @@ test('staging objects, uploaded archives and unfinished uploads of no job are re
   });
   const kept = ['staging/running/plan.json', 'uploads/default/waiting.ngbak', 'uploads/requested/a.ngbak'];
   const keptUploads = ['backups/snapshot_running.ngbak', 'staging/running/b', 'uploads/requested/b.ngbak'];
-  // The second has a name that the first begins with: only the second belongs to a job.
+  // The name of the second begins with that of the first: only the second belongs to a job.
   const gone = [
     'staging/ended/plan.json',
     'staging/never-was/a',

@@ -9,7 +9,7 @@ import { createJob, type JobRecord, updateJob } from '../../../shared/workflows/
 import { freshEnvironment } from '../../support/aws.ts';
 
 let environment: Environment;
-/** Keys that were read, since the test last emptied it. */
+/** Keys that were read, since the test last cleared it. */
 let reads: string[] = [];
 const NOW = Date.parse('2026-11-29T12:00:00.000Z');
 const at = (daysAgo: number, minute = 0) =>
@@ -66,7 +66,7 @@ test('lists and metrics of jobs read one object for each past day, and single re
   reads = [];
   expect(await list()).toEqual(before);
   expect(before.total).toBe(days * perDay);
-  // The days that are not over for two days yet are read record by record.
+  // Days that ended less than two days ago are read record by record.
   expect(reads.filter((key) => key.endsWith('job.json')).length).toBe(3 * perDay);
   expect(reads.length).toBe(3 * perDay + days - 3);
   reads = [];
@@ -95,7 +95,7 @@ test('jobs of versions without the index are listed before and after it is built
   await oldJob('old-1', at(40));
   await oldJob('old-2', at(1));
   await job('new', at(0));
-  // Requested twice, on two days: the record is of the first.
+  // Requested twice, on two days: the record is from the first.
   await createJob(environment.bucket, {
     ...(await list()).jobs[0],
     job_id: 'new',
@@ -173,7 +173,7 @@ test('failures and durations are counted since the deployment: they do not fall 
     await settle();
     expect(await all()).toEqual(before);
   }
-  // The jobs of the days that have expired are not listed any more.
+  // The jobs of expired days are no longer listed.
   expect((await ids()).sort()).toEqual(
     ['dry-run', 'failed', 'now', 'restore', 'rollback_of_x', 'rolled-back', 'skipped', 'slow'].sort(),
   );

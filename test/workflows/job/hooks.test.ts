@@ -15,7 +15,7 @@ afterEach(() => {
   for (const close of closers.splice(0)) close();
 });
 
-/** A webhook on loopback that answers these statuses, one after the other, then always the last. */
+/** A webhook on loopback that returns these statuses, one after the other, then always the last. */
 async function webhook(...statuses: number[]): Promise<Environment> {
   const server = createServer((request, response) => {
     let body = '';
@@ -36,7 +36,7 @@ async function webhook(...statuses: number[]): Promise<Environment> {
     new CreateSecretCommand({ Name: secret, SecretString: JSON.stringify({ signing_key: key }) }),
   );
   const environment = await freshEnvironment();
-  // The schema takes https only; the test's server has no certificate, so the target is put in behind the schema.
+  // The schema accepts https only; the test's server has no certificate, so the target is set after validation.
   environment.config.targets.default = {
     profile: 'custom',
     parameters: {},

@@ -45,7 +45,7 @@ describe('the lock of a target', () => {
     await take(lock(first));
     await expect(take(lock(second))).rejects.toThrow();
     await environment.sfn.send(new StopExecutionCommand({ executionArn: first }));
-    // Whoever has it now must know whose functions may still be at work, also when it asks again.
+    // The new holder must know whose functions may still be running, also when it asks again.
     expect(await take(lock(second))).toBe(lock(first).job_id);
     expect(await take(lock(second))).toBe(lock(first).job_id);
     await expect(requireLock(environment.bucket, 'default', second)).resolves.toBeUndefined();

@@ -35,7 +35,7 @@ test('a leg continues the progress of the leg before it: its units, its start an
 
 test('a leg knows the progress of earlier legs, also if it repeats an interrupted leg', async () => {
   const { bucket } = await freshEnvironment();
-  /** A leg that is cut off has written its progress, but not closed it. */
+  /** An interrupted leg has written its progress, but not closed it. */
   const untilWritten = async (done: number) => {
     const deadline = Date.now() + 30_000;
     while ((await readProgress(bucket, 'job-1'))[0]?.units.keys?.done !== done) {

@@ -82,7 +82,7 @@ describe('an upload', () => {
       reason: expect.stringContaining('is cancelled'),
     });
     expect((await readJob(bucket, job_id))?.execution_arn).toBeUndefined();
-    // Nor does asking again with the same key give addresses for a job that nothing can start any more.
+    // Nor does another request with the same key return addresses for a job that can no longer be started.
     await expect(createRestoreRequest(bucket, request)).rejects.toThrow('which is cancelled');
   });
 
@@ -182,7 +182,7 @@ test('an upload by hand for which no target can be determined is listed as a fai
     },
   };
   const leg = { timeLeft: () => 60_000, signal: new AbortController().signal };
-  // Its event may come twice.
+  // Its event may arrive twice.
   await cleanUpAfter(environment, ended, leg);
   await cleanUpAfter(environment, ended, leg);
   const { jobs } = await listJobs(

@@ -31,7 +31,7 @@ describe('dangling relationships', () => {
       )
     ).map(({ text }) => text);
   const clean = () => cypher(`MATCH (n) WHERE n:${OURS} OR n:${THEIRS} DETACH DELETE n`);
-  /** What a restore left on our nodes, their neighbours and what is between them. */
+  /** The result of a restore: own nodes, their neighbours and the relationships between them. */
   const marks = async () =>
     (
       await cypher(
@@ -77,7 +77,7 @@ describe('dangling relationships', () => {
       const restored = await restore(STITCH, how);
       expect(restored.samples).toEqual([]);
       expect(restored.readBack.stitched?.count).toBe(3);
-      // The node without a key can't be told from others.
+      // The node without a key cannot be identified.
       if (!('repeated' in how)) expect(restored.loaded.left_out?.count).toBe(1);
       expect((await links()).filter((text) => text !== null)).toEqual(ALL);
       expect(await marks()).toEqual([]);

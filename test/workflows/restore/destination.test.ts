@@ -14,7 +14,9 @@ import type { Store, StoreAdapter } from '../../../shared/stores/store.ts';
 import { servers } from '../../servers.ts';
 import { exportAll, legContext, restoreAll } from '../../stores/memory-archive.ts';
 
-/** Restores into other names, and of parts, on the real servers: what `route` and `view` of each adapter promise. */
+/**
+ * Restores under other names, and of subsets, on the real servers: the contract of `route` and `view` of each adapter.
+ */
 
 const RUN = `Dest${process.pid}`;
 const NOTHING: RouteRequest = { only: {}, rename: {}, sameProfile: true };
@@ -34,7 +36,7 @@ async function restoreInto(
     ...NOTHING,
     ...request,
   });
-  // Plans keep routes as JSON.
+  // Plans store routes as JSON.
   const kept = JSON.parse(JSON.stringify(route)) as typeof route;
   const scope = parse(kept.scope as object);
   const view = adapter.view(archive, { ...kept, scope });
@@ -42,13 +44,13 @@ async function restoreInto(
   const restored = await restoreAll(open, view, { options });
   const store = open();
   try {
-    // A leg after each page, as if there were never time.
+    // A leg after each page, as if there were never time left.
     const context = { ...legContext(), timeLeft: () => 0 };
     for (let cursor: Cursor | null = null, isFirst = true; route.origin && store.label; isFirst = false) {
       if (!isFirst && cursor === null) break;
       ({ cursor } = await store.label({ archive: view, route: kept, cursor, context }));
     }
-    // It comes after the labels.
+    // It follows the labels.
     await store.finish(legContext());
   } finally {
     await store.close();
@@ -269,7 +271,7 @@ describe('vectors', () => {
     ).result.points;
   const names = ['one', 'two', 'shared', 'copy', 'other'].map((name) => `${RUN}_${name}`);
   const [one = '', two = '', shared = '', copy = ''] = names;
-  /** LightRAG's own rule, written down a second time. */
+  /** LightRAG's own rule, implemented independently. */
   const uuid = (text: string) => {
     const hex = createHash('sha256').update(text).digest('hex').slice(0, 32).split('');
     hex[12] = '4';

@@ -43,7 +43,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-/** Holds the empty archive against the target; throws the reason if the restore is refused. */
+/** Admits the empty archive for the target; throws the reason if the restore is refused. */
 async function inspect(options: object = {}, changes: object = {}) {
   const { bucket } = environment;
   const source = { bucket: bucket.name, key: KEY };

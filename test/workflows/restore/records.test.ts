@@ -1,4 +1,4 @@
-/** The records of a restore: what was admitted, what was inspected, and the plan; each is written once. */
+/** The records of a restore: admission, inspection, and the plan; each is written once. */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -108,7 +108,7 @@ test('a restore begins with the options of its last inspection, and not with tho
 });
 
 describe('a restore from an earlier deployment, with its whole state in restore.json', () => {
-  /** What that deployment recorded: the plan in place of what was admitted, and an inspection that resolves nothing. */
+  /** The record of that deployment: the plan in place of the admission, and an inspection that resolves nothing. */
   async function earlier(changes: object): Promise<void> {
     const { bucket } = environment;
     const admitted = await admit(environment, restore);

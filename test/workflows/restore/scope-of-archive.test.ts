@@ -13,7 +13,7 @@ import { forge } from '../../archive/forge.ts';
 import { freshEnvironment } from '../../support/aws.ts';
 import { catalogue } from '../../support/catalog.ts';
 
-/** A manifest is whatever its author writes: it never decides what a restore clears. */
+/** A manifest may contain anything: it must never decide what a restore clears. */
 
 const TARGETS = {
   mine: {

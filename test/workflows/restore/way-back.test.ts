@@ -33,7 +33,7 @@ import { admit, begun, inspected } from '../../support/restore-records.ts';
 const KEY = 'backups/empty.ngbak';
 const LEG = { timeLeft: () => 60_000, signal: new AbortController().signal };
 const id = randomBytes(6).toString('hex');
-/** A user of this test alone: wrong passwords lock out nobody else. */
+/** A separate user: wrong passwords lock out nobody else. */
 const user = { username: `back${id}`, password: randomBytes(12).toString('hex') };
 const WRONG = 'a-password-of-before';
 const secretOf = (store: StoreName) => `back-${store}-${id}`;
@@ -207,7 +207,7 @@ test('writers that cannot be paused again do not stop a rollback', async () => {
 });
 
 describe('a rollback that fails', () => {
-  /** How a rollback ends of which these legs of its verification are recorded: the restore's job, and the lock. */
+  /** The end of a rollback with these recorded legs of its verification: the restore's job, and the lock. */
   async function end(name: string, legs: readonly object[]) {
     const { bucket, sfn } = environment;
     const rollback = relatedJobId('rollback', name);
