@@ -25,7 +25,7 @@ interface Retrier {
   JitterStrategy?: string;
 }
 
-/** Seconds that a retrier waits in all, without jitter. */
+/** Total delay of a retrier in seconds, without jitter. */
 function longestWait(retrier: Retrier | undefined): number {
   if (retrier === undefined) return 0;
   const { IntervalSeconds, BackoffRate, MaxAttempts, MaxDelaySeconds = Number.POSITIVE_INFINITY } = retrier;
@@ -35,12 +35,12 @@ function longestWait(retrier: Retrier | undefined): number {
   return delays.reduce((sum, delay) => sum + delay, 0);
 }
 
-/** Seconds that a retrier waits at least: with full jitter, none for sure. */
+/** Minimum total delay of a retrier in seconds: zero with full jitter. */
 function leastWait(retrier: Retrier | undefined): number {
   return retrier?.JitterStrategy === 'FULL' ? 0 : longestWait(retrier);
 }
 
-/** The fields of states that these tests look at. */
+/** The fields of states that these tests use. */
 interface State {
   Type: string;
   Comment?: string;
@@ -78,7 +78,7 @@ beforeAll(() => {
   machines = { Backup: definition('Backup'), Restore: definition('Restore') };
 });
 
-/** Every state of a machine, those within branches and loops too. */
+/** Every state of a machine, including those within branches and loops. */
 function allStates(machine: Pick<Machine, 'States'>): [string, State][] {
   return Object.entries(machine.States).flatMap(([name, state]) => {
     const inner = [...(state.Branches ?? []), ...(state.ItemProcessor ? [state.ItemProcessor] : [])];

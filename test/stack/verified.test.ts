@@ -16,8 +16,7 @@ import { deployedStack } from './harness.ts';
 
 /*
  * The guarantees of a verified backup, tested on the deployed stack during writes to all stores. busy.test.ts compares
- * the
- * possible reads of changing data; this file covers records that stay unchanged, and warnings.
+ * the possible reads of changing data; this file covers records that stay unchanged, and warnings.
  */
 const COPY: Names = { label: 'ScratchCopy', collection: 'scratch_copy', prefix: 'scratch-copy:' };
 const RENAME = {

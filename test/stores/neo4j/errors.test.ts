@@ -43,7 +43,7 @@ test('a query over a whole scope that exceeds db.transaction.timeout is not repe
     retryable: false,
     remedy: expect.stringContaining('db.transaction.timeout'),
   });
-  // A batch or a page may fit the next time.
+  // A batch or a page may finish in time on the next attempt.
   expect(toNgbakError(timedOut, 'tests', 'reading nodes')).toMatchObject({
     retryable: true,
     remedy: expect.stringContaining('db.transaction.timeout'),

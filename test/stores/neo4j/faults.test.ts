@@ -60,7 +60,7 @@ test('the server is killed in the middle of an export and restarted: nothing is 
         }
         done = true;
       }).catch((error: unknown) => {
-        // What the workflow tries again, from where the leg had come.
+        // The workflow retries these errors, from the cursor of the leg.
         expect(error).toBeInstanceOf(UnavailableError);
       });
       await back;
@@ -121,7 +121,7 @@ test('a read-only database is backed up; a restore is refused before it begins, 
         store.admits({ archive: whole.archive, options: REPLACE, context: legContext() }),
       ),
     ).toEqual([expect.stringMatching(/^the database "neo4j" is read-only: .*default_to_read_only/)]);
-    // Where that came later, the first statement that writes is refused.
+    // If that happens later, the first statement that writes is refused.
     await expect(
       withStore(open, (store) =>
         store.clear({ archive: whole.archive, options: REPLACE, cursor: null, context: legContext() }),

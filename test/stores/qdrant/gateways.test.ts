@@ -240,7 +240,7 @@ test('a snapshot that takes longer than any step is refused by the plan, with th
   expect(chooseMethod(scope('snapshot'), 'big', facts(1_000_000, {})).method).toBe('snapshot');
   const custom = { params: { ...view.params, sharding_method: 'custom' } };
   expect(() => chooseMethod(scope('auto'), 'big', facts(10_000_000, custom))).toThrow('14 minutes');
-  // A type of a later version, whose restore is not verified.
+  // A data type of a later version: whether its points can be restored exactly is unknown.
   const lossy = { params: { vectors: { size: 4, distance: 'Dot', datatype: 'turbo4' } } };
   expect(() => chooseMethod(scope('points'), 'new', facts(10, lossy))).toThrow('"turbo4"');
   expect(chooseMethod(scope('auto'), 'new', facts(10, lossy)).method).toBe('snapshot');

@@ -53,7 +53,7 @@ test('references of a collection that is saved as a snapshot can be counted in t
       expect(cursorCharacters).toBeLessThan(8 * 1024);
       const values = await valuesOf(archive, 'entity_name');
       expect(values).toEqual(Array.from({ length: 1500 }, (_, n) => `entities ${n}`));
-      // Without a request, nothing is counted; nor in an archive that lost an entry.
+      // Fields that were not requested are absent; so is everything in an archive that lost an entry.
       expect(await valuesOf(archive, 'content')).toBeUndefined();
       const [entry = ''] = [...archive.files.keys()].filter((name) => name.startsWith('references/'));
       expect(archive.text(entry)).not.toContain('xxx');
