@@ -95,11 +95,11 @@ async function describeFolder(folder: string): Promise<string> {
   const { bavail, bsize } = await statfs(existing);
   const size = archives.reduce((sum, archive) => sum + archive.bytes, 0);
   const verified = archives.filter(({ verified_at }) => verified_at !== undefined).length;
-  const held =
+  const contents =
     archives.length === 0
       ? 'no archives'
       : `${count(archives.length)} archives (${count(verified)} verified), ${bytes(size)}`;
-  return `${folder}: ${held}; ${bytes(bavail * bsize)} free`;
+  return `${folder}: ${contents}; ${bytes(bavail * bsize)} free`;
 }
 
 /** The folder itself, or its closest existing parent: downloads create the rest. */
