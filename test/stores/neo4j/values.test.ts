@@ -167,10 +167,7 @@ describe('a line of a graph archive', () => {
       'an invalid date',
       '{"type":"node","id":"1","labels":[],"properties":{"a":"yesterday"},"types":{"a":"date"}}',
     ],
-    [
-      'invalid base64',
-      '{"type":"node","id":"1","labels":[],"properties":{"a":"!"},"types":{"a":"bytes"}}',
-    ],
+    ['invalid base64', '{"type":"node","id":"1","labels":[],"properties":{"a":"!"},"types":{"a":"bytes"}}'],
     [
       'a point without coordinates',
       '{"type":"node","id":"1","labels":[],"properties":{"a":{"crs":"cartesian"}},"types":{"a":"point"}}',
