@@ -183,7 +183,9 @@ describe('an index of another provider or version', () => {
         await make();
       },
     });
-    expect(restored.samples).toContainEqual(expect.stringMatching(/index "vectors": is missing in the target, or has a different definition/));
+    expect(restored.samples).toContainEqual(
+      expect.stringMatching(/index "vectors": is missing in the target, or has a different definition/),
+    );
   });
 });
 
