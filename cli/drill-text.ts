@@ -23,7 +23,7 @@ export function verdictText(verdict: DrillRecord['verdict']): string {
 export function destinationText({ destination, target }: DrillRecord): string {
   return destination.place === 'names'
     ? `scratch names on the servers of ${destination.target}`
-    : `target ${destination.target}, which is there for drills of ${target}`;
+    : `target ${destination.target}, which is used for drills of ${target}`;
 }
 
 /** What one drill has proved, as `ngbak drills ID` shows it. */

@@ -29,7 +29,7 @@ export function drillDestination(
   target: string,
 ): { readonly target: string; readonly drill: DrillPlace } {
   if (isForDrills(config, target)) {
-    throw new InvalidInputError(`Target "${target}" is there for drills of others and has no backups.`, {
+    throw new InvalidInputError(`Target "${target}" is used only for drills of other targets and has no backups.`, {
       remedy: `Start a drill of: ${findTarget(config, target).drills_of?.join(', ')}.`,
     });
   }
@@ -38,7 +38,7 @@ export function drillDestination(
   );
   if (others.length > 0) {
     throw new InvalidInputError(
-      `Several targets are there for drills of target "${target}": ${[name, ...others].join(', ')}.`,
+      `Several targets are configured for drills of target "${target}": ${[name, ...others].join(', ')}.`,
       { remedy: 'Leave it in "drills_of" of one of them in cdk.json, and deploy.' },
     );
   }
@@ -52,7 +52,7 @@ export function drillDestination(
  */
 export function refuseDrillTarget(config: NgbakConfig, target: string): void {
   if (!isForDrills(config, target)) return;
-  throw new InvalidInputError(`Target "${target}" is there for drills only ("drills_of").`, {
+  throw new InvalidInputError(`Target "${target}" is used for drills only ("drills_of").`, {
     remedy: 'Choose another target, or remove "drills_of" from it in cdk.json and deploy.',
   });
 }

@@ -56,7 +56,7 @@ export async function scratchProblems(
         ]),
     ...(occupied.length === 0
       ? []
-      : [`a drill restores only to where nothing is, and there is ${shorten(occupied)}`]),
+      : [`a drill restores only to an empty place, which already contains ${shorten(occupied)}`]),
   ];
 }
 

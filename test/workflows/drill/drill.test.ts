@@ -160,7 +160,7 @@ describe('a drill under scratch names', () => {
       const drill = await Drill.start(environment, {}, jobId);
       expect(await drill.run()).toMatchObject({
         name: 'InvalidInputError',
-        message: expect.stringContaining('kv: a drill restores only to where nothing is, and there is 1 key'),
+        message: expect.stringContaining('kv: a drill restores only to an empty place, which already contains 1 key'),
       });
       expect(await leftovers()).toEqual([`key ${key}`]);
     } finally {
@@ -377,7 +377,7 @@ describe('a drill into a target that exists for drills', () => {
     await backUp(environment, 'default');
     await withClients(({ redis }) => redis.set(`${OTHER.prefix}docs:kept`, 'of somebody'));
     const drill = await Drill.start(environment, { target: 'default' });
-    expect((await drill.run())?.message).toContain('a drill restores only to where nothing is');
+    expect((await drill.run())?.message).toContain('a drill restores only to an empty place');
     expect(await withClients(({ redis }) => redis.get(`${OTHER.prefix}docs:kept`))).toBe('of somebody');
     await expectUntouched();
   });
@@ -401,6 +401,6 @@ describe('a drill into a target that exists for drills', () => {
       { backup_id: BACKUP, target: 'there', confirm: 'there' },
       execution,
     );
-    await expect(restore).rejects.toThrow('Target "there" is there for drills only');
+    await expect(restore).rejects.toThrow('Target "there" is used for drills only');
   });
 });
