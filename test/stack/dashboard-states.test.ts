@@ -280,12 +280,13 @@ test.each([
 
 /** One of several calls fails: the content that must appear nevertheless, and the claim that must not. */
 const PARTIAL: [view: string, path: () => string, failing: RegExp, there: string, untrue: RegExp][] = [
+  ['Home without its jobs', () => '', /^jobs$/, 'Last 30 days', /No jobs are running|No failures in/],
   [
-    'Home without its jobs',
+    'Home without the verdict',
     () => '',
-    /^jobs$/,
-    'Last 30 days',
-    /None in 90|No jobs are running|No failures in/,
+    /^recoverability$/,
+    'Latest good backup',
+    /None in 90|Recoverable\? (Yes|No)|would lose/,
   ],
   ['Home without its schedules', () => '', /^schedules$/, 'Last 30 days', /scheduled backupNone/],
   ['Home without its backups', () => '', /^overview$/, 'Running now', /There are no backups|No target/],

@@ -29,9 +29,12 @@ export function drillDestination(
   target: string,
 ): { readonly target: string; readonly drill: DrillPlace } {
   if (isForDrills(config, target)) {
-    throw new InvalidInputError(`Target "${target}" is used only for drills of other targets and has no backups.`, {
-      remedy: `Start a drill of: ${findTarget(config, target).drills_of?.join(', ')}.`,
-    });
+    throw new InvalidInputError(
+      `Target "${target}" is used only for drills of other targets and has no backups.`,
+      {
+        remedy: `Start a drill of: ${findTarget(config, target).drills_of?.join(', ')}.`,
+      },
+    );
   }
   const [name, ...others] = Object.entries(config.targets).flatMap(([other, { drills_of }]) =>
     drills_of?.includes(target) ? [other] : [],

@@ -160,7 +160,9 @@ describe('a drill under scratch names', () => {
       const drill = await Drill.start(environment, {}, jobId);
       expect(await drill.run()).toMatchObject({
         name: 'InvalidInputError',
-        message: expect.stringContaining('kv: a drill restores only to an empty place, which already contains 1 key'),
+        message: expect.stringContaining(
+          'kv: a drill restores only to an empty place, which already contains 1 key',
+        ),
       });
       expect(await leftovers()).toEqual([`key ${key}`]);
     } finally {
