@@ -1,8 +1,8 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, type Dispatcher, request } from 'undici';
 import { InvalidInputError } from '../../core/errors.ts';
+import { backoff, retry, sleep } from '../../core/retry.ts';
 import type { QdrantConnection } from './connection.ts';
 import {
   AnswerTooLargeError,
@@ -14,8 +14,9 @@ import {
   type QdrantCall,
 } from './errors.ts';
 
-/** Delays before retries, in milliseconds: long enough for a server to restart. */
-const PAUSES_MS = [100, 400, 1000, 2500];
+/** Delays before retries, in milliseconds, and the number of attempts: long enough for a server to restart. */
+const WAITS = { firstMs: 200, factor: 3, longestMs: 5_000 };
+const ATTEMPTS = 5;
 /** Status from a proxy that limits the size of requests. */
 const CONTENT_TOO_LARGE = 413;
 /** Time to wait for an answer to `Expect: 100-continue`, in milliseconds. */
@@ -145,10 +146,9 @@ export class QdrantClient {
         }
         if (at < end) throw Object.assign(new Error('The response ended early.'), { code: 'UND_ERR_SOCKET' });
       } catch (error) {
-        const pause = PAUSES_MS[failures++];
         if (signal?.aborted || !isConnectionError(error)) throw error;
-        if (pause === undefined) throw connectionError(call, error);
-        await sleep(pause, undefined, signal === undefined ? {} : { signal });
+        if (++failures === ATTEMPTS) throw connectionError(call, error);
+        await sleep(backoff(failures, WAITS), signal);
       }
     }
   }
@@ -217,26 +217,37 @@ export class QdrantClient {
     await this.#agent.destroy();
   }
 
-  async #repeated<T>(call: QdrantCall, options: CallOptions, send: () => Promise<T>): Promise<T> {
-    let ratePauses = 0;
-    for (let failures = 0; ; ) {
-      try {
-        return await send();
-      } catch (error) {
-        if (isCertificateError(error)) throw connectionError(call, error);
-        // The request was rejected before anything was done, so every call can be retried.
-        const wait = retryAfterOf(error);
-        if (wait !== undefined && ratePauses++ < RATE_PAUSES_MAX && !options.signal?.aborted) {
-          await sleep(wait, undefined, options.signal === undefined ? {} : { signal: options.signal });
-          continue;
-        }
-        const busy = error instanceof Error && 'busy' in error;
-        if (busy && options.repeatTimeouts === false && error.busy === GATEWAY_TIMEOUT) throw error;
-        if (options.signal?.aborted || !(busy || isConnectionError(error))) throw error;
-        const pause = options.repeat === false ? undefined : PAUSES_MS[failures++];
-        if (pause === undefined) throw busy ? error : connectionError(call, error);
-        await sleep(pause, undefined, options.signal === undefined ? {} : { signal: options.signal });
-      }
+  /** A server that limits rates rejects a request before anything is done, so every call can be retried. */
+  #repeated<T>(call: QdrantCall, options: CallOptions, send: () => Promise<T>): Promise<T> {
+    let requestedMs = 0;
+    return retry(() => this.#repeatedAfterFailures(call, options, send), {
+      attempts: RATE_PAUSES_MAX + 1,
+      firstMs: 0,
+      signal: options.signal,
+      isTransient: (error) => retryAfterOf(error) !== undefined,
+      beforeWait: (error) => {
+        requestedMs = retryAfterOf(error) ?? 0;
+      },
+      wait: (_, signal) => sleep(requestedMs, signal),
+    });
+  }
+
+  async #repeatedAfterFailures<T>(
+    call: QdrantCall,
+    { signal, repeat = true, repeatTimeouts = true }: CallOptions,
+    send: () => Promise<T>,
+  ): Promise<T> {
+    const busyStatus = (error: unknown) =>
+      error instanceof Error && 'busy' in error && retryAfterOf(error) === undefined ? error.busy : undefined;
+    const isTransient = (error: unknown) => {
+      const status = busyStatus(error);
+      if (status !== undefined) return repeatTimeouts || status !== GATEWAY_TIMEOUT;
+      return isLost(error) && !isCertificateError(error);
+    };
+    try {
+      return await retry(send, { ...WAITS, attempts: repeat ? ATTEMPTS : 1, signal, isTransient });
+    } catch (error) {
+      throw isLost(error) && !signal?.aborted ? connectionError(call, error) : error;
     }
   }
 
@@ -292,6 +303,12 @@ export class QdrantClient {
       { remedy: 'Correct "url" in the secret: the address of the REST interface.', cause },
     );
   }
+}
+
+/** Whether no response came: the connection failed, or its certificate is not trusted. */
+function isLost(error: unknown): boolean {
+  const responded = error instanceof Error && 'busy' in error;
+  return !responded && (isCertificateError(error) || isConnectionError(error));
 }
 
 /** The delay that a rate-limiting server requests, in milliseconds. */
