@@ -51,7 +51,7 @@ async function compare(): Promise<void> {
   await prune(context, PruneInput.parse({ dry_run: false, policy }));
   const kept = await cold(context.bucket.name);
   await catalogue(context.bucket, { backup_id: day(BACKUPS) });
-  const oneNew = await cold(context.bucket.name);
+  const withNewBackup = await cold(context.bucket.name);
   const list = (limit: number) => listBackups(context, ListBackupsInput.parse({ limit }));
   await list(BACKUPS);
   const warm = await time(() => list(BACKUPS));
@@ -64,7 +64,7 @@ async function compare(): Promise<void> {
   console.log(
     `cold, after retention         ${ms(kept.ms)}  (${times(kept.ms)}; ${Math.round(kept.cpu)} ms of CPU)`,
   );
-  console.log(`cold, with one new backup     ${ms(oneNew.ms)}`);
+  console.log(`cold, with one new backup     ${ms(withNewBackup.ms)}`);
   console.log(`again in the same process     ${ms(warm)}  (${times(warm)})`);
   console.log(`a page of 50                  ${ms(page)}`);
   console.log(`memory that the cold list took ${Math.round(kept.grown / 1e6)} MB`);

@@ -105,7 +105,7 @@ const PLAIN = {
 const NGBAK_QUERIES = { nodes: NODE_COLUMNS, relationships: relationshipColumns(scopeText(SCOPE)) };
 
 /** Streams all nodes and relationships, and discards them. */
-async function throwAway(uri: string, password: string, returned: typeof PLAIN): Promise<void> {
+async function readAndDiscard(uri: string, password: string, returned: typeof PLAIN): Promise<void> {
   // Connects each time, as an export does.
   const driver = neo4j.driver(uri, neo4j.auth.basic('neo4j', password), { useBigInt: true });
   const session = driver.session({ defaultAccessMode: neo4j.session.READ, fetchSize: 1000 });
@@ -120,7 +120,7 @@ async function throwAway(uri: string, password: string, returned: typeof PLAIN):
  * Runs a worker process: once as a warm-up for the compiler, because steady reading is compared, then with the clock
  * running.
  */
-async function beWorker(work: string, shard: string): Promise<void> {
+async function runWorker(work: string, shard: string): Promise<void> {
   const read = await readerOf(work, shard);
   await read();
   process.stdout.write('ready');
@@ -134,7 +134,7 @@ async function readerOf(work: string, shard: string): Promise<() => Promise<void
   const { NEO4J_URI = '', NEO4J_PASSWORD = '' } = process.env;
   if (work !== 'export') {
     const returned = work === 'same' ? NGBAK_QUERIES : PLAIN;
-    return () => throwAway(NEO4J_URI, NEO4J_PASSWORD, returned);
+    return () => readAndDiscard(NEO4J_URI, NEO4J_PASSWORD, returned);
   }
   const open = opened(NEO4J_URI, NEO4J_PASSWORD);
   const [index = 0, count = 1] = shard.split('/').map(Number);
@@ -142,7 +142,7 @@ async function readerOf(work: string, shard: string): Promise<() => Promise<void
   return () => drain(open, ownShards);
 }
 
-if (values.work !== undefined) await beWorker(values.work, values.shard);
+if (values.work !== undefined) await runWorker(values.work, values.shard);
 
 async function load(open: () => Store, archive: MemoryArchive): Promise<number> {
   const start = performance.now();

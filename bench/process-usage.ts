@@ -4,7 +4,7 @@ import { STACK_MARK } from '../local/processes.ts';
 import type { Stack } from '../local/stack.ts';
 
 /** Sampling interval in milliseconds: usage after a process's last sample is lost when it ends. */
-const LOOK_MS = 100;
+const SAMPLE_MS = 100;
 /** Kernel ticks per second (sysconf(3), _SC_CLK_TCK). */
 const TICKS_PER_SECOND = 100;
 const SERVERS: Readonly<Record<string, string>> = {
@@ -73,7 +73,7 @@ export class ProcessUsage {
 
   async #watch(): Promise<void> {
     while (!this.#ended) {
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
       await this.#look(false);
     }
   }
@@ -96,10 +96,10 @@ export class ProcessUsage {
     const environment = (await contentOf(id, 'environ')).split('\0');
     const variable = (name: string) =>
       environment.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1);
-    const ours =
+    const belongsToStack =
       variable(STACK_MARK) === this.#stack.folder ||
       variable('AWS_ENDPOINT_URL') === this.#stack.aws.endpoint;
-    if (!ours) return undefined;
+    if (!belongsToStack) return undefined;
     const functionName = variable('AWS_LAMBDA_FUNCTION_NAME')?.replace(/^[^-]*-/, '');
     const command = (await contentOf(id, 'comm')).trim();
     const name = functionName ?? SERVERS[command];

@@ -39,7 +39,7 @@ function open(method: 'snapshot' | 'points') {
 
 function api(path: string, init: RequestInit = {}): Promise<Response> {
   const headers = { 'content-type': 'application/json', ...(apiKey ? { 'api-key': apiKey } : {}) };
-  return again(() => fetch(`${url}${path}`, { ...init, headers }));
+  return retryOnce(() => fetch(`${url}${path}`, { ...init, headers }));
 }
 
 async function create(): Promise<void> {
@@ -47,11 +47,11 @@ async function create(): Promise<void> {
     vectors: { size: dimensions, distance: 'Cosine' as const },
     optimizers_config: { indexing_threshold: 0 },
   };
-  await again(() => official.createCollection(name, settings));
+  await retryOnce(() => official.createCollection(name, settings));
 }
 
 /** Retries once if a kept-alive connection was stale, which must not affect any figure. */
-async function again<T>(call: () => Promise<T>): Promise<T> {
+async function retryOnce<T>(call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {
@@ -133,7 +133,7 @@ try {
       "official client's scroll, thrown away": async () => {
         let points = 0;
         for (let offset: string | number | undefined; ; ) {
-          const page = await again(() =>
+          const page = await retryOnce(() =>
             official.scroll(name, {
               limit: 1000,
               with_vector: true,
@@ -152,7 +152,7 @@ try {
 
   const snapshots = open('snapshot');
   const megabytes = 1024 ** 2;
-  const created = await again(() => official.createSnapshot(name));
+  const created = await retryOnce(() => official.createSnapshot(name));
   const download = async () => {
     let bytes = 0;
     const answer = await api(`/collections/${name}/snapshots/${created?.name}`);
@@ -195,7 +195,7 @@ try {
     'points/s',
     await race({
       'load of points, checked line by line': async () => {
-        await again(() => official.deleteCollection(name));
+        await retryOnce(() => official.deleteCollection(name));
         await store.load({
           archive,
           options: { mode: 'replace', onConflict: 'overwrite' },
@@ -205,7 +205,7 @@ try {
         return count;
       },
       'bare upserts of the same lines, 500 each': async () => {
-        await again(() => official.deleteCollection(name));
+        await retryOnce(() => official.deleteCollection(name));
         await create();
         for (let at = 0; at < lines.length; at += 500) {
           const body = `{"points":[${lines.slice(at, at + 500).join(',')}]}`;
@@ -222,5 +222,5 @@ try {
   await snapshots.close();
 } finally {
   clearInterval(watch);
-  await again(() => official.deleteCollection(name));
+  await retryOnce(() => official.deleteCollection(name));
 }

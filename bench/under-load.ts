@@ -40,7 +40,7 @@ const { values } = parseArgs({
 });
 const seconds = Number(values.seconds);
 
-if (values.export !== undefined) await exportForEver(values.export as BenchStore);
+if (values.export !== undefined) await exportRepeatedly(values.export as BenchStore);
 else await interruptible(main);
 
 /** The calls of a knowledge base's readers and writers, by store; `at` counts them. */
@@ -114,7 +114,7 @@ function startExports(store: string, connection: object): ChildProcess {
   });
 }
 
-async function exportForEver(name: BenchStore): Promise<never> {
+async function exportRepeatedly(name: BenchStore): Promise<never> {
   const adapter = findAdapter(KINDS[name], name);
   const connection = parseInput(
     adapter.Connection,

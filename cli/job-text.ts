@@ -160,11 +160,11 @@ function contentRows(store: Inspection['stores'][number], verbose: boolean): str
       members.reduce((total, name) => total + (counts[name] ?? 0), 0);
     const changed = members.filter(changes);
     const label = `${store.store} ${kind} (${groupText(kind, members.length)}, ${count(changed.length)} changed)`;
-    const left = changed.length - LISTED_MAX;
+    const omitted = changed.length - LISTED_MAX;
     return [
       row(label, sum(store.archive), sum(store.target)),
       ...changed.slice(0, LISTED_MAX).map((name) => rowOf(name, '  ')),
-      ...(left > 0 ? [[`  … ${count(left)} more: see --verbose`, '', '', '']] : []),
+      ...(omitted > 0 ? [[`  … ${count(omitted)} more: see --verbose`, '', '', '']] : []),
     ];
   });
 }

@@ -43,7 +43,7 @@ limitYoungGeneration();
  * Whether an error is only the consequence of an abort, which drivers and SDKs report with their own errors. An error
  * that ngbak itself found in the meantime, such as data that fails its integrity check, is kept.
  */
-function cutShort(error: unknown, signal: AbortSignal): boolean {
+function isCausedByAbort(error: unknown, signal: AbortSignal): boolean {
   if (!signal.aborted) return false;
   if (!(error instanceof NgbakError)) return true;
   // Compares fields instead of using instanceof, because errors of Node's own modules may come from another realm.
@@ -102,7 +102,7 @@ export function step<Input, Output>(
       return await work(environment, input, { timeLeft: () => end - Date.now(), signal: abort.signal });
     } catch (thrown) {
       // The retriers of the workflows do not know the error names of SDKs.
-      const error = cutShort(thrown, abort.signal) ? abort.signal.reason : explainAwsError(thrown);
+      const error = isCausedByAbort(thrown, abort.signal) ? abort.signal.reason : explainAwsError(thrown);
       const redacted = new Error(redact(describeError(error)));
       redacted.name = nameOf(error);
       if (error instanceof Error && error.stack) redacted.stack = redact(error.stack);

@@ -56,9 +56,9 @@ export class Alarms extends Construct {
     super(scope, id);
     const { topicArns } = deployment.alarms;
     const { region } = Stack.of(this);
-    const elsewhere = topicArns.find((arn) => !Token.isUnresolved(region) && arn.split(':')[3] !== region);
-    if (elsewhere !== undefined) {
-      throw new InvalidInputError(`ngbak.alarms.topicArns: ${elsewhere} is not in ${region}.`, {
+    const foreignTopic = topicArns.find((arn) => !Token.isUnresolved(region) && arn.split(':')[3] !== region);
+    if (foreignTopic !== undefined) {
+      throw new InvalidInputError(`ngbak.alarms.topicArns: ${foreignTopic} is not in ${region}.`, {
         remedy:
           'CloudWatch publishes to topics of its own region only: name a topic of the region of the stack.',
         help: HELP.topicRegion,

@@ -56,7 +56,7 @@ export function makeStepHandlers(
       ? {}
       : { NGBAK_LEASE_SECONDS: String(deployment.leaseSeconds) }),
   };
-  const hooked = Object.values(deployment.targets).some(({ hooks }) => hooks !== undefined);
+  const hasHooks = Object.values(deployment.targets).some(({ hooks }) => hooks !== undefined);
   const make = (name: FunctionName): StepHandler => {
     const size: FunctionSize = SIZES[name];
     const handler = new StepHandler(within, name, {
@@ -66,7 +66,7 @@ export function makeStepHandlers(
       memoryMb: typeof size.memoryMb === 'number' ? size.memoryMb : deployment[size.memoryMb],
       deployment,
       // All hooks are called from the same network, so that restores can access every webhook that backups can.
-      placement: size.stores.length > 0 || (size.callsHooks && hooked) ? placement : undefined,
+      placement: size.stores.length > 0 || (size.callsHooks && hasHooks) ? placement : undefined,
       reservedConcurrency:
         name === 'api'
           ? deployment.api.reservedConcurrency

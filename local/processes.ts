@@ -156,15 +156,15 @@ export async function markedProcesses(folder: string): Promise<number[]> {
 
 /** A file of /proc/<pid>; empty if the process has ended or belongs to another user. */
 export async function readOfProcess(pid: number, file: 'environ' | 'cmdline' | 'status'): Promise<string> {
-  return orNothing(readFile(`/proc/${pid}/${file}`, 'utf8'));
+  return emptyIfUnreadable(readFile(`/proc/${pid}/${file}`, 'utf8'));
 }
 
 /** Whether the process with this id has this working folder. Linux only: false on other systems. */
 export async function runsIn(pid: number, folder: string): Promise<boolean> {
-  return (await orNothing(readlink(`/proc/${pid}/cwd`))) === folder;
+  return (await emptyIfUnreadable(readlink(`/proc/${pid}/cwd`))) === folder;
 }
 
-async function orNothing(reading: Promise<string>): Promise<string> {
+async function emptyIfUnreadable(reading: Promise<string>): Promise<string> {
   try {
     return await reading;
   } catch (error) {

@@ -63,7 +63,8 @@ export async function downloadArchive(options: DownloadOptions): Promise<Downloa
   const { path, signal } = options;
   const links = await Links.open(options.link);
   const { bytes, crc32: wanted = '', backup_id } = links.current;
-  if (await isThere(options, bytes, wanted)) return { path, bytes, existed: true, resumed: bytes };
+  if (await isAlreadyDownloaded(options, bytes, wanted))
+    return { path, bytes, existed: true, resumed: bytes };
   await mkdir(dirname(path), { recursive: true });
   const part = `${path}.part`;
   const state = (await readState(part, { backup_id, bytes, crc32: wanted })) ?? {
@@ -159,7 +160,7 @@ function saver(path: string, state: State): () => Promise<void> {
 }
 
 /** Whether the same archive exists at `path` already. Throws RefusedError if it is another file. */
-async function isThere(
+async function isAlreadyDownloaded(
   { path, force, signal }: DownloadOptions,
   bytes: number,
   crc: string,

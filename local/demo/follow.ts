@@ -9,7 +9,7 @@ import { type JobRecord, readJob } from '../../shared/workflows/job/record.ts';
 import { alignColumns, bar, formatCount, type StepView } from './screen.ts';
 
 /** Polling interval for a job, in milliseconds. */
-const LOOK_MS = 250;
+const POLL_MS = 250;
 
 /** A workflow that failed. */
 export class DemoFailedError extends NgbakError {}
@@ -37,7 +37,7 @@ export async function followExecution(
         },
       );
     }
-    await pause(LOOK_MS, signal);
+    await pause(POLL_MS, signal);
   }
 }
 
@@ -70,7 +70,7 @@ export async function followRestore(
         },
       );
     }
-    await pause(LOOK_MS, signal);
+    await pause(POLL_MS, signal);
   }
 }
 

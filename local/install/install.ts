@@ -90,11 +90,11 @@ export async function checkSha256List(folder: string, list: string, source: stri
       .map((line) => [line.slice(66), line.slice(0, 64)]),
   );
   const names = await readdir(folder);
-  const odd =
+  const difference =
     names.find((name) => !pinned.has(name)) ?? [...pinned.keys()].find((name) => !names.includes(name));
-  if (odd !== undefined) {
+  if (difference !== undefined) {
     throw new IntegrityError(
-      `${source} delivered ${names.length} files where ${pinned.size} are pinned in ${list}; the first odd one is ${odd}.`,
+      `${source} delivered ${names.length} files where ${pinned.size} are pinned in ${list}; the first odd one is ${difference}.`,
       { remedy: 'Find out why the set has changed, then correct the list.' },
     );
   }

@@ -76,8 +76,8 @@ function mount(api: Api, tools: RouteTools, name: CallName, operation: AnyOperat
       id,
       input,
     );
-    const elsewhere = operation.redirect?.(output, input);
-    if (elsewhere !== undefined) return c.redirect(elsewhere, 307);
+    const redirectUrl = operation.redirect?.(output, input);
+    if (redirectUrl !== undefined) return c.redirect(redirectUrl, 307);
     if (operation.text !== undefined) {
       return c.body(String(output), 200, { 'Content-Type': operation.text });
     }

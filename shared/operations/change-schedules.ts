@@ -96,9 +96,9 @@ function resolveBackup(config: NgbakConfig | undefined, backup: ScheduledBackup)
 function checkTimes({ expression, time_zone, enabled }: ScheduleSettings): void {
   const timing = parseExpression(expression, time_zone);
   const now = new Date();
-  const comes =
+  const hasFutureRun =
     timing.kind === 'rate' || (timing.kind === 'at' ? timing.time > now : timing.next(1, now).length > 0);
-  if (comes || !enabled) return;
+  if (hasFutureRun || !enabled) return;
   throw new InvalidInputError(`"${expression}" in ${time_zone} never occurs in the future.`, {
     remedy: 'Give a time in the future, or a pattern that matches a date.',
   });

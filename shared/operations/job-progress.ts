@@ -47,12 +47,15 @@ function newestPhase(parts: readonly Progress[]): StoreProgress {
       ? counted.reduce((sum, part) => sum + (finished ? part.done : Math.max(part.done, part.total ?? 0)), 0)
       : undefined;
     const rate = seconds > 0 && done > 0 ? done / seconds : undefined;
-    const left = total === undefined || rate === undefined ? undefined : Math.max(0, total - done) / rate;
+    const remainingSeconds =
+      total === undefined || rate === undefined ? undefined : Math.max(0, total - done) / rate;
     units[unit] = {
       done,
       ...(total === undefined ? {} : { total }),
       ...(rate === undefined ? {} : { rate }),
-      ...(left === undefined || finished ? {} : { remaining_seconds: Math.ceil(left) }),
+      ...(remainingSeconds === undefined || finished
+        ? {}
+        : { remaining_seconds: Math.ceil(remainingSeconds) }),
     };
   }
   return {

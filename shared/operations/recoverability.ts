@@ -19,7 +19,7 @@ import type { OperationsContext } from './context.ts';
 import { type Overview, overview } from './overview.ts';
 
 /** Targets that are assessed concurrently. */
-const LOOKS_AT_ONCE = 8;
+const TARGETS_AT_ONCE = 8;
 const HOUR_MS = 3_600_000;
 
 const Grade = z.enum(['yes', 'yes_with_warnings', 'no']);
@@ -130,7 +130,7 @@ export async function recoverability(
   }
   const [{ targets, unreadable }, jobs] = read;
   const selected = targets.filter(({ target }) => input.target === undefined || target === input.target);
-  const checked = mapOrdered(selected, LOOKS_AT_ONCE, async (target) => {
+  const checked = mapOrdered(selected, TARGETS_AT_ONCE, async (target) => {
     const stores = context.config?.targets[target.target]?.stores;
     const [lock, unreadableArchive] = await Promise.all([
       context.bucket.readRecord(lockKey(target.target), Lock),

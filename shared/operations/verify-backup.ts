@@ -12,7 +12,7 @@ import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
 import { STORE_NAMES } from '../core/store-names.ts';
-import { lostEnds, misfits } from '../workflows/backup/verify.ts';
+import { inconsistencies, unexplainedLosses } from '../workflows/backup/verify.ts';
 import { type CheckLeg, checkLeg } from '../workflows/job/check-leg.ts';
 import { openBackup } from './contents.ts';
 import type { OperationsContext } from './context.ts';
@@ -82,8 +82,8 @@ export async function verifyBackup(
     checked.problems.length > 0
       ? [...checked.problems]
       : [
-          ...lostEnds(record.consistency, checked.warnings),
-          ...misfits(checked.warnings),
+          ...unexplainedLosses(record.consistency, checked.warnings),
+          ...inconsistencies(checked.warnings),
           ...(await compareWithRecord(context, record)),
         ];
   const isValid = errors.length === 0;

@@ -11,7 +11,7 @@ const none: AsyncIterable<never> = {
 };
 
 /** An archive without entries. */
-const NOTHING: EntryReader = {
+const EMPTY_ARCHIVE: EntryReader = {
   entries: () => none,
   find: () => Promise.resolve(undefined),
   open: () => none,
@@ -86,7 +86,7 @@ export abstract class BaseStore implements Store {
   /** Clears what a restore of an empty archive would clear. */
   async remove(context: LegContext): Promise<LegResult> {
     const options = { mode: 'replace', onConflict: 'fail' } as const;
-    const cleared = await this.clear({ archive: NOTHING, options, cursor: null, context });
+    const cleared = await this.clear({ archive: EMPTY_ARCHIVE, options, cursor: null, context });
     return cleared.cursor === null ? this.finish(context) : cleared;
   }
 

@@ -22,7 +22,7 @@ afterAll(() => {
 });
 
 /** Runs work that never ends until it is aborted; `report` maps the abort to the error that the work throws. */
-async function cutShort(report: (signal: AbortSignal) => unknown): Promise<Error> {
+async function errorAfterAbort(report: (signal: AbortSignal) => unknown): Promise<Error> {
   const wait = ({ signal }: LegLimits) =>
     new Promise((_, reject) =>
       signal.addEventListener('abort', () => reject(report(signal)), { once: true }),
@@ -51,7 +51,7 @@ test.each<[string, (signal: AbortSignal) => unknown]>([
   ],
   ['any other error', () => new TypeError('terminated')],
 ])('a step that ran out of time is retried if its work ended with %s', async (_, report) => {
-  const error = await cutShort(report);
+  const error = await errorAfterAbort(report);
   expect(TRANSIENT_ERRORS).toContain(error.name);
   expect(error.message).toMatch(/^Ngbak-test ran out of time\. ngbak retries automatically\./);
 });
@@ -67,7 +67,7 @@ test('a step that fails for a transient cause is retried, regardless of the name
 });
 
 test('a step that finds damaged data as it runs out of time reports that, and is not retried', async () => {
-  const error = await cutShort(
+  const error = await errorAfterAbort(
     () => new IntegrityError('Entry 3 was changed.', { remedy: 'Use another copy.' }),
   );
   expect(error.name).toBe('IntegrityError');

@@ -196,7 +196,7 @@ test('only functions that take locks read executions, and only the janitor start
 test('only the functions that call hooks may do so, and only the configured hooks', () => {
   const pause = 'arn:aws:lambda:eu-central-1:111122223333:function:pause-writers';
   const url = 'https://example.com/resume';
-  const hooked = permissions(
+  const withHooks = permissions(
     synthesize({
       targets: {
         default: {
@@ -206,13 +206,13 @@ test('only the functions that call hooks may do so, and only the configured hook
       },
     }),
   );
-  const callers = [...hooked].filter(([, statements]) =>
+  const callers = [...withHooks].filter(([, statements]) =>
     statements.some(
       ({ actions, resources }) => actions.includes('lambda:InvokeFunction') && resources.includes(pause),
     ),
   );
   expect(callers.map(([name]) => name).sort()).toEqual(['begin-restore', 'janitor', 'plan-backup']);
-  const signers = [...hooked].filter(([, statements]) =>
+  const signers = [...withHooks].filter(([, statements]) =>
     statements.some(({ resources }) => resources.some((resource) => resource.includes('team/webhook'))),
   );
   expect(signers.map(([name]) => name).sort()).toEqual(['begin-restore', 'janitor', 'plan-backup']);

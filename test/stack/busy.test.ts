@@ -390,9 +390,9 @@ async function readCopy(named: readonly string[]) {
     with_payload: true,
   });
   for (const { id, vector, payload } of (result as Scrolled).points) {
-    const isWhole =
+    const isComplete =
       vector[0] === payload.step && vector[1] === payload.step / 2 && vector[2] === -payload.step;
-    found.set(`point ${id}`, isWhole ? payload.step : null);
+    found.set(`point ${id}`, isComplete ? payload.step : null);
   }
   return { found, again };
 }

@@ -127,7 +127,7 @@ const VIEWS: Record<string, View> = {
 const SAMPLED = 'Home';
 
 /** Texts that must not appear while the data is unknown. */
-const NOTHING =
+const EMPTY_TEXTS =
   /No backups yet|No matching backups|No jobs yet|No matching jobs|No schedules|None in 90 days|Not yet|No jobs are running|No failures in|not found/;
 
 describe.each(Object.entries(VIEWS))('%s', (name, { path, loading, ready }) => {
@@ -502,7 +502,7 @@ async function tryAgain(): Promise<void> {
 }
 
 /** Assertions for every state: no claim about unknown data, and no violations found by axe. */
-async function expectFit({ untrue = NOTHING, axe = true } = {}): Promise<void> {
+async function expectFit({ untrue = EMPTY_TEXTS, axe = true } = {}): Promise<void> {
   expect(await page.locator('main').textContent()).not.toMatch(untrue);
   if (axe) expect(await accessibilityProblems(page)).toEqual([]);
 }

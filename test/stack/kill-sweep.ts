@@ -6,7 +6,7 @@ import {
   begin,
   DEADLINE_MS,
   type Followed,
-  LOOK_MS,
+  POLL_MS,
   type Side,
   settled,
   type Trial,
@@ -108,7 +108,7 @@ export async function killDuring(trial: Trial, from: Side, to: Side, kill: Kill)
       killed = { state: chosen, hit: state !== undefined && (await killOnce(trial, followed, state)) };
     }
     if (!killed && looks.over) killed = { state: undefined, hit: false };
-    if (!killed) await sleep(LOOK_MS);
+    if (!killed) await sleep(POLL_MS);
   }
   if (asks) {
     await stack.waitForJob(followed.jobId, ({ state }) => state === 'awaiting_confirmation');
@@ -144,7 +144,7 @@ async function killUntilHit(
   const deadline = Date.now() + HIT_DEADLINE_MS;
   while (Date.now() < deadline) {
     await killFunction(state.functionName);
-    await sleep(LOOK_MS);
+    await sleep(POLL_MS);
     const { killed, running } = await look(trial, followed);
     if (killed > before) return true;
     if (!running.has(state.seenAs)) return false;
@@ -156,7 +156,7 @@ async function killUntilHit(
 async function killOnce(trial: Trial, followed: Followed, state: FunctionState): Promise<boolean> {
   const before = (await look(trial, followed)).killed;
   await killFunction(state.functionName);
-  await sleep(4 * LOOK_MS);
+  await sleep(4 * POLL_MS);
   return (await look(trial, followed)).killed > before;
 }
 

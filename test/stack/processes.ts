@@ -54,8 +54,8 @@ export async function processorTime(functionName: string): Promise<number> {
 /**
  * Interval between two polls of the processor time of functions, and the number of polls that must find it unchanged.
  */
-const IDLE_LOOK_MS = 100;
-const IDLE_LOOKS = 5;
+const IDLE_POLL_MS = 100;
+const IDLE_POLLS = 5;
 const IDLE_DEADLINE_MS = 60_000;
 
 /** Waits until no process of these functions is busy. */
@@ -63,11 +63,11 @@ export async function untilIdle(functionNames: readonly string[]): Promise<void>
   const names = [...new Set(functionNames)];
   const deadline = Date.now() + IDLE_DEADLINE_MS;
   let before = '';
-  for (let looks = 0; looks < IDLE_LOOKS; ) {
+  for (let polls = 0; polls < IDLE_POLLS; ) {
     if (Date.now() > deadline) throw new Error(`The functions are still at work: ${names.join(', ')}.`);
-    await new Promise((done) => setTimeout(done, IDLE_LOOK_MS));
+    await new Promise((done) => setTimeout(done, IDLE_POLL_MS));
     const now = (await Promise.all(names.map(processorTime))).join();
-    looks = now === before ? looks + 1 : 0;
+    polls = now === before ? polls + 1 : 0;
     before = now;
   }
 }

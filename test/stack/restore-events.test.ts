@@ -16,7 +16,7 @@ import {
   begin,
   DEADLINE_MS,
   type Followed,
-  LOOK_MS,
+  POLL_MS,
   type Prepared,
   prepareTrial,
   readTarget,
@@ -43,7 +43,7 @@ async function untilIn(followed: Followed, state: string): Promise<void> {
     const { running, over } = await look(prepared.trial, followed);
     if (running.has(state)) return;
     if (over || Date.now() > deadline) throw new Error(`The restore never was in "${state}".`);
-    await sleep(LOOK_MS);
+    await sleep(POLL_MS);
   }
 }
 
@@ -97,7 +97,7 @@ test('a backup that is cancelled while it exports leaves nothing, although its f
   const deadline = Date.now() + DEADLINE_MS;
   while (!(await progressOf(stack.sfn, executionArn))?.running.includes('Export stores')) {
     if (Date.now() > deadline) throw new Error('The backup never came to export its stores.');
-    await sleep(LOOK_MS);
+    await sleep(POLL_MS);
   }
   await stack.sfn.send(new StopExecutionCommand({ executionArn }));
   expect(await stack.waitForJob(name)).toMatchObject({ state: 'cancelled' });

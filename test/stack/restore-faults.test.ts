@@ -20,7 +20,7 @@ import {
   begin,
   DEADLINE_MS,
   type Followed,
-  LOOK_MS,
+  POLL_MS,
   type Prepared,
   prepareTrial,
   readTarget,
@@ -106,7 +106,7 @@ async function restoreWhile(happens: () => unknown, isTime = loads): Promise<Fol
   const deadline = Date.now() + DEADLINE_MS;
   while (!(await isTime(followed))) {
     if (Date.now() > deadline) throw new Error('The restore never came that far.');
-    await sleep(LOOK_MS);
+    await sleep(POLL_MS);
   }
   await happens();
   return followed;
@@ -119,7 +119,7 @@ async function untilAnAttemptFailed({ executions: [execution = ''] }: Followed):
     const progress = await progressOf(prepared.trial.stack.sfn, execution);
     if (progress && (progress.failed > 0 || progress.status !== 'RUNNING')) return;
     if (Date.now() > deadline) throw new Error('No attempt failed.');
-    await sleep(LOOK_MS);
+    await sleep(POLL_MS);
   }
 }
 
@@ -265,7 +265,7 @@ describe('a restore whose store fails while it is loaded', () => {
           const refused = await driver.executeQuery('MATCH (n) RETURN count(n)').catch(String);
           if (String(refused).includes('needs to be restarted')) break;
           if (Date.now() > deadline) throw new Error('The server never met its full disk.');
-          await sleep(LOOK_MS);
+          await sleep(POLL_MS);
         }
         disk.free();
         await neo4jOfOwn.kill();

@@ -16,7 +16,7 @@ import { deployedStack, sleep } from './harness.ts';
 import { type Inventory, listServers } from './inventory.ts';
 
 /** Poll interval of a running execution, in milliseconds. */
-export const LOOK_MS = 40;
+export const POLL_MS = 40;
 /** Timeout of a test for an expected event, in milliseconds: a deadline for hangs. */
 export const DEADLINE_MS = 120_000;
 
@@ -158,7 +158,7 @@ export async function begin({ stack, target }: Trial, to: Side, confirmed = true
       };
     }
     if (Date.now() > deadline) throw new Error('The upload started no restore.');
-    await sleep(LOOK_MS);
+    await sleep(POLL_MS);
   }
 }
 

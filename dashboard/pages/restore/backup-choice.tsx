@@ -35,7 +35,7 @@ export function BackupChoice({
   const { data, error } = loaded;
   const backups = data?.backups ?? [];
   const pages = data ? Math.max(1, Math.ceil(data.total / PAGE)) : cursors.length;
-  const elsewhere = chosen !== undefined && !backups.some(({ backup_id }) => backup_id === chosen);
+  const isOnOtherPage = chosen !== undefined && !backups.some(({ backup_id }) => backup_id === chosen);
   const next = () => {
     if (data?.next_cursor === undefined) return;
     setCursors([...cursors.slice(0, page + 1), data.next_cursor]);
@@ -44,7 +44,7 @@ export function BackupChoice({
   return (
     <SpaceBetween size="m">
       {error && <Problem error={error} retry={loaded.reload} />}
-      {elsewhere && (
+      {isOnOtherPage && (
         <Box>
           Chosen: <Link href={href(['backup', chosen])}>{chosen}</Link>
         </Box>

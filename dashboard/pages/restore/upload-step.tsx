@@ -20,7 +20,7 @@ import { useData } from '../../use-data.ts';
 import { FileChoice } from './file-choice.tsx';
 
 /** Poll interval of a tab that does not upload itself, in milliseconds. */
-const LOOK_MS = 3000;
+const POLL_MS = 3000;
 
 /** The upload of a job: in this tab, in another one, or interrupted. */
 export function UploadStep({ job, reload }: { job: JobView; reload: () => void }) {
@@ -129,13 +129,13 @@ function Interrupted({
   const loaded = useData(
     job.job_id,
     async (signal) => {
-      const [status, elsewhere] = await Promise.all([
+      const [status, inOtherTab] = await Promise.all([
         uploadStatus(api, job.job_id, signal),
         isUploading(job.job_id),
       ]);
-      return { status, elsewhere };
+      return { status, inOtherTab };
     },
-    LOOK_MS,
+    POLL_MS,
   );
   const cancel = async () => {
     setBusy(true);
@@ -150,8 +150,8 @@ function Interrupted({
   };
   return (
     <Show loaded={loaded} what="what S3 has">
-      {({ status, elsewhere }) => {
-        const there = status.parts.reduce((sum, part) => sum + part.bytes, 0);
+      {({ status, inOtherTab }) => {
+        const uploadedBytes = status.parts.reduce((sum, part) => sum + part.bytes, 0);
         const atLeast = status.next_after === undefined ? '' : 'at least ';
         const wrong =
           file && file.size !== status.bytes
@@ -164,10 +164,10 @@ function Interrupted({
           <SpaceBetween size="m">
             <ProgressBar
               label={<bdi>{status.file_name}</bdi>}
-              value={Math.floor((there / status.bytes) * 100)}
-              additionalInfo={`S3 has ${atLeast}${bytes(there)} of ${bytes(status.bytes)}`}
+              value={Math.floor((uploadedBytes / status.bytes) * 100)}
+              additionalInfo={`S3 has ${atLeast}${bytes(uploadedBytes)} of ${bytes(status.bytes)}`}
             />
-            {elsewhere ? (
+            {inOtherTab ? (
               <Alert type="info" header="Another tab is uploading this file">
                 Pause or cancel it there.
               </Alert>

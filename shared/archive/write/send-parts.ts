@@ -16,13 +16,13 @@ export async function sendMissing(
   upload: MultipartUpload,
   plan: readonly PlannedPart[],
   sources: readonly StoredSegment[],
-  there: ReadonlyMap<number, UploadedPart>,
+  uploaded: ReadonlyMap<number, UploadedPart>,
   total: number,
 ): Promise<boolean> {
-  const missing = plan.filter(({ number, length }) => there.get(number)?.bytes !== length);
+  const missing = plan.filter(({ number, length }) => uploaded.get(number)?.bytes !== length);
   let done = total - missing.reduce((sum, { length }) => sum + length, 0);
   let started = 0;
-  const inTime = (function* () {
+  const partsToSend = (function* () {
     for (const part of missing) {
       // At least one in each leg, so that every leg makes progress.
       if (started > 0 && composition.timeLeft() <= 0) return;
@@ -30,7 +30,7 @@ export async function sendMissing(
       yield part;
     }
   })();
-  const results = mapOrdered(inTime, PARTS_AT_ONCE, async (part) => {
+  const results = mapOrdered(partsToSend, PARTS_AT_ONCE, async (part) => {
     await sendPlanned(composition, upload, part, sources);
     return part.length;
   });

@@ -37,8 +37,8 @@ export function fileNameOf(entry: string): string | undefined {
     'latin1',
   );
   const file = bytes.toString('utf8');
-  const isWhole = Buffer.from(file, 'utf8').equals(bytes) && bytes.length <= NAME_BYTES_MAX;
-  if (!isWhole || /[/\0]/.test(file) || file === '.' || file === '..' || file.startsWith('.ngbak-'))
+  const isValid = Buffer.from(file, 'utf8').equals(bytes) && bytes.length <= NAME_BYTES_MAX;
+  if (!isValid || /[/\0]/.test(file) || file === '.' || file === '..' || file.startsWith('.ngbak-'))
     return undefined;
   return file;
 }

@@ -111,7 +111,7 @@ function propertiesBody(values: Properties): string {
 }
 
 /** Number of label sets whose text is cached: graphs have few, and every record repeats one. */
-const LABELS_KEPT_MAX = 1000;
+const CACHED_LABELS_MAX = 1000;
 const labelTexts = new Map<string, string>();
 let lastLabels: readonly string[] = [];
 let lastLabelsText = '[]';
@@ -126,7 +126,7 @@ function labelsJson(labels: readonly string[]): string {
   let text = labelTexts.get(name);
   if (text === undefined) {
     text = JSON.stringify(labels.filter((label) => !label.startsWith(RESERVED_PREFIX)).sort());
-    if (labelTexts.size < LABELS_KEPT_MAX) labelTexts.set(name, text);
+    if (labelTexts.size < CACHED_LABELS_MAX) labelTexts.set(name, text);
   }
   lastLabels = labels;
   lastLabelsText = text;

@@ -25,7 +25,7 @@ import type { Neo4jSite } from './site.ts';
 import { attachable, createNodes, createRelationships } from './write.ts';
 
 /** Number of IDs logged for relationships that were left out. */
-const IDS_SHOWN_MAX = 5;
+const LOGGED_IDS_MAX = 5;
 
 const STAGES = ['prepare', 'check', 'nodes', 'relationships', 'dangling', 'schema', 'indexes'] as const;
 
@@ -124,15 +124,15 @@ async function eachBatch<T>(
 ): Promise<LoadCursor | null> {
   let at = from;
   let number = from.batch;
-  let isCut = false;
-  const inTime = (async function* () {
+  let isOutOfTime = false;
+  const numberedBatches = (async function* () {
     for await (const batch of readAhead(batches)) {
       yield { ...batch, number: number++ };
-      isCut = context.timeLeft() <= 0;
-      if (isCut) return;
+      isOutOfTime = context.timeLeft() <= 0;
+      if (isOutOfTime) return;
     }
   })();
-  const done = mapOrdered(inTime, lanes, async (batch) => {
+  const done = mapOrdered(numberedBatches, lanes, async (batch) => {
     await work(batch.records, batch.number);
     return batch;
   });
@@ -141,7 +141,7 @@ async function eachBatch<T>(
     at = { ...at, position, batch: at.batch + 1, done: at.done + records.length };
     context.progress(at.stage, at.done);
   }
-  return isCut ? at : nextStage(at);
+  return isOutOfTime ? at : nextStage(at);
 }
 
 async function loadNodes(
@@ -197,7 +197,7 @@ async function loadRelationships(
   if (left.length > 0) {
     context.log('Relationships are left out: a node at their ends changed while the backup was made.', {
       relationships: left.length,
-      ids: left.slice(0, IDS_SHOWN_MAX),
+      ids: left.slice(0, LOGGED_IDS_MAX),
     });
   }
 }

@@ -185,8 +185,8 @@ class Page<T extends { readonly id: bigint }, Sink extends PageSink<T>> implemen
   add(row: Neo4jRecord): void {
     const { parse, server, kind } = this.#reading;
     const record = parse(row);
-    const isAsked = record.id > this.#last && record.id < this.end && this.#returned < this.limit;
-    if (!isAsked) throw notAsked(server, kind);
+    const isExpected = record.id > this.#last && record.id < this.end && this.#returned < this.limit;
+    if (!isExpected) throw unexpectedRecords(server, kind);
     this.#last = record.id;
     this.#returned++;
     if (this.#incomplete.length > 0 || this.#reading.isComplete?.(record) === false) {
@@ -334,7 +334,7 @@ class PageRows {
   }
 }
 
-function notAsked(server: Neo4jServer, kind: string): IntegrityError {
+function unexpectedRecords(server: Neo4jServer, kind: string): IntegrityError {
   return new IntegrityError(
     `Neo4j of target "${server.target}" returned other ${kind} than requested, more of them, or in another order.`,
     {

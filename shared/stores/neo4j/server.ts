@@ -80,7 +80,7 @@ export class Neo4jServer {
   #driver: Driver | undefined;
   #trustFolder: string | undefined;
   #version: Promise<ServerVersion> | undefined;
-  #takesLanguage: Promise<boolean> | undefined;
+  #supportsLanguagePrefix: Promise<boolean> | undefined;
   /** Bookmarks of the latest transactions written here: in a cluster, a read waits for them. */
   #bookmarks: readonly string[] = [];
   readonly #bookmarkManager = {
@@ -95,14 +95,14 @@ export class Neo4jServer {
 
   /** Version and edition, requested once. */
   version(signal: AbortSignal): Promise<ServerVersion> {
-    this.#version ??= this.#askVersion(signal).catch((error: unknown) => {
+    this.#version ??= this.#fetchVersion(signal).catch((error: unknown) => {
       this.#version = undefined;
       throw error;
     });
     return this.#version;
   }
 
-  async #askVersion(signal: AbortSignal): Promise<ServerVersion> {
+  async #fetchVersion(signal: AbortSignal): Promise<ServerVersion> {
     const session = this.#session(neo4j.session.READ);
     try {
       const cypher = 'CALL dbms.components() YIELD name, versions, edition RETURN name, versions, edition';
@@ -243,7 +243,7 @@ export class Neo4jServer {
     const driver = this.#driver;
     this.#driver = undefined;
     this.#version = undefined;
-    this.#takesLanguage = undefined;
+    this.#supportsLanguagePrefix = undefined;
     try {
       await driver?.close();
     } finally {
@@ -303,11 +303,11 @@ export class Neo4jServer {
    * its server. Servers before 5.21 reject the prefix, so ngbak checks once whether it is supported.
    */
   async #language(cypher: string, signal: AbortSignal): Promise<string> {
-    this.#takesLanguage ??= this.#checkLanguage(signal).catch((error: unknown) => {
-      this.#takesLanguage = undefined;
+    this.#supportsLanguagePrefix ??= this.#checkLanguage(signal).catch((error: unknown) => {
+      this.#supportsLanguagePrefix = undefined;
       throw error;
     });
-    return (await this.#takesLanguage) ? `CYPHER 5 ${cypher}` : cypher;
+    return (await this.#supportsLanguagePrefix) ? `CYPHER 5 ${cypher}` : cypher;
   }
 
   async #checkLanguage(signal: AbortSignal): Promise<boolean> {

@@ -90,13 +90,13 @@ function utcMilliseconds(
 }
 
 /** Number of zones whose formatter is cached. */
-const ZONES_KEPT_MAX = 600;
+const CACHED_ZONES_MAX = 600;
 const formatters = new Map<string, Intl.DateTimeFormat | undefined>();
 
 /** Offset of the zone from UTC at that instant, in seconds; undefined if unknown to the runtime. */
 function offsetAt(zone: string, instant: number): number | undefined {
   if (!Number.isFinite(instant)) return undefined;
-  if (!formatters.has(zone) && formatters.size < ZONES_KEPT_MAX) formatters.set(zone, formatterOf(zone));
+  if (!formatters.has(zone) && formatters.size < CACHED_ZONES_MAX) formatters.set(zone, formatterOf(zone));
   const formatter = formatters.get(zone) ?? formatterOf(zone);
   if (formatter === undefined || Number.isNaN(new Date(instant).getTime())) return undefined;
   const parts = Object.fromEntries(formatter.formatToParts(instant).map(({ type, value }) => [type, value]));

@@ -94,8 +94,8 @@ function labelsOf(
   const part = only.label === saved?.label || saved?.label === undefined ? undefined : only.label;
   const also = saved?.also_label ?? part;
   const from = saved?.label ?? only.label ?? target.label;
-  const isWhole = only.label === undefined && also === undefined;
-  return { from, to: rename.label ?? target.label ?? (isWhole ? undefined : from), part, also };
+  const isWholeScope = only.label === undefined && also === undefined;
+  return { from, to: rename.label ?? target.label ?? (isWholeScope ? undefined : from), part, also };
 }
 
 /** Why the label cannot be rewritten safely, and the remedy: the first reason that applies. */

@@ -195,18 +195,18 @@ async function strictModeProblems(
   if (fields.size > Math.max(strict.max_payload_index_count ?? fields.size, Object.keys(indexes).length)) {
     refuse('max_payload_index_count', `allows fewer payload indexes than required (${fields.size})`);
   }
-  const { max_points_count: most, max_collection_vector_size_bytes: mostBytes } = strict;
-  if (most == null && mostBytes == null) return problems;
+  const { max_points_count: maxPoints, max_collection_vector_size_bytes: maxVectorBytes } = strict;
+  if (maxPoints == null && maxVectorBytes == null) return problems;
   const all = await countPoints(client, name, undefined, signal);
   const cleared = filter && options.mode === 'replace' ? await countPoints(client, name, filter, signal) : 0;
   // In a merge, all of the archive's points may already exist.
   const after = options.mode === 'merge' ? Math.max(all, points.count) : all - cleared + points.count;
-  if (most != null && after > Math.max(most, all)) {
-    refuse('max_points_count', `allows ${most} points, and there would be ${after}`);
+  if (maxPoints != null && after > Math.max(maxPoints, all)) {
+    refuse('max_points_count', `allows ${maxPoints} points, and there would be ${after}`);
   }
   const bytes = after * vectorBytes(view);
-  if (mostBytes != null && after > all && bytes > mostBytes) {
-    refuse('max_collection_vector_size_bytes', `allows ${mostBytes} bytes, and there would be ${bytes}`);
+  if (maxVectorBytes != null && after > all && bytes > maxVectorBytes) {
+    refuse('max_collection_vector_size_bytes', `allows ${maxVectorBytes} bytes, and there would be ${bytes}`);
   }
   return problems;
 }

@@ -28,7 +28,7 @@ export async function* parsePoints(
   filter: PointFilter | null,
 ): AsyncGenerator<PointText> {
   if (entry.size > CHUNK_BYTES_MAX)
-    throw bad(entry, `has ${entry.size} bytes; the limit is ${CHUNK_BYTES_MAX}`);
+    throw damagedEntry(entry, `has ${entry.size} bytes; the limit is ${CHUNK_BYTES_MAX}`);
   let last: string | undefined;
   let number = 0;
   // Not node:readline, which also splits at U+2028; Qdrant does not escape that character in strings.
@@ -38,12 +38,12 @@ export async function* parsePoints(
     try {
       point = parsePointLine(line);
     } catch (cause) {
-      throw bad(entry, `has no point in line ${number}`, cause);
+      throw damagedEntry(entry, `has no point in line ${number}`, cause);
     }
     if (last !== undefined && compareIds(last, point.id) >= 0)
-      throw bad(entry, `is not in order of ids at line ${number}`);
+      throw damagedEntry(entry, `is not in order of ids at line ${number}`);
     if (filter && !belongsTo(point, filter)) {
-      throw bad(
+      throw damagedEntry(
         entry,
         `has a point in line ${number} (${point.id}) that does not belong to ${filter.key} ${JSON.stringify(filter.value)}`,
       );
@@ -86,6 +86,6 @@ export async function* splitLines(chunks: AsyncIterable<Uint8Array>): AsyncGener
   if (rest.length > 0) yield Buffer.concat(rest).toString('utf8');
 }
 
-function bad(entry: IndexEntry, problem: string, cause?: unknown): IntegrityError {
+function damagedEntry(entry: IndexEntry, problem: string, cause?: unknown): IntegrityError {
   return damagedArchive(`Entry ${entry.name} of the archive ${problem}.`, cause);
 }

@@ -72,7 +72,7 @@ export async function readCollection(
   }
   const answer = parse(text) as { result?: unknown };
   const info = Info.safeParse(answer.result);
-  if (!info.success) throw strange(name, info.error);
+  if (!info.success) throw invalidConfiguration(name, info.error);
   const indexes = Object.fromEntries(
     Object.entries(info.data.payload_schema).map(([field, { data_type, params }]) => [
       field,
@@ -86,7 +86,7 @@ export async function readCollection(
 /** Returns a typed view of a configuration. Throws IntegrityError if it is not valid. */
 export function viewConfig(name: string, config: Lossless): ConfigView {
   const view = ConfigView.safeParse(JSON.parse(losslessText(config)));
-  if (!view.success) throw strange(name, view.error);
+  if (!view.success) throw invalidConfiguration(name, view.error);
   return view.data;
 }
 
@@ -224,7 +224,7 @@ export async function dropCollection(client: QdrantClient, name: string, signal:
   await client.call('DELETE', collectionPath(name), { signal });
 }
 
-function strange(name: string, error: z.ZodError): IntegrityError {
+function invalidConfiguration(name: string, error: z.ZodError): IntegrityError {
   const where = error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).slice(0, 3);
   return new IntegrityError(
     `The configuration of collection "${name}" is not valid for Qdrant 1.x: ${where.join('; ')}.`,

@@ -43,9 +43,12 @@ export interface QdrantCall {
   readonly target: string;
 }
 
-/** Creates the error for an unsuccessful response. `words` is the server's text, without secrets. */
-export function answerError(call: QdrantCall, status: number, words: string): NgbakError {
-  const shown = words.length > SERVER_MESSAGE_MAX ? `${words.slice(0, SERVER_MESSAGE_MAX)}…` : words;
+/** Creates the error for an unsuccessful response. `serverMessage` is the server's text, without secrets. */
+export function answerError(call: QdrantCall, status: number, serverMessage: string): NgbakError {
+  const shown =
+    serverMessage.length > SERVER_MESSAGE_MAX
+      ? `${serverMessage.slice(0, SERVER_MESSAGE_MAX)}…`
+      : serverMessage;
   const message = `Qdrant of target "${call.target}" at ${call.server} answered ${status} to ${call.what}: ${shown.replace(/\.$/, '')}.`;
   if (status === 401 || status === 403) {
     return new AccessDeniedError(message, {
@@ -60,18 +63,18 @@ export function answerError(call: QdrantCall, status: number, words: string): Ng
       remedy: 'Check the address and the names of the collections in the configuration.',
     });
   }
-  if (/no space left|disk (is )?full|not enough (free )?(disk )?space/i.test(words)) {
+  if (/no space left|disk (is )?full|not enough (free )?(disk )?space/i.test(serverMessage)) {
     return new QdrantRefusedError(message, {
       remedy: 'Free space on the disk of the Qdrant server, then start again.',
     });
   }
-  if (UNREADABLE_SNAPSHOT.test(words)) {
+  if (UNREADABLE_SNAPSHOT.test(serverMessage)) {
     return new QdrantRefusedError(message, {
       remedy:
         'This server cannot load the snapshot, or its disk is full. Check the log of the server. Then restore a different backup, or one that was created with "method": "points".',
     });
   }
-  if (STRICT_MODE.test(words)) {
+  if (STRICT_MODE.test(serverMessage)) {
     return new QdrantRefusedError(message, {
       remedy: "Widen the limit that is named in the collection's strict mode, then start again.",
     });

@@ -274,12 +274,12 @@ async function begin(job: CollectionExport): Promise<Within> {
     peers,
   });
   if (choice.method === 'points') return pointsFromStart(choice.reason, shape);
-  const onlySnapshot = scope.method === 'snapshot' || !canBePoints(state.view);
-  if (unfinished && !onlySnapshot) {
+  const requiresSnapshot = scope.method === 'snapshot' || !canBePoints(state.view);
+  if (unfinished && !requiresSnapshot) {
     return pointsFromStart('a snapshot of it was not finished within one step', shape);
   }
   if (leavesOnDiskOpen(state.view) && (await defaultOnDisk(client, context)) !== undefined) {
-    if (!onlySnapshot) return pointsFromStart(UNLOADABLE, shape);
+    if (!requiresSnapshot) return pointsFromStart(UNLOADABLE, shape);
     throw new InvalidInputError(`Collection "${name}" can't be saved by snapshot: ${UNLOADABLE}.`, {
       remedy:
         'Set "method" to "auto" or "points" in the scope of the vectors, or remove storage.collection.vectors.on_disk from the configuration of the server.',
@@ -295,7 +295,7 @@ async function begin(job: CollectionExport): Promise<Within> {
       snapshot = await createSnapshot(client, name, context);
     } catch (error) {
       const acceptable = error instanceof UnavailableError || error instanceof QdrantRefusedError;
-      if (onlySnapshot || !acceptable || signal.aborted) throw error;
+      if (requiresSnapshot || !acceptable || signal.aborted) throw error;
       context.log('The server did not write a snapshot.', { collection: name, error: describeError(error) });
       await removeSnapshots(client, context, name);
       return pointsFromStart('the server did not write a snapshot of it', shape);
@@ -310,9 +310,9 @@ async function begin(job: CollectionExport): Promise<Within> {
       (isUnwritten || read?.digest === points.digest);
     // For the points beyond the digested ones, only the server's write count can prove that nothing changed.
     const unverified = after.count > points.digested && !isUnwritten;
-    if (same && !(unverified && !onlySnapshot)) {
+    if (same && !(unverified && !requiresSnapshot)) {
       if (!(await client.acceptsBody(uploadPath(name), snapshot.size + UPLOAD_FRAME_BYTES, signal))) {
-        if (!onlySnapshot) {
+        if (!requiresSnapshot) {
           await removeSnapshots(client, context, name);
           return pointsFromStart(
             'a proxy in front of the server would refuse to load a snapshot of its size',
@@ -347,7 +347,7 @@ async function begin(job: CollectionExport): Promise<Within> {
     before = after;
     read = points;
   }
-  if (onlySnapshot) {
+  if (requiresSnapshot) {
     throw new IntegrityError(
       `Collection "${name}" changed during each of ${triesMax} snapshots, so their contents are undefined.`,
       { remedy: 'Pause its writers (docs/hooks.md), or set "method" to "auto" in the scope.' },
@@ -497,8 +497,11 @@ async function* exportSnapshot(
   const { snapshot, points } = from;
   if (from.offset >= snapshot.size) return;
   if (from.offset > 0) await findSnapshot(client, name, snapshot, context.signal);
-  const whole = from.offset === 0 && snapshot.size <= (context.timeLeft() / 1000) * limits.sureBytesPerSecond;
-  const resumable = whole ? undefined : await resumableSha256(from.sha256 === '' ? undefined : from.sha256);
+  const isSinglePiece =
+    from.offset === 0 && snapshot.size <= (context.timeLeft() / 1000) * limits.sureBytesPerSecond;
+  const resumable = isSinglePiece
+    ? undefined
+    : await resumableSha256(from.sha256 === '' ? undefined : from.sha256);
   const hash = resumable ?? nativeSha256();
   let within = from;
   // One response for all pieces of a leg: if ranges are ignored, each further request would start at the beginning
@@ -514,7 +517,7 @@ async function* exportSnapshot(
   try {
     while (within.offset < snapshot.size) {
       const { offset } = within;
-      const length = whole ? snapshot.size : Math.min(limits.pieceBytes, snapshot.size - offset);
+      const length = isSinglePiece ? snapshot.size : Math.min(limits.pieceBytes, snapshot.size - offset);
       const last = offset + length === snapshot.size;
       let read = 0;
       let sha256 = '';

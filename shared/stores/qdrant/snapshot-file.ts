@@ -12,7 +12,7 @@ import { type ConfigView, type Lossless, viewConfig } from './collections.ts';
 const CONFIG_NAME = 'config.json';
 const CONFIG_BYTES_MAX = 4 * 1024 ** 2;
 /** Maximum time to examine one snapshot, in milliseconds, because an inspection has more to do. */
-const LOOK_MS_MAX = 3 * 60_000;
+const EXAMINE_MS_MAX = 3 * 60_000;
 /** A segment: a tar file within the snapshot (Qdrant 1.7 and later). */
 const SEGMENT = /(^|\/)segments\/[^/]+\.tar$/;
 /** Files that only occur in RocksDB segments. */
@@ -40,7 +40,7 @@ export async function readSnapshot(
   context: LegContext,
 ): Promise<SnapshotContent | undefined> {
   const walk = new SnapshotWalk(entry.name, collection);
-  const end = Date.now() + LOOK_MS_MAX;
+  const end = Date.now() + EXAMINE_MS_MAX;
   for await (const chunk of archive.open(entry)) {
     context.signal.throwIfAborted();
     walk.write(chunk);

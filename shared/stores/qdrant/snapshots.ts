@@ -30,9 +30,9 @@ const GRACE_MS = 40_000;
  * Number of consecutive checks finding a server that neither works on a snapshot nor has it, after which the snapshot
  * is considered failed.
  */
-const IDLE_LOOKS_MAX = 6;
+const IDLE_POLLS_MAX = 6;
 /** How often the list of snapshots is read to get a checksum that was missing from the response. */
-const CHECKSUM_LOOKS_MAX = 4;
+const CHECKSUM_POLLS_MAX = 4;
 
 const Snapshot = z.looseObject({
   name: z.string().min(1).max(512),
@@ -169,7 +169,7 @@ async function write(
     });
     const known = new Set(before.map(({ name }) => name));
     const end = Date.now() + callMs(context);
-    for (let idle = 0; idle < IDLE_LOOKS_MAX && Date.now() < end; ) {
+    for (let idle = 0; idle < IDLE_POLLS_MAX && Date.now() < end; ) {
       const writing = await isWriting(client, collection, signal);
       const [found, another] = (await listSnapshots(client, collection, signal)).filter(
         ({ name }) => !known.has(name) && timeOf(name) > newest,
@@ -195,7 +195,7 @@ async function withChecksum(
     const listed = (await listSnapshots(client, collection, signal)).find(
       ({ name }) => name === snapshot.name,
     );
-    if (listed?.checksum || attempt === CHECKSUM_LOOKS_MAX) return listed ?? snapshot;
+    if (listed?.checksum || attempt === CHECKSUM_POLLS_MAX) return listed ?? snapshot;
     await sleep(POLL_MS, undefined, { signal });
   }
 }
@@ -337,16 +337,16 @@ async function isLoaded(
   const end = Date.now() + callMs(context);
   for (let idle = 0; Date.now() < end; ) {
     const busy = await isRecovering(client, collection, context.signal);
-    if (!busy && (await isThere(loaded, context))) return true;
+    if (!busy && (await checkLoaded(loaded, context))) return true;
     idle = busy ? 0 : idle + 1;
-    if (idle === IDLE_LOOKS_MAX) return false;
+    if (idle === IDLE_POLLS_MAX) return false;
     await sleep(POLL_MS, undefined, { signal: context.signal });
   }
   return false;
 }
 
 /** A collection damaged by the load may answer every request with an error: then the content was not loaded. */
-async function isThere(loaded: () => Promise<boolean>, { signal }: LegContext): Promise<boolean> {
+async function checkLoaded(loaded: () => Promise<boolean>, { signal }: LegContext): Promise<boolean> {
   try {
     return await loaded();
   } catch (error) {

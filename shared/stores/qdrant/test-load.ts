@@ -42,18 +42,19 @@ async function testLoad(
   context: LegContext,
 ): Promise<void> {
   const { signal } = context;
-  const beside = temporaryName(name, context.jobId);
+  const temporary = temporaryName(name, context.jobId);
   // An interrupted attempt may have left it behind, with different content.
-  await dropCollection(client, beside, signal);
-  const isWhole = async () => config === undefined || (await hasContent(client, beside, config, signal));
+  await dropCollection(client, temporary, signal);
+  const isComplete = async () =>
+    config === undefined || (await hasContent(client, temporary, config, signal));
   try {
-    await uploadSnapshot(client, beside, snapshotFile(archive, entry, name, context), isWhole, context);
-    if (!(await isWhole())) throw notWhatItClaims(name);
+    await uploadSnapshot(client, temporary, snapshotFile(archive, entry, name, context), isComplete, context);
+    if (!(await isComplete())) throw contentMismatch(name);
   } catch (error) {
     throw signal.aborted ? error : notLoaded(name, error);
   } finally {
     // If the step must stop, the next attempt or the cleanup removes it.
-    if (!signal.aborted) await dropCollection(client, beside, signal);
+    if (!signal.aborted) await dropCollection(client, temporary, signal);
   }
 }
 
@@ -70,7 +71,7 @@ function notLoaded(name: string, error: unknown): unknown {
     : new QdrantRefusedError(message, { remedy, cause: error });
 }
 
-function notWhatItClaims(name: string): IntegrityError {
+function contentMismatch(name: string): IntegrityError {
   return new IntegrityError(
     `The snapshot of collection "${name}" was loaded into a temporary collection, but does not contain the points stated in the archive.`,
     {

@@ -51,7 +51,7 @@ class KeysCheck implements ContentCheck {
    * the key: a part with offset 0 starts it again.
    */
   #open: OpenKey | undefined;
-  #isCut: boolean;
+  #wasAborted: boolean;
 
   constructor({ archive, scope }: ContentOrigin, from: Json | undefined) {
     const state = from === undefined ? undefined : State.parse(from);
@@ -59,7 +59,7 @@ class KeysCheck implements ContentCheck {
     this.#archive = archive;
     this.#space = parsed.success ? new KeySpace(parsed.data) : undefined;
     this.#sum = new TallyBook(state?.tallies);
-    this.#isCut = state?.cut ?? false;
+    this.#wasAborted = state?.cut ?? false;
     if (!state?.open) return;
     const { key, type, digest, ids } = state.open;
     this.#open = {
@@ -85,7 +85,7 @@ class KeysCheck implements ContentCheck {
       end: () => sink.end(),
       abort: async () => {
         await sink.abort();
-        this.#isCut = true;
+        this.#wasAborted = true;
       },
     };
   }
@@ -116,8 +116,8 @@ class KeysCheck implements ContentCheck {
     const { key, type, offset, last, items, expiresAt, stream } = part;
     const namespace = this.#namespaceOf(entry, key, named);
     const isOpen = this.#open?.key === key && this.#open.type === type;
-    if (offset === 0) this.#isCut = false;
-    else if (!isOpen && this.#isCut) return;
+    if (offset === 0) this.#wasAborted = false;
+    else if (!isOpen && this.#wasAborted) return;
     if (offset === 0) this.#open = { key, type, digest: new ContentDigest(type), ids: new HashSample() };
     else if (!isOpen) throw wrong(entry.name, `the ${type} "${showKey(key)}" has no beginning`);
     const open = this.#open;
@@ -157,7 +157,7 @@ class KeysCheck implements ContentCheck {
     const { key, type, digest, ids } = this.#open ?? {};
     return {
       tallies: this.#sum.saved(),
-      cut: this.#isCut,
+      cut: this.#wasAborted,
       open:
         key === undefined || type === undefined
           ? null

@@ -55,8 +55,8 @@ export class CommandReader {
         if (bytes > VALUES_BYTES && end > start) break;
       }
       if (end > start) yield* this.#strings(keys.slice(start, end));
-      const odd = keys[end];
-      if (odd !== undefined && needsOwnRead(lengths.get(odd))) {
+      const nextKey = keys[end];
+      if (nextKey !== undefined && needsOwnRead(lengths.get(nextKey))) {
         const next = keys.slice(end, end + runLength(keys, end, lengths));
         yield* this.#others(next);
         end += next.length;

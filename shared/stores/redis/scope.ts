@@ -95,12 +95,12 @@ export function narrowKeys(scope: RedisScope, { namespaces, key_prefixes: prefix
       remedy: `Choose longer prefixes than: ${only?.prefixes?.join(', ')}.`,
     });
   }
-  const narrowed = {
+  const selection = {
     ...only,
     ...(namespaces === undefined ? {} : { namespaces }),
     ...(prefixes === undefined ? {} : { prefixes }),
   };
-  return Object.keys(narrowed).length === 0 ? scope : { ...scope, only: narrowed };
+  return Object.keys(selection).length === 0 ? scope : { ...scope, only: selection };
 }
 
 /** Maximum key length in bytes: a cursor of at most 8 KiB has to hold two keys in base64. */

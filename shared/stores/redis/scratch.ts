@@ -53,7 +53,7 @@ export function keysOverlap(
 ): boolean {
   if (addressOf(one.connection) !== addressOf(other.connection)) return false;
   const [left, right] = [headsOf(one.scope), headsOf(other.scope)];
-  return left.some((head) => right.some((counterpart) => meet(head, counterpart)));
+  return left.some((head) => right.some((counterpart) => headsOverlap(head, counterpart)));
 }
 
 interface Head {
@@ -74,7 +74,7 @@ function headsOf(scope: RedisScope): Head[] {
   ].map((head) => ({ head, temporary }));
 }
 
-function meet(one: Head, other: Head): boolean {
+function headsOverlap(one: Head, other: Head): boolean {
   if (one.head.startsWith(other.temporary) || other.head.startsWith(one.temporary)) return false;
   return one.head.startsWith(other.head) || other.head.startsWith(one.head);
 }

@@ -24,7 +24,7 @@ import type { RedisSite } from './site.ts';
 const BATCH_KEYS = 512;
 const BATCH_BYTES = 4 * 1024 ** 2;
 /** Number of keys of the target to look up in the archive at once. */
-const LOT_KEYS = 250_000;
+const LOOKUP_KEYS = 250_000;
 /** Uncertainty of the server's clock, in ms: a key that expires this soon may already be deleted. */
 const CLOCK_SKEW_MS = 2_000;
 /**
@@ -128,7 +128,7 @@ class KeyComparison {
   #batch: JsonRecord[] = [];
   #bytes = 0;
   #digest: ContentDigest | null = null;
-  readonly #expiring = new FadingFields();
+  readonly #expiring = new ExpiringFields();
 
   readonly #evicted: number;
 
@@ -200,11 +200,11 @@ class KeyComparison {
     this.#digest = null;
     const { key, type, expiresAt, stream } = part;
     const content = await contentOf(reader, key, part.offset > 0);
-    const found = content?.kind === 'digest' ? content.digest : NOTHING;
+    const found = content?.kind === 'digest' ? content.digest : EMPTY_DIGEST;
     const expected = this.#expiring.expectedFor(found, staying.hex(), serverNow(facts) + CLOCK_SKEW_MS);
     if (!content) {
       // A hash is deleted with its last field.
-      if (type !== 'hash' || expected !== NOTHING) this.#missing(key, expiresAt);
+      if (type !== 'hash' || expected !== EMPTY_DIGEST) this.#missing(key, expiresAt);
       return;
     }
     const digest = new ContentDigest(type, expected);
@@ -270,17 +270,17 @@ function sameDeliveries(found: StreamState | undefined, expected: StreamState | 
 }
 
 /** The digest of empty content. */
-const NOTHING = new ContentDigest('hash').hex();
+const EMPTY_DIGEST = new ContentDigest('hash').hex();
 /** Fields that expire later than this, in ms, are expected to exist until they are compared: longer than a leg. */
-const FADING_MS = 20 * 60_000;
+const EXPIRING_SOON_MS = 20 * 60_000;
 /** Maximum number of soon-expiring fields held per hash. */
-const FADING_MAX = 10_000;
+const EXPIRING_FIELDS_MAX = 10_000;
 
 /**
  * The fields of one hash that may expire between reading the archive and reading the target. A missing field is not a
  * difference, provided that all fields that expire before it are missing as well.
  */
-class FadingFields {
+class ExpiringFields {
   #fields: { readonly expiry: number; readonly item: Item }[] = [];
 
   clear(): void {
@@ -292,7 +292,7 @@ class FadingFields {
     return items.filter((item) => {
       const expiry = item[2] === undefined ? Number.POSITIVE_INFINITY : Number(item[2]);
       if (expiry <= now) return false;
-      if (expiry > now + FADING_MS || this.#fields.length >= FADING_MAX) return true;
+      if (expiry > now + EXPIRING_SOON_MS || this.#fields.length >= EXPIRING_FIELDS_MAX) return true;
       this.#fields.push({ expiry, item });
       return false;
     });
@@ -364,7 +364,7 @@ async function findExtra(
     for (const { keys } of window.keys) for (const key of keys) extra.add(key);
     const after = endOf(window);
     const isLate = after !== null && job.context.timeLeft() <= 0;
-    if (extra.size < LOT_KEYS && !isLate) continue;
+    if (extra.size < LOOKUP_KEYS && !isLate) continue;
     await findIn();
     if (isLate) return findings.result({ stage: 'extra', after });
   }

@@ -63,7 +63,7 @@ export class PartWriter {
     await this.#transact(node, part, [
       ['DEL', name],
       ...this.#itemCommands(name, part),
-      ...(part.stream ? this.#completing(name, part.stream) : []),
+      ...(part.stream ? this.#streamStateCommands(name, part.stream) : []),
       ...(part.expiresAt === null ? [] : [['PEXPIREAT', name, part.expiresAt] as const]),
     ]);
     return true;
@@ -87,11 +87,12 @@ export class PartWriter {
         },
       );
     }
-    const completing: Command[] = part.last && part.stream ? this.#completing(temporary, part.stream) : [];
-    const adding = [...this.#itemCommands(temporary, part), ...completing];
+    const stateCommands: Command[] =
+      part.last && part.stream ? this.#streamStateCommands(temporary, part.stream) : [];
+    const adding = [...this.#itemCommands(temporary, part), ...stateCommands];
     const emptying: Command[] =
       part.offset > 0
-        ? this.#trimming(temporary, part)
+        ? this.#trimCommands(temporary, part)
         : [
             ['DEL', temporary],
             ...(part.type === 'hash' ? [['HSET', temporary, PLACEHOLDER_FIELD, ''] as const] : []),
@@ -117,14 +118,14 @@ export class PartWriter {
 
   async #transact(node: Redis, part: KeyPart, commands: readonly Command[]): Promise<void> {
     const what = `the ${part.type} "${showKey(part.key)}"`;
-    const tolerates = (error: Error) => isThereAlready(error, part) || isGone(error, part);
+    const tolerates = (error: Error) => alreadyExists(error, part) || isGone(error, part);
     await this.#client.transact(node, [commands], tolerates, what);
   }
 
   /**
    * Undoes an earlier, interrupted attempt to write the same part, for types where adding again would duplicate items.
    */
-  #trimming(name: Buffer, { type, offset }: KeyPart): Command[] {
+  #trimCommands(name: Buffer, { type, offset }: KeyPart): Command[] {
     return type === 'list' ? [['LTRIM', name, 0, offset - 1]] : [];
   }
 
@@ -144,7 +145,7 @@ export class PartWriter {
           ? []
           : [['ZADD', name, ...items.flatMap(([member, score]) => [score as Buffer, member as Buffer])]];
       case 'hash':
-        return this.#addingFields(name, key, items);
+        return this.#fieldCommands(name, key, items);
       case 'stream':
         return [
           // The only way to create an empty stream: create it with a group, and destroy the group.
@@ -159,7 +160,7 @@ export class PartWriter {
     }
   }
 
-  #addingFields(name: Buffer, key: ByteString, items: readonly Item[]): Command[] {
+  #fieldCommands(name: Buffer, key: ByteString, items: readonly Item[]): Command[] {
     const now = serverNow(this.#facts);
     const alive = items.filter(([, , expiry]) => expiry === undefined || Number(expiry) > now);
     if (alive.length === 0) return [];
@@ -179,7 +180,7 @@ export class PartWriter {
   }
 
   /** Commands that set the state of a stream after its entries are written. */
-  #completing(name: Buffer, stream: StreamState): Command[] {
+  #streamStateCommands(name: Buffer, stream: StreamState): Command[] {
     const hasCounters = this.#facts.hasExpireTime;
     const counters: Argument[] =
       hasCounters && stream.entries_added !== undefined
@@ -215,6 +216,6 @@ function isGone(error: Error, { type, last }: KeyPart): boolean {
 }
 
 /** True for stream entries and groups that an interrupted attempt to write the same part already created. */
-function isThereAlready(error: Error, { type, offset }: KeyPart): boolean {
+function alreadyExists(error: Error, { type, offset }: KeyPart): boolean {
   return type === 'stream' && offset > 0 && /equal or smaller|^BUSYGROUP/.test(error.message);
 }

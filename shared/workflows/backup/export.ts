@@ -88,7 +88,7 @@ export async function exportLeg(
         ...(plan.request.level === undefined ? {} : { level: plan.request.level }),
         signal: leg.signal,
         tallies: () => ({ [state.store]: tallies }),
-      }).finally(() => letGoIfEnded(environment, state.job_id, store, context));
+      }).finally(() => cleanUpIfEnded(environment, state.job_id, store, context));
       return { store: cursor, archive: record.carry };
     },
     storeScopes(plan),
@@ -107,7 +107,7 @@ export async function exportLeg(
  * A leg that no longer finds the plan therefore removes whatever it has created since, in the bucket and on the server,
  * and throws NgbakError.
  */
-async function letGoIfEnded(
+async function cleanUpIfEnded(
   { bucket }: Environment,
   jobId: string,
   store: Store,

@@ -248,8 +248,8 @@ async function measureStores(
     const shards = await store.plan(context, probe);
     return { store: name, probe: ProbeRecord.parse(probe), shards: [...shards] };
   };
-  const narrowed = storeScopes({ scopes, running });
-  const measured = stores.map((name) => open(config, target, name, measure, narrowed));
+  const narrowedScopes = storeScopes({ scopes, running });
+  const measured = stores.map((name) => open(config, target, name, measure, narrowedScopes));
   return { running, stores: await Promise.all(measured) };
 }
 

@@ -65,9 +65,9 @@ export async function readBack(
       remedy: 'The unfinished backup was removed. Start it again, and report it as a bug in ngbak.',
     });
   }
-  const [misfit] = misfits(result.warnings);
-  if (misfit !== undefined) {
-    throw new NgbakError(`The sealed archive can't be restored: ${misfit}.`, {
+  const [inconsistency] = inconsistencies(result.warnings);
+  if (inconsistency !== undefined) {
+    throw new NgbakError(`The sealed archive can't be restored: ${inconsistency}.`, {
       remedy:
         'The unfinished backup was removed. Start it again, at a time with fewer changes or with a hook that pauses the writers.',
     });
@@ -100,11 +100,11 @@ async function addReferences(
 }
 
 /** Why an intact archive can't be restored: it contains data of different points in time that does not fit together. */
-export function misfits(warnings: readonly BackupWarning[]): string[] {
-  return warnings.filter(isMisfit).map(({ store, ...warning }) => `${store}: ${warningText(warning)}`);
+export function inconsistencies(warnings: readonly BackupWarning[]): string[] {
+  return warnings.filter(isInconsistency).map(({ store, ...warning }) => `${store}: ${warningText(warning)}`);
 }
 
-export function isMisfit({ code }: Pick<BackupWarning, 'code'>): boolean {
+export function isInconsistency({ code }: Pick<BackupWarning, 'code'>): boolean {
   return FACTS.some(({ refusedFor = [] }) => refusedFor.includes(code));
 }
 
@@ -115,11 +115,11 @@ async function unexplained(
 ): Promise<string[]> {
   if (warnings.length === 0) return [];
   const consistency = await bucket.requireRecord(consistencyKey(jobId), Consistency, 'Start a new backup.');
-  return lostEnds(consistency, warnings);
+  return unexplainedLosses(consistency, warnings);
 }
 
 /** If no store changed during the backup, warnings about records that disappeared indicate an error. Describes each. */
-export function lostEnds(
+export function unexplainedLosses(
   { grade }: Pick<Consistency, 'grade'>,
   warnings: readonly BackupWarning[],
 ): string[] {

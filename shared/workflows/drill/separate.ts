@@ -16,16 +16,16 @@ export async function targetsAt(
 ): Promise<string[]> {
   const { adapter, secret } = resolveStore(config, target, name);
   const connection = await loadSecret(secret, adapter.Connection, `${target}/${name}`);
-  const here = { connection, scope: adapter.Scope.parse(scope) };
+  const drillPlace = { connection, scope: adapter.Scope.parse(scope) };
   const found: string[] = [];
   for (const [other, { stores }] of Object.entries(config.targets)) {
     if (stores[name]?.kind !== adapter.kind || (drill.place === 'target' && other === target)) continue;
-    const theirs = resolveStore(config, other, name);
+    const otherStore = resolveStore(config, other, name);
     const place = {
-      connection: await connectionOf(theirs.secret, adapter.Connection, `${other}/${name}`, connection),
-      scope: theirs.scope,
+      connection: await connectionOf(otherStore.secret, adapter.Connection, `${other}/${name}`, connection),
+      scope: otherStore.scope,
     };
-    if (adapter.overlaps(here, place)) found.push(other);
+    if (adapter.overlaps(drillPlace, place)) found.push(other);
   }
   return found;
 }

@@ -11,7 +11,7 @@ import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
 
 /** How long the cleanup of a server is retried, in milliseconds. */
-const TRIED_MS = 14 * 24 * 60 * 60 * 1000;
+const RETRY_PERIOD_MS = 14 * 24 * 60 * 60 * 1000;
 /** Maximum number of begun operations that are kept per job. */
 const BEGUN_MAX = 1000;
 
@@ -70,7 +70,7 @@ export async function cleanRemaining(environment: Environment, leg: LegLimits): 
       ...legContext(environment, leg, job_id),
       leftovers,
     });
-    const isOver = Date.now() - Date.parse(since) > TRIED_MS;
+    const isOver = Date.now() - Date.parse(since) > RETRY_PERIOD_MS;
     if (remaining.length > 0 && isOver) {
       log(
         'Giving up: the leftovers of a job on these servers must be removed manually; their names contain the name of the job.',

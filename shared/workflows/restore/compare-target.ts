@@ -16,7 +16,7 @@ import { kindOf, tallyKind, thingOf } from '../../stores/known-facts.ts';
 import type { SpaceEstimate } from '../../stores/room.ts';
 import type { Store } from '../../stores/store.ts';
 import { WarningCollector } from '../../stores/warning.ts';
-import { isMisfit, misfits } from '../backup/verify.ts';
+import { inconsistencies, isInconsistency } from '../backup/verify.ts';
 import { scratchProblems } from '../drill/scratch.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { readCheckResult } from '../job/check-leg.ts';
@@ -100,9 +100,9 @@ async function compareScopes(
   const problems: string[] = [];
   const warnings: string[] = [];
   const checked = await readCheckResult(bucket, job_id);
-  problems.push(...misfits(checked.warnings));
+  problems.push(...inconsistencies(checked.warnings));
   for (const { store, ...warning } of checked.warnings) {
-    if (!isMisfit(warning)) warnings.push(`${store}: ${warningText(warning)}`);
+    if (!isInconsistency(warning)) warnings.push(`${store}: ${warningText(warning)}`);
   }
   const chosen = options.stores ?? storesNamed(options.only);
   for (const store of chosen ?? []) {

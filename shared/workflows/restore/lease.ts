@@ -21,9 +21,9 @@ const LEASE_MS = Number(process.env.NGBAK_LEASE_SECONDS ?? 10) * 1000;
  */
 const RENEW_MS = LEASE_MS / 5;
 /** Interval at which the lease of another step is polled, in milliseconds. */
-const LOOK_MS = LEASE_MS / 20;
+const POLL_MS = LEASE_MS / 20;
 /** A lease that was not renewed during this many polls, one and a half times {@link LEASE_MS}, has expired. */
-const SILENT_LOOKS_MAX = 30;
+const UNCHANGED_POLLS_MAX = 30;
 
 /** A step that is working on one store: `jobs/<job>/leases/<store>.json`, rewritten while it works. */
 const Lease = z.object({ invocation: z.string(), at: z.iso.datetime(), ended: z.boolean() });
@@ -92,13 +92,13 @@ export async function untilStepsEnded(bucket: Bucket, jobId: string, leg: LegLim
 }
 
 async function untilEnded(bucket: Bucket, key: string, leg: LegLimits): Promise<void> {
-  let seen: { etag: string; looks: number } | undefined;
+  let seen: { etag: string; polls: number } | undefined;
   for (;;) {
     const lease = await bucket.readRecord(key, Lease);
     if (!lease || lease.value.ended) return;
     // Counts polls instead of comparing times: clocks differ, and the clock of a suspended machine jumps.
-    if (seen?.etag !== lease.etag) seen = { etag: lease.etag, looks: 0 };
-    else if (++seen.looks >= SILENT_LOOKS_MAX) return;
+    if (seen?.etag !== lease.etag) seen = { etag: lease.etag, polls: 0 };
+    else if (++seen.polls >= UNCHANGED_POLLS_MAX) return;
     if (leg.timeLeft() <= 0) {
       throw new UnavailableError(
         `An earlier step is still running: s3://${bucket.place}/${key} is rewritten.`,
@@ -107,7 +107,7 @@ async function untilEnded(bucket: Bucket, key: string, leg: LegLimits): Promise<
         },
       );
     }
-    await sleep(LOOK_MS, undefined, { signal: leg.signal });
+    await sleep(POLL_MS, undefined, { signal: leg.signal });
   }
 }
 

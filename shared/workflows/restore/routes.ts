@@ -39,11 +39,12 @@ export async function routeStore(
   const { manifest } = archive;
   const saved = savedScope(config, plan, manifest, adapter, name);
   if (plan.drill?.place === 'names') return routeScratch(plan, archive, name, adapter, { saved, configured });
-  const goesBack = restoresSavedScopes(plan);
-  const target = goesBack && plan.options.rename === undefined && saved !== undefined ? saved : configured;
+  const usesSavedScopes = restoresSavedScopes(plan);
+  const target =
+    usesSavedScopes && plan.options.rename === undefined && saved !== undefined ? saved : configured;
   const sameProfile = manifest.scope.profile === findTarget(config, plan.target).profile;
   const { rename = {} } = plan.options;
-  const only = goesBack
+  const only = usesSavedScopes
     ? (plan.options.only ?? {})
     : (withinSubset(manifest.scope.only, plan.options.only) ?? {});
   const origin = plan.options.label_origin ? originOf(manifest) : undefined;

@@ -137,7 +137,7 @@ describe("LightRAG's own storage classes", () => {
       const [before, neighbour] = [await read(own), await read(other)];
       expect(before.nodes).toHaveLength(20);
       expect(before['chunks vectors']).toMatchObject({ 'chunk-7': expect.any(Array) });
-      const [graph, beside] = [await graphContent(driver, own), await graphContent(driver, other)];
+      const [graph, otherGraph] = [await graphContent(driver, own), await graphContent(driver, other)];
       const names = await withStore(openVectors, (store) => store.names(legContext()));
       const { profile, parameters } = proposeProfile({ vectors: names });
       expect([profile, parameters]).toEqual(['lightrag', { model_suffix: settings.model_suffix }]);
@@ -165,7 +165,7 @@ describe("LightRAG's own storage classes", () => {
       expect(await read(own)).toEqual(before);
       expect(await graphContent(driver, own)).toEqual(graph);
       expect(await read(other)).toEqual(neighbour);
-      expect(await graphContent(driver, other)).toEqual(beside);
+      expect(await graphContent(driver, other)).toEqual(otherGraph);
     } finally {
       for (const workspace of [own, other]) {
         await run(driver, `MATCH (n:\`${workspace}\`) DETACH DELETE n`);

@@ -98,7 +98,7 @@ describe("nano-graphrag's own storage classes", () => {
       });
       expect(profile).toBe('nano-graphrag');
       expect(profileScopes(profile, parameters, 'files').graph?.label).toBe(scope.label);
-      const [graph, beside] = [
+      const [graph, otherGraph] = [
         await graphContent(driver, scope.label),
         await graphContent(driver, neighbour.label),
       ];
@@ -111,7 +111,7 @@ describe("nano-graphrag's own storage classes", () => {
       expect(differences).toBe(0);
       expect(await client(['read', 'neo4j', own], neo4j)).toBe(before);
       expect(await graphContent(driver, scope.label)).toEqual(graph);
-      expect(await graphContent(driver, neighbour.label)).toEqual(beside);
+      expect(await graphContent(driver, neighbour.label)).toEqual(otherGraph);
     } finally {
       for (const { label } of [scope, neighbour]) await run(driver, `MATCH (n:\`${label}\`) DETACH DELETE n`);
     }

@@ -19,7 +19,7 @@ import { exportAll, legContext, restoreAll } from '../../stores/memory-archive.t
  */
 
 const RUN = `Dest${process.pid}`;
-const NOTHING: RouteRequest = { only: {}, rename: {}, sameProfile: true };
+const DEFAULT_REQUEST: RouteRequest = { only: {}, rename: {}, sameProfile: true };
 
 /** Restores an archive saved from one scope into another one, as the workflow does. */
 async function restoreInto(
@@ -33,7 +33,7 @@ async function restoreInto(
 ) {
   const parse = (scope: object) => adapter.Scope.parse(scope);
   const route = await adapter.route(archive, saved && parse(saved), parse(target), {
-    ...NOTHING,
+    ...DEFAULT_REQUEST,
     ...request,
   });
   // Plans store routes as JSON.
@@ -127,7 +127,7 @@ describe('the graph', () => {
 
   test('is verified under the other label, and later changes are found', async () => {
     const { archive } = await exportAll(opener(neo4jAdapter, connection(), scope(from)));
-    const route = await neo4jAdapter.route(archive, scope(from), scope(to), NOTHING);
+    const route = await neo4jAdapter.route(archive, scope(from), scope(to), DEFAULT_REQUEST);
     const restored = await restoreAll(
       opener(neo4jAdapter, connection(), route.scope),
       neo4jAdapter.view(archive, route),

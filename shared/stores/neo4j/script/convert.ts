@@ -221,15 +221,15 @@ function idOf({ labels, properties, isNumbered }: NodeKey): string {
   return String(createHash('sha256').update(text).digest().readBigUInt64BE() >> 1n);
 }
 
-const LABELS_KEPT_MAX = 10_000;
-const keptLabels = new Map<string, readonly string[]>();
+const CACHED_LABELS_MAX = 10_000;
+const cachedLabels = new Map<string, readonly string[]>();
 
 /** Returns the same array for equal labels: there are few label sets and many nodes. */
 function internLabels(labels: readonly string[]): readonly string[] {
   const name = labels.join('\0');
-  const cached = keptLabels.get(name);
+  const cached = cachedLabels.get(name);
   if (cached) return cached;
-  if (keptLabels.size < LABELS_KEPT_MAX) keptLabels.set(name, labels);
+  if (cachedLabels.size < CACHED_LABELS_MAX) cachedLabels.set(name, labels);
   return labels;
 }
 
