@@ -234,7 +234,9 @@ test('a failed index is reported everywhere, prevents no restore of a backup, an
     ['show', backup.backup_id],
   ])
     expect(await ngbak(...command)).toMatch(/Indexes are in state FAILED.*scratch_failed/);
-  expect(await ngbak('list', '--quiet', '--target', 'scratch', '--limit', '1')).toContain('complete with 1 warning');
+  expect(await ngbak('list', '--quiet', '--target', 'scratch', '--limit', '1')).toContain(
+    'complete with 1 warning',
+  );
   const browser = await startBrowser();
   try {
     const { page, open } = await browser.visit({ role: 'viewer' });
