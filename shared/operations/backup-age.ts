@@ -1,9 +1,10 @@
+import { newestGood } from '../catalog/good-backups.ts';
 import type { BackupSummary } from '../catalog/summaries.ts';
+import { backedUpTargets } from '../core/config.ts';
 import { InvalidInputError } from '../core/errors.ts';
 import { type AgeSchedule, allowedAgeMs } from '../schedules/age.ts';
 import type { Scheduler } from '../schedules/scheduler.ts';
 import type { OperationsContext } from './context.ts';
-import { newestGood } from './good-backups.ts';
 
 type Context = Pick<OperationsContext, 'bucket' | 'config' | 'scheduler'>;
 
@@ -24,7 +25,8 @@ export async function backupAges(
   context: Context,
   schedules: Promise<readonly AgeSchedule[]> = readableSchedules(context.scheduler),
 ): Promise<BackupAge[]> {
-  const [newest, all] = await Promise.all([newestGood(context), schedules]);
+  const configured = context.config && backedUpTargets(context.config);
+  const [newest, all] = await Promise.all([newestGood(context.bucket, configured), schedules]);
   const now = Date.now();
   return [...newest].map(([target, backup]) => {
     const age = backup ? now - Date.parse(backup.created_at) : Number.POSITIVE_INFINITY;

@@ -1,4 +1,3 @@
-import { SAFETY_TAG } from '../catalog/request.ts';
 import type { BackupSummary } from '../catalog/summaries.ts';
 import { backedUpTargets } from '../core/config.ts';
 import { SELFTEST_TARGET } from '../core/selftest.ts';
@@ -7,11 +6,10 @@ import { listedJobs, pastTotals } from '../workflows/job/days.ts';
 import { dayOf, SKIPPED } from '../workflows/job/record.ts';
 import type { JobSummary } from '../workflows/job/summary.ts';
 import { addJob, addTotals, type JobTotals, noTotals } from '../workflows/job/totals.ts';
-import { allowedAges } from './backup-age.ts';
 import type { OperationsContext } from './context.ts';
-import { allBackups } from './good-backups.ts';
 import { listSchedules } from './list-schedules.ts';
-import { DecisiveJobs, type Grade, recoverability, type TargetRecoverability } from './recoverability.ts';
+import { type CatalogState, readCatalogState } from './overview.ts';
+import { assessTargets, DecisiveJobs, type Grade, type TargetRecoverability } from './recoverability.ts';
 
 type Labels = Record<string, string>;
 type Sample = readonly [Labels, number];
@@ -23,30 +21,29 @@ type Sample = readonly [Labels, number];
  * can't be read are counted, not silently omitted.
  */
 export async function metricsText(context: OperationsContext): Promise<string> {
-  const [backups, jobs, schedules] = await Promise.all([
-    backupMetrics(context),
+  const now = Date.now();
+  const [catalog, jobs, schedules] = await Promise.all([
+    readCatalogState(context, now),
     jobMetrics(context),
     context.scheduler ? scheduleMetrics(context) : [],
   ]);
-  const verdicts = await verdictMetrics(context, jobs.decisive);
+  const { targets, unreadable: unreadableBackups } = catalog.overview;
+  const decisive = { targets, unreadable: unreadableBackups, jobs: jobs.decisive };
+  const verdicts = verdictMetrics(await assessTargets(context, decisive, now));
+  const backups = backupMetrics(catalog, context.config ? backedUpTargets(context.config) : [], now);
   const version = metric('ngbak_info', 'Version of ngbak.', [[{ version: VERSION }, 1]]);
   const unreadable = metric('ngbak_records_unreadable', 'Records that cannot be read.', [
-    [{ kind: 'backup' }, backups.unreadable],
+    [{ kind: 'backup' }, unreadableBackups],
     [{ kind: 'job' }, jobs.unreadable],
   ]);
-  return [version, ...verdicts, ...backups.text, ...jobs.text, ...schedules, unreadable].join('');
+  return [version, ...verdicts, ...backups, ...jobs.text, ...schedules, unreadable].join('');
 }
 
 /** Values of `ngbak_recoverable`. */
 const GRADES: Readonly<Record<Grade, number>> = { yes: 1, yes_with_warnings: 0.5, no: 0 };
 
-async function verdictMetrics(context: OperationsContext, jobs: readonly JobSummary[]): Promise<string[]> {
-  const { targets } = await recoverability(context, {}, Date.now(), jobs);
-  const known = (value: (target: TargetRecoverability) => number | undefined): Sample[] =>
-    targets.flatMap((target): Sample[] => {
-      const found = value(target);
-      return found === undefined ? [] : [[{ target: target.target }, found]];
-    });
+function verdictMetrics(targets: readonly TargetRecoverability[]): string[] {
+  const known = samplesOf(targets);
   return [
     metric(
       'ngbak_recoverable',
@@ -71,50 +68,45 @@ async function verdictMetrics(context: OperationsContext, jobs: readonly JobSumm
   ];
 }
 
-async function backupMetrics(context: OperationsContext) {
-  const count = new LabelledSums();
-  const stored = new LabelledSums();
-  const damaged = new LabelledSums();
-  const newest = new Map<string, BackupSummary>();
-  const latest = new Map<string, BackupSummary>();
-  let unreadable = 0;
-  const targets = context.config ? backedUpTargets(context.config) : [];
-  const allowed = await allowedAges(context);
-  for (const target of targets) {
-    for (const tally of [count, stored, damaged]) tally.add({ target }, 0);
-  }
-  for await (const { listed } of allBackups(context)) {
-    if (!listed) {
-      unreadable++;
-      continue;
-    }
-    const { target, type, bytes, verification, tags } = listed.summary;
-    if (type === 'full' && !latest.has(target) && !tags.includes(SAFETY_TAG))
-      latest.set(target, listed.summary);
-    count.add({ target }, 1);
-    stored.add({ target }, bytes);
-    damaged.add({ target }, verification.state === 'damaged' ? 1 : 0);
-    const key = `${target} ${type}`;
-    if (listed.summary.good && !newest.has(key)) newest.set(key, listed.summary);
-  }
+/** @param configured  targets that are reported even without a backup */
+function backupMetrics(
+  { overview: { targets }, newestGood }: CatalogState,
+  configured: readonly string[],
+  now: number,
+): string[] {
+  const each = samplesOf(targets);
   const last = (value: (backup: BackupSummary) => number, without?: number): Sample[] => [
-    ...[...newest.values()].map((backup): Sample => {
+    ...newestGood.map((backup): Sample => {
       const { target, type } = backup;
       return [{ target, type }, value(backup)];
     }),
     // A missing backup has an infinite age, so that an alert on the age fires.
-    ...targets.flatMap((target): Sample[] =>
-      without === undefined || newest.has(`${target} full`) ? [] : [[{ target, type: 'full' }, without]],
+    ...targets.flatMap(({ target, newest_good }): Sample[] =>
+      without === undefined || newest_good || !configured.includes(target)
+        ? []
+        : [[{ target, type: 'full' }, without]],
     ),
   ];
-  const text = [
-    metric('ngbak_backups', 'Backups in the catalog.', count.samples()),
-    metric('ngbak_backups_bytes', 'Size of all archives in the catalog.', stored.samples()),
-    metric('ngbak_backups_damaged', 'Backups that a verification found damaged.', damaged.samples()),
+  return [
+    metric(
+      'ngbak_backups',
+      'Backups in the catalog.',
+      each(({ backups }) => backups),
+    ),
+    metric(
+      'ngbak_backups_bytes',
+      'Size of all archives in the catalog.',
+      each(({ bytes }) => bytes),
+    ),
+    metric(
+      'ngbak_backups_damaged',
+      'Backups that a verification found damaged.',
+      each(({ damaged }) => damaged),
+    ),
     metric(
       'ngbak_last_backup_warnings',
       'Unacknowledged warnings of the newest full backup.',
-      [...latest].map(([target, { open_warnings }]): Sample => [{ target }, open_warnings]),
+      each(({ newest_full }) => newest_full?.open_warnings),
     ),
     metric(
       'ngbak_last_backup_timestamp_seconds',
@@ -124,12 +116,14 @@ async function backupMetrics(context: OperationsContext) {
     metric(
       'ngbak_last_backup_age_seconds',
       'Age of the newest good backup; +Inf if there is none.',
-      last(({ created_at }) => (Date.now() - Date.parse(created_at)) / 1000, Number.POSITIVE_INFINITY),
+      last(({ created_at }) => (now - Date.parse(created_at)) / 1000, Number.POSITIVE_INFINITY),
     ),
     metric(
       'ngbak_last_backup_age_max_seconds',
       'Maximum age of the newest good full backup, from the schedules of the target; also used by health and alarms.',
-      targets.map((target): Sample => [{ target }, allowed(target) / 1000]),
+      each(({ target, allowed_age_hours }) =>
+        configured.includes(target) ? allowed_age_hours * 3600 : undefined,
+      ),
     ),
     metric(
       'ngbak_last_backup_duration_seconds',
@@ -147,7 +141,6 @@ async function backupMetrics(context: OperationsContext) {
       last(({ uncompressed_bytes }) => uncompressed_bytes),
     ),
   ];
-  return { text, unreadable };
 }
 
 async function jobMetrics({ bucket, config }: OperationsContext) {
@@ -240,6 +233,15 @@ async function scheduleMetrics(context: OperationsContext): Promise<string[]> {
     ),
     metric('ngbak_schedules_unreadable', 'Schedules that cannot be read.', [[{}, unreadable.length]]),
   ];
+}
+
+/** Returns a function that gives one sample for each target with a value. */
+function samplesOf<Target extends { readonly target: string }>(targets: readonly Target[]) {
+  return (value: (target: Target) => number | undefined): Sample[] =>
+    targets.flatMap((target): Sample[] => {
+      const found = value(target);
+      return found === undefined ? [] : [[{ target: target.target }, found]];
+    });
 }
 
 /** Sums by labels. */

@@ -1,10 +1,10 @@
 import { z } from 'zod';
+import { allBackups } from '../catalog/good-backups.ts';
 import { SAFETY_TAG } from '../catalog/request.ts';
 import { BackupSummary } from '../catalog/summaries.ts';
 import { backedUpTargets } from '../core/config.ts';
 import { allowedAges } from './backup-age.ts';
 import type { OperationsContext } from './context.ts';
-import { allBackups } from './good-backups.ts';
 
 /** Length of the history in days. */
 const HISTORY_DAYS = 90;
@@ -12,6 +12,8 @@ const HISTORY_DAYS = 90;
 const HISTORY_MAX = 1000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
+
+type Context = Pick<OperationsContext, 'bucket' | 'config' | 'scheduler'>;
 
 export const Overview = z.object({
   /** Every target that is configured or has backups. */
@@ -53,14 +55,23 @@ export const Overview = z.object({
 });
 export type Overview = z.infer<typeof Overview>;
 
+/** An overview with what only metrics need. */
+export interface CatalogState {
+  readonly overview: Overview;
+  /** The newest good backup of each target and type, in the order of the catalog. */
+  readonly newestGood: readonly BackupSummary[];
+}
+
 /**
  * An overview of the available backups: for each target the newest good backup and the storage used, and the history of
  * 90 days.
  */
-export async function overview(
-  context: Pick<OperationsContext, 'bucket' | 'config' | 'scheduler'>,
-  now = Date.now(),
-): Promise<Overview> {
+export async function overview(context: Context, now?: number): Promise<Overview> {
+  return (await readCatalogState(context, now)).overview;
+}
+
+/** Reads the catalog once. */
+export async function readCatalogState(context: Context, now = Date.now()): Promise<CatalogState> {
   const targets = new Map<string, Overview['targets'][number]>();
   const allowed = await allowedAges(context);
   const of = (target: string) => {
@@ -72,8 +83,9 @@ export async function overview(
   };
   for (const name of context.config ? backedUpTargets(context.config) : []) of(name);
   const history: Overview['history'] = [];
+  const newestGood = new Map<string, BackupSummary>();
   let unreadable = 0;
-  for await (const { listed } of allBackups(context)) {
+  for await (const { listed } of allBackups(context.bucket)) {
     if (!listed) {
       unreadable++;
       continue;
@@ -89,6 +101,8 @@ export async function overview(
     known.newest ??= summary;
     if (type === 'full' && !tags.includes(SAFETY_TAG)) known.newest_full ??= summary;
     if (type === 'full' && summary.good) known.newest_good ??= summary;
+    const kind = `${target} ${type}`;
+    if (summary.good && !newestGood.has(kind)) newestGood.set(kind, summary);
     if (history.length < HISTORY_MAX && now - Date.parse(created_at) < HISTORY_DAYS * DAY_MS) {
       history.push({
         backup_id,
@@ -102,5 +116,8 @@ export async function overview(
       });
     }
   }
-  return { targets: [...targets.values()], history, unreadable };
+  return {
+    overview: { targets: [...targets.values()], history, unreadable },
+    newestGood: [...newestGood.values()],
+  };
 }

@@ -108,20 +108,15 @@ export interface Facts {
 
 type Context = Pick<OperationsContext, 'bucket' | 'config' | 'scheduler'>;
 
-/**
- * Whether each target can be recovered now, from which backup, to which point in time, and how long it would take.
- *
- * @param known  the decisive jobs, if the caller has already read them
- */
+/** Whether each target can be recovered now, from which backup, to which point in time, and how long it would take. */
 export async function recoverability(
   context: Context,
   input: RecoverabilityInput = {},
   now = Date.now(),
-  known?: readonly JobSummary[],
 ): Promise<Recoverability> {
   let read: readonly [Overview, readonly JobSummary[]];
   try {
-    read = await Promise.all([overview(context, now), known ?? decisiveJobs(context)]);
+    read = await Promise.all([overview(context, now), decisiveJobs(context)]);
   } catch (error) {
     // For example, the KMS key is disabled: nothing in the bucket can be read, so nothing can be restored.
     if (!(error instanceof AccessDeniedError) || !context.config) throw error;
@@ -130,7 +125,26 @@ export async function recoverability(
   }
   const [{ targets, unreadable }, jobs] = read;
   const selected = targets.filter(({ target }) => input.target === undefined || target === input.target);
-  const checked = mapOrdered(selected, TARGETS_AT_ONCE, async (target) => {
+  if (input.target !== undefined && selected.length === 0) {
+    throw new NotFoundError(`There is no target "${input.target}", and no backup of one.`, {
+      remedy: `Use one of: ${targets.map(({ target }) => target).join(', ') || 'none are configured'}.`,
+    });
+  }
+  const answers = await assessTargets(context, { targets: selected, unreadable, jobs }, now);
+  return { recoverable: worst(answers.map(({ recoverable }) => recoverable)), targets: answers };
+}
+
+/** Assesses targets by what was read of the catalog and of the jobs, their locks, and their archives. */
+export async function assessTargets(
+  context: Context,
+  {
+    targets,
+    unreadable,
+    jobs,
+  }: Pick<Overview, 'targets' | 'unreadable'> & { readonly jobs: readonly JobSummary[] },
+  now: number,
+): Promise<TargetRecoverability[]> {
+  const checked = mapOrdered(targets, TARGETS_AT_ONCE, async (target) => {
     const stores = context.config?.targets[target.target]?.stores;
     const [lock, unreadableArchive] = await Promise.all([
       context.bucket.readRecord(lockKey(target.target), Lock),
@@ -148,14 +162,9 @@ export async function recoverability(
       now,
     );
   });
-  if (input.target !== undefined && selected.length === 0) {
-    throw new NotFoundError(`There is no target "${input.target}", and no backup of one.`, {
-      remedy: `Use one of: ${targets.map(({ target }) => target).join(', ') || 'none are configured'}.`,
-    });
-  }
   const answers: TargetRecoverability[] = [];
   for await (const answer of checked) answers.push(answer);
-  return { recoverable: worst(answers.map(({ recoverable }) => recoverable)), targets: answers };
+  return answers;
 }
 
 function unknowable(target: string, { message, remedy }: AccessDeniedError): TargetRecoverability {
@@ -275,18 +284,18 @@ const reason = (severity: Reason['severity'], code: string, text: string, remedy
 });
 
 function reasonsOf(facts: Facts, now: number): Reason[] {
-  const { good, ...found } = { good: facts.target.newest_good, ...facts };
+  const { target, locked } = facts;
   return [
-    ...(good ? backupReasons(good, found, now) : [noBackup(found)]),
-    ...catalogReasons(found),
-    ...jobReasons(found),
-    ...(found.locked === undefined
+    ...(target.newest_good ? backupReasons(target.newest_good, facts, now) : [noBackup(facts)]),
+    ...catalogReasons(facts),
+    ...jobReasons(facts),
+    ...(locked === undefined
       ? []
       : [
           reason(
             'warning',
             'target-locked',
-            `A failed restore left the target locked: ${found.locked}`,
+            `A failed restore left the target locked: ${locked}`,
             'Restore a good backup into it, which releases the lock.',
           ),
         ]),

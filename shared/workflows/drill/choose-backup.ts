@@ -1,7 +1,6 @@
 import type { Bucket } from '../../aws/bucket.ts';
 import { catalogKey } from '../../aws/keys.ts';
-import { readListed } from '../../catalog/list.ts';
-import { catalogEntries } from '../../catalog/read.ts';
+import { newestGood } from '../../catalog/good-backups.ts';
 import { CatalogRecord } from '../../catalog/record.ts';
 import type { NgbakConfig } from '../../core/config.ts';
 import { InvalidInputError } from '../../core/errors.ts';
@@ -33,10 +32,8 @@ export async function chooseBackup(
 }
 
 async function newestGoodOf(bucket: Bucket, target: string): Promise<string> {
-  for await (const { listed } of readListed(bucket, await catalogEntries(bucket))) {
-    const summary = listed?.summary;
-    if (summary?.target === target && summary.type === 'full' && summary.good) return summary.backup_id;
-  }
+  const newest = (await newestGood(bucket, [target])).get(target);
+  if (newest) return newest.backup_id;
   throw new InvalidInputError(
     `Target "${target}" has no good backup: verified, complete, not empty, and not a safety backup.`,
     { remedy: `Back it up with \`ngbak backup --target ${target}\`.` },
