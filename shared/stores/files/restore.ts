@@ -100,14 +100,7 @@ export async function loadFiles(
     context.signal.throwIfAborted();
     const merging = options.mode === 'merge' && options.onConflict !== 'overwrite';
     const existing = merging ? await folder.stat(file) : undefined;
-    if (existing && options.onConflict === 'fail' && !(await isSame(folder, existing, entry))) {
-      throw new InvalidInputError(
-        `${folder.name} has the file "${file}" with different content than the archive.`,
-        {
-          remedy: 'Restore with on_conflict "keep" or "overwrite", or with mode "replace".',
-        },
-      );
-    }
+    if (existing && options.onConflict === 'fail') await requireSame(folder, existing, entry);
     if (!existing) {
       const digest = new FileDigest(file, entry.size);
       const content = digest.watch(archive.open(entry));
