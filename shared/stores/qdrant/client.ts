@@ -177,7 +177,7 @@ export class QdrantClient {
         'content-type': `multipart/form-data; boundary=${boundary}`,
         'content-length': String(head.length + file.size + tail.length),
       });
-      (await readAll(body, call)).toString('utf8');
+      await readAll(body, call);
     });
   }
 
@@ -237,17 +237,16 @@ export class QdrantClient {
     { signal, repeat = true, repeatTimeouts = true }: CallOptions,
     send: () => Promise<T>,
   ): Promise<T> {
-    const busyStatus = (error: unknown) =>
-      error instanceof Error && 'busy' in error && retryAfterOf(error) === undefined ? error.busy : undefined;
     const isTransient = (error: unknown) => {
-      const status = busyStatus(error);
-      if (status !== undefined) return repeatTimeouts || status !== GATEWAY_TIMEOUT;
-      return isLost(error) && !isCertificateError(error);
+      if (isConnectionError(error)) return true;
+      const status = busyStatusOf(error);
+      return status !== undefined && (repeatTimeouts || status !== GATEWAY_TIMEOUT);
     };
     try {
       return await retry(send, { ...WAITS, attempts: repeat ? ATTEMPTS : 1, signal, isTransient });
     } catch (error) {
-      throw isLost(error) && !signal?.aborted ? connectionError(call, error) : error;
+      const isLost = isConnectionError(error) || isCertificateError(error);
+      throw isLost && !signal?.aborted ? connectionError(call, error) : error;
     }
   }
 
@@ -280,7 +279,7 @@ export class QdrantClient {
     const error = answerError(call, answer.statusCode, message);
     const seconds = Number(answer.headers['retry-after']);
     if (answer.statusCode === 429 && seconds > 0) {
-      Object.assign(error, { retryAfterMs: Math.min(seconds * 1000, RATE_PAUSE_MS_MAX) });
+      throw Object.assign(error, { retryAfterMs: Math.min(seconds * 1000, RATE_PAUSE_MS_MAX) });
     }
     // A request larger than the allowance of a whole minute can never pass the rate limit.
     const busy = isBusy(answer.statusCode) && error.retryable;
@@ -305,10 +304,9 @@ export class QdrantClient {
   }
 }
 
-/** Whether no response came: the connection failed, or its certificate is not trusted. */
-function isLost(error: unknown): boolean {
-  const responded = error instanceof Error && 'busy' in error;
-  return !responded && (isCertificateError(error) || isConnectionError(error));
+/** The status of a server that is busy, if it requests no delay. */
+function busyStatusOf(error: unknown): unknown {
+  return error instanceof Error && 'busy' in error ? error.busy : undefined;
 }
 
 /** The delay that a rate-limiting server requests, in milliseconds. */
