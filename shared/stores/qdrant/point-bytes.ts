@@ -31,34 +31,40 @@ class CompactBytes {
     const code = this.bytes[this.at];
     if (code === OPEN_BRACE) return this.object(depth);
     if (code === OPEN_BRACKET) return this.#array(depth);
-    if (code === QUOTE) this.string();
+    if (code === QUOTE) this.#string();
     else this.#literal();
     return undefined;
   }
 
   /** Like {@link value}, for an object. Reports its members to `member`, if given, with the JSON text of their keys. */
   object(depth = 0, member?: (key: string, start: number, end: number) => void): Buffer | undefined {
-    if (depth > DEPTH_MAX) throw this.#broken(`it is nested deeper than ${DEPTH_MAX} levels`);
     const members: Member[] = [];
     let canonical = true;
-    this.expect(OPEN_BRACE);
-    if (!this.skip(CLOSE_BRACE)) {
-      do {
-        const start = this.at;
-        if (this.bytes[start] !== QUOTE) throw this.#broken('a key is missing');
-        this.string();
-        const key = this.bytes.toString('utf8', start, this.at);
-        this.expect(COLON);
-        const from = this.at;
-        const changed = this.value(depth + 1);
-        const last = members.at(-1);
-        if (changed !== undefined || (last !== undefined && last.key >= key)) canonical = false;
-        members.push({ key, value: changed ?? this.bytes.subarray(from, this.at) });
-        member?.(key, from, this.at);
-      } while (this.skip(COMMA));
-      this.expect(CLOSE_BRACE);
-    }
+    this.eachMember(depth, (key) => {
+      const from = this.at;
+      const changed = this.value(depth + 1);
+      const last = members.at(-1);
+      if (changed !== undefined || (last !== undefined && last.key >= key)) canonical = false;
+      members.push({ key, value: changed ?? this.bytes.subarray(from, this.at) });
+      member?.(key, from, this.at);
+    });
     return canonical ? undefined : this.#sorted(members);
+  }
+
+  /** Steps over an object. `member` must step over the value of the key that it receives (JSON text, with quotes). */
+  eachMember(depth: number, member: (key: string) => void): void {
+    if (depth > DEPTH_MAX) throw this.#broken(`it is nested deeper than ${DEPTH_MAX} levels`);
+    this.#expect(OPEN_BRACE);
+    if (this.#skip(CLOSE_BRACE)) return;
+    do {
+      const start = this.at;
+      if (this.bytes[start] !== QUOTE) throw this.#broken('a key is missing');
+      this.#string();
+      const key = this.bytes.toString('utf8', start, this.at);
+      this.#expect(COLON);
+      member(key);
+    } while (this.#skip(COMMA));
+    this.#expect(CLOSE_BRACE);
   }
 
   #sorted(members: Member[]): Buffer {
@@ -74,19 +80,19 @@ class CompactBytes {
 
   /** Steps over an array. `element` must step over one element. */
   eachElement(element: () => void): void {
-    this.expect(OPEN_BRACKET);
-    if (this.skip(CLOSE_BRACKET)) return;
+    this.#expect(OPEN_BRACKET);
+    if (this.#skip(CLOSE_BRACKET)) return;
     do element();
-    while (this.skip(COMMA));
-    this.expect(CLOSE_BRACKET);
+    while (this.#skip(COMMA));
+    this.#expect(CLOSE_BRACKET);
   }
 
   /** Steps over the byte that must come next. */
-  expect(byte: number): void {
-    if (!this.skip(byte)) throw this.#broken(`"${String.fromCharCode(byte)}" is missing`);
+  #expect(byte: number): void {
+    if (!this.#skip(byte)) throw this.#broken(`"${String.fromCharCode(byte)}" is missing`);
   }
 
-  skip(byte: number): boolean {
+  #skip(byte: number): boolean {
     if (this.bytes[this.at] !== byte) return false;
     this.at++;
     return true;
@@ -120,7 +126,7 @@ class CompactBytes {
     return Buffer.concat([...pieces, Buffer.from(']')]);
   }
 
-  string(): void {
+  #string(): void {
     const { bytes } = this;
     for (let at = this.at + 1; ; at++) {
       const near = Math.min(at + SHORT_STRING_BYTES, bytes.length);
@@ -170,20 +176,8 @@ export function readPointBytes(answer: Buffer): BytesPage {
   const json = new CompactBytes(answer);
   const points: Uint8Array[] = [];
   let next = 'null';
-  const member = (read: (key: string) => void) => {
-    json.expect(OPEN_BRACE);
-    if (json.skip(CLOSE_BRACE)) return;
-    do {
-      const start = json.at;
-      json.string();
-      const key = answer.toString('utf8', start, json.at);
-      json.expect(COLON);
-      read(key);
-    } while (json.skip(COMMA));
-    json.expect(CLOSE_BRACE);
-  };
   const elements = () => json.eachElement(() => points.push(pointBytes(json)));
-  member((outer) => {
+  json.eachMember(0, (outer) => {
     if (outer !== '"result"') {
       json.value();
       return;
@@ -193,7 +187,7 @@ export function readPointBytes(answer: Buffer): BytesPage {
       elements();
       return;
     }
-    member((key) => {
+    json.eachMember(1, (key) => {
       if (key === '"points"') {
         elements();
         return;
