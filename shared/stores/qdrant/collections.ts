@@ -146,7 +146,7 @@ function isReplicated({ params }: ConfigView): boolean {
  * Query parameter that makes replicas agree on a read, so that one that lags behind cannot answer for all. Empty
  * without replicas.
  */
-export function readAgreement(view: ConfigView): string {
+function readAgreement(view: ConfigView): string {
   return isReplicated(view) ? '?consistency=majority' : '';
 }
 
@@ -169,6 +169,19 @@ export function vectorBytes(view: ConfigView): number {
 /** The largest requests that a collection accepts. */
 export function limitsOf({ strict_mode_config: strict }: ConfigView): RequestLimits {
   return requestLimits(strict);
+}
+
+/** How the points of a collection are read. */
+export interface ReadOptions {
+  /** Maximum number of points per request. */
+  readonly limit: number;
+  /** How many replicas must agree: see `readAgreement`. */
+  readonly agreement: string;
+  readonly signal: AbortSignal;
+}
+
+export function readOptions(view: ConfigView, signal: AbortSignal): ReadOptions {
+  return { limit: limitsOf(view).read, agreement: readAgreement(view), signal };
 }
 
 /** Names of all collections, sorted. */

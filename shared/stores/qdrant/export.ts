@@ -18,11 +18,10 @@ import {
   type CollectionState,
   comparableText,
   type Lossless,
-  limitsOf,
   listAliases,
   losslessText,
-  readAgreement,
   readCollection,
+  readOptions,
   vectorLayout,
 } from './collections.ts';
 import { type ConfigEntry, configEntryBytes } from './config-entry.ts';
@@ -34,7 +33,7 @@ import { configEntryName, pointsEntryName, referencesEntryName, snapshotEntryNam
 import { compareIds } from './point-text.ts';
 import { countPoints, digestFirst, scroll } from './points.ts';
 import { countPeers, countWrites } from './probe.ts';
-import { chooseSample, digestSample, type ReadOptions, type Sample } from './sample.ts';
+import { chooseSample, digestSample, type Sample } from './sample.ts';
 import { findCollections } from './scope.ts';
 import {
   createSnapshot,
@@ -416,7 +415,7 @@ async function measure(job: CollectionExport, sampled?: readonly string[]): Prom
   const now = await readCollection(client, name, signal);
   if (!now) throw deleted(name);
   const count = await countPoints(client, name, undefined, signal);
-  const options = readOptions(job);
+  const options = readOptions(job.state.view, signal);
   const ids = sampled ?? (await chooseSample(client, name, options));
   return {
     count,
@@ -428,22 +427,16 @@ async function measure(job: CollectionExport, sampled?: readonly string[]): Prom
 }
 
 /** Reads and digests the points that a snapshot's digest covers. */
-async function digestPoints(job: CollectionExport): Promise<Omit<Points, 'count'>> {
-  const { digest, points } = await digestFirst(
-    job.client,
-    job.name,
-    job.limits.digestedPoints,
-    readOptions(job),
-  );
+async function digestPoints({
+  client,
+  name,
+  state,
+  context,
+  limits,
+}: CollectionExport): Promise<Omit<Points, 'count'>> {
+  const options = readOptions(state.view, context.signal);
+  const { digest, points } = await digestFirst(client, name, limits.digestedPoints, options);
   return { digest, digested: points };
-}
-
-function readOptions({ state, context }: CollectionExport): ReadOptions {
-  return {
-    limit: limitsOf(state.view).read,
-    agreement: readAgreement(state.view),
-    signal: context.signal,
-  };
 }
 
 /** Exports points. `next` is "" at the start, because Qdrant has no ID to start from. */
@@ -453,11 +446,9 @@ async function* exportPoints(job: CollectionExport, from: PointsState): AsyncGen
   let within = from;
   const chunk = new LineChunk(limits.chunkBytes + ROOM_BEYOND_FULL);
   const pages = scroll(client, name, {
+    ...readOptions(state.view, context.signal),
     from: from.next === '' ? null : from.next,
     filter: scope.filter,
-    limit: limitsOf(state.view).read,
-    agreement: readAgreement(state.view),
-    signal: context.signal,
   });
   let last: string | undefined;
   for await (const { points, next } of pages) {
@@ -569,11 +560,9 @@ async function* exportReferences(
   let { chunks } = from.references;
   const chunk = new LineChunk(limits.chunkBytes + ROOM_BEYOND_FULL);
   const pages = scroll(client, name, {
+    ...readOptions(state.view, context.signal),
     from: start === '' ? null : start,
     fields,
-    limit: limitsOf(state.view).read,
-    agreement: readAgreement(state.view),
-    signal: context.signal,
   });
   for await (const { points, next } of pages) {
     for (const { raw: line, canonical } of points) chunk.add({ line, canonical });

@@ -11,8 +11,8 @@ import {
   comparableText,
   dropCollection,
   limitsOf,
-  readAgreement,
   readCollection,
+  readOptions,
   writeOrder,
 } from './collections.ts';
 import { type ArchivedCollection, type ConfigEntry, readCollections } from './config-entry.ts';
@@ -185,11 +185,7 @@ export async function hasContent(
 ): Promise<boolean> {
   const state = await readCollection(client, name, signal);
   if (!state || (await countPoints(client, name, undefined, signal)) !== points.count) return false;
-  const options = {
-    limit: limitsOf(state.view).read,
-    agreement: readAgreement(state.view),
-    signal,
-  };
+  const options = readOptions(state.view, signal);
   if ((await digestFirst(client, name, points.digested, options)).digest !== points.digest) return false;
   return !sample || (await digestSample(client, name, sample.ids, options)) === sample.digest;
 }

@@ -10,9 +10,8 @@ import {
   type CollectionState,
   comparableText,
   denseVectors,
-  limitsOf,
-  readAgreement,
   readCollection,
+  readOptions,
 } from './collections.ts';
 import type { QdrantScope } from './connection.ts';
 import { countPoints, digestFirst } from './points.ts';
@@ -79,10 +78,8 @@ export async function probeQdrant(
     counts[`points:${name}`] = count;
     estimatedBytes += estimateBytes(state, count);
     const sample = await digestFirst(client, name, FENCE_POINTS, {
+      ...readOptions(state.view, signal),
       filter: scope.filter,
-      limit: limitsOf(state.view).read,
-      agreement: readAgreement(state.view),
-      signal,
     });
     sampled ||= count > sample.points;
     const shape = createHash('sha256')

@@ -1,5 +1,6 @@
 import { MultisetDigest } from '../../core/digest.ts';
 import type { QdrantClient } from './client.ts';
+import type { ReadOptions } from './collections.ts';
 import { AnswerTooLargeError, QdrantNotFoundError, QdrantRefusedError } from './errors.ts';
 import { runsOf } from './limits.ts';
 import { collectionPath } from './paths.ts';
@@ -15,13 +16,6 @@ const SAMPLE_POINTS = 50;
 export interface Sample {
   readonly ids: readonly string[];
   readonly digest: string;
-}
-
-/** Options for reading a collection: see `limitsOf` and `readAgreement`. */
-export interface ReadOptions {
-  readonly limit: number;
-  readonly agreement: string;
-  readonly signal: AbortSignal;
 }
 
 /**

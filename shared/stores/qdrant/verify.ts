@@ -11,8 +11,8 @@ import {
   aliasesOf,
   limitsOf,
   listAliases,
-  readAgreement,
   readCollection,
+  readOptions,
   vectorLayout,
 } from './collections.ts';
 import { changedVectors, compareIndexes, compareSettings, samePoint, UNCHANGED } from './compare.ts';
@@ -167,7 +167,7 @@ async function checkCollection(job: CollectionCheck, cursor: VerifyCursor): Prom
 
   const count = await countPoints(client, name, undefined, signal);
   const { points, sample } = config;
-  const reading = { limit: limitsOf(state.view).read, agreement: readAgreement(state.view), signal };
+  const reading = readOptions(state.view, signal);
   const read = await digestFirst(client, name, points.digested, reading);
   findings.tallies.merge({ [`points:${name}`]: { count, digest: read.digest } });
   if (count !== points.count) {
@@ -215,11 +215,9 @@ async function checkPoints(job: CollectionCheck, cursor: VerifyCursor): Promise<
     cursor.next === null || !state
       ? []
       : scroll(client, name, {
+          ...readOptions(state.view, context.signal),
           from: cursor.next === '' ? null : cursor.next,
           filter: scope.filter,
-          limit: limitsOf(state.view).read,
-          agreement: readAgreement(state.view),
-          signal: context.signal,
         }),
   );
   const extra = (point: PointText) => {
