@@ -1,5 +1,6 @@
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { damagedArchive, type IntegrityError } from '../../core/errors.ts';
+import { readLines } from '../../core/lines.ts';
 import { compareIds, type PointText, parsePointLine } from './point-text.ts';
 import type { PointFilter } from './points.ts';
 
@@ -32,7 +33,7 @@ export async function* parsePoints(
   let last: string | undefined;
   let number = 0;
   // Not node:readline, which also splits at U+2028; Qdrant does not escape that character in strings.
-  for await (const line of splitLines(content)) {
+  for await (const line of pointLines(content, entry)) {
     number++;
     let point: PointText;
     try {
@@ -69,21 +70,12 @@ function belongsTo({ raw }: PointText, { key, value }: PointFilter): boolean {
   return Array.isArray(found) ? found.includes(value) : found === value;
 }
 
-/** Splits text into lines, at line feeds only. */
-export async function* splitLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  let rest: Buffer[] = [];
-  for await (const chunk of chunks) {
-    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-    let start = 0;
-    for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a, start)) {
-      yield Buffer.concat([...rest, bytes.subarray(start, end)]).toString('utf8');
-      rest = [];
-      start = end + 1;
-    }
-    // Copy: the reader may reuse its buffer.
-    if (start < bytes.length) rest.push(Buffer.from(bytes.subarray(start)));
-  }
-  if (rest.length > 0) yield Buffer.concat(rest).toString('utf8');
+/** Splits the content of a points entry into lines. */
+export function pointLines(content: AsyncIterable<Uint8Array>, entry: IndexEntry): AsyncGenerator<string> {
+  return readLines(content, {
+    bytesMax: CHUNK_BYTES_MAX,
+    tooLong: () => damagedEntry(entry, `has a line of more than ${CHUNK_BYTES_MAX} bytes`),
+  });
 }
 
 function damagedEntry(entry: IndexEntry, problem: string, cause?: unknown): IntegrityError {

@@ -3,7 +3,7 @@ import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { ArchiveView, rewriteLines, type ViewedEntry } from '../../archive/read/view.ts';
 import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import type { Route, RouteRequest } from '../route.ts';
-import { splitLines } from './archived-points.ts';
+import { pointLines } from './archived-points.ts';
 import { type ArchivedCollection, configEntryBytes, readCollections } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
 import { entryPart, FOLDER, isReserved, isScratch, parseEntryName } from './names.ts';
@@ -196,7 +196,8 @@ function changedPoints(
   const content = async function* () {
     // Holds and sorts the points of one entry, because readers rely on ID order within an entry.
     const changed: PointText[] = [];
-    for await (const line of splitLines(archive.open(entry))) changed.push(change(parsePointLine(line)));
+    for await (const line of pointLines(archive.open(entry), entry))
+      changed.push(change(parsePointLine(line)));
     changed.sort((left, right) => compareIds(left.id, right.id));
     yield* rewriteLines(linesOf(changed), (line) => line);
   };
