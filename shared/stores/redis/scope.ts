@@ -10,6 +10,9 @@ export const OTHER_NAMESPACE = '_other';
  * OTHER_NAMESPACE}.
  */
 const NAMESPACE_BYTES_MAX = 64;
+/** Start of temporary names, and of the scratch names of drills, after the prefix of the scope. */
+const TEMPORARY = '__ngbak:';
+export const DRILLS = `${TEMPORARY}drill:`;
 
 /** A glob with few wildcards, so that matching is fast even for hostile patterns. */
 const Pattern = z
@@ -166,9 +169,9 @@ export class KeySpace {
     this.skipsUnsupported = scope.unsupported === 'skip';
     this.#onlyNamespaces = scope.only?.namespaces && new Set(scope.only.namespaces);
     this.#onlyPrefixes = scope.only?.prefixes?.map(toByteString);
-    this.temporary = `${this.#prefix}__ngbak:`;
+    this.temporary = `${this.#prefix}${TEMPORARY}`;
     this.origin = `${this.temporary}origin`;
-    this.drills = `${this.temporary}drill:`;
+    this.drills = `${this.#prefix}${DRILLS}`;
     const covered = [
       // All keys under the prefix are scanned, so that those outside every namespace can be counted.
       ...(this.#others || this.#separator !== undefined || this.#prefix !== '' ? [this.#prefix] : []),

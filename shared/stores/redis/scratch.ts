@@ -5,13 +5,13 @@ import type { Place, Route, Scratch } from '../route.ts';
 import { scanTemporary } from './clear.ts';
 import type { RedisClient, RedisConnection } from './client.ts';
 import { scanScope } from './keys.ts';
-import { KeySpace, literalHead, type RedisScope, toByteString } from './scope.ts';
+import { DRILLS, KeySpace, literalHead, type RedisScope, toByteString } from './scope.ts';
 import { KeysQuestion } from './smoke.ts';
 import { routeKeys } from './view.ts';
 
 /** Prefix of a job's scratch names. {@link KeySpace.drills} covers it. */
 function scratchPrefix({ prefix }: RedisScope, id: string): string {
-  return `${prefix}__ngbak:drill:${id}:`;
+  return `${prefix}${DRILLS}${id}:`;
 }
 
 /** Scratch names of keys: another prefix, among the temporary names that never belong to the target's own scope. */
