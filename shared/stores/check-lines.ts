@@ -1,10 +1,9 @@
 import { z } from 'zod';
 import type { IndexEntry } from '../archive/format/types.ts';
-import { InvalidInputError } from '../core/errors.ts';
 import type { Json } from '../core/json.ts';
 import { LineSplitter } from '../core/lines.ts';
 import type { ContentCheck, ContentFindings, EntrySink } from './content-check.ts';
-import { entryLineRules } from './entry-lines.ts';
+import { entryLineRules, parseNamed } from './entry-lines.ts';
 import type { StoreAdapter } from './store.ts';
 import { SavedTallies, TallyBook } from './tally-book.ts';
 
@@ -41,7 +40,7 @@ class LinesCheck implements ContentCheck {
     const take = (lines: Iterable<string>): void => {
       for (const text of lines) {
         line++;
-        const { tally, canonical } = this.#parse(text, entry, line);
+        const { tally, canonical } = parseNamed(text, (whole) => this.#read(whole, entry), entry, line);
         this.#book.add(tally, canonical);
       }
     };
@@ -51,15 +50,6 @@ class LinesCheck implements ContentCheck {
       abort: () => undefined,
       save: () => ({ rest: splitter.rest.toString('base64'), line }),
     };
-  }
-
-  #parse(text: string, entry: IndexEntry, line: number): CountedRecord {
-    try {
-      return this.#read(text, entry);
-    } catch (error) {
-      if (!(error instanceof InvalidInputError)) throw error;
-      throw new InvalidInputError(`${entry.name}, line ${line}: ${error.message}`, { remedy: error.remedy });
-    }
   }
 
   save(): Json {

@@ -23,3 +23,18 @@ export function linesOf(
 ): AsyncGenerator<string> {
   return readLines(content, entryLineRules(entry));
 }
+
+/** Parses a line; errors state entry and line. */
+export function parseNamed<T>(
+  text: string,
+  parse: (line: string) => T,
+  entry: Pick<IndexEntry, 'name'>,
+  line: number,
+): T {
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!(error instanceof InvalidInputError)) throw error;
+    throw new InvalidInputError(`${entry.name}, line ${line}: ${error.message}`, { remedy: error.remedy });
+  }
+}

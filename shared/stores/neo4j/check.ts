@@ -5,11 +5,11 @@ import { pulledSink } from '../../archive/read/pulled-sink.ts';
 import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
 import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../content-check.ts';
-import { linesOf } from '../entry-lines.ts';
+import { linesOf, parseNamed } from '../entry-lines.ts';
 import { SavedTallies, TallyBook } from '../tally-book.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { Neo4jScope } from './connection.ts';
-import { parseNamed, readArchivedSchema, SCHEMA_ENTRY, SLICE_RECORDS } from './entries.ts';
+import { readArchivedSchema, SCHEMA_ENTRY, SLICE_RECORDS } from './entries.ts';
 import { CONSTRAINT_BROKEN, RELATIONSHIPS_WITHOUT_ENDS } from './facts.ts';
 import { IdSet } from './id-set.ts';
 import {

@@ -1,7 +1,7 @@
 import { setImmediate as letOthersWork } from 'node:timers/promises';
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
-import { linesOf } from '../entry-lines.ts';
+import { linesOf, parseNamed } from '../entry-lines.ts';
 import { type NodeLine, parseNodeLine, parseRelationshipLine, type RelationshipLine } from './lines.ts';
 import { parseSchemaLine, SCHEMA_ROWS_MAX, type SchemaRow } from './schema.ts';
 
@@ -112,21 +112,6 @@ async function* entryBatches<T>(
     }
   }
   if (records.length > 0) yield { records, next: { entry: entry.name, line } };
-}
-
-/** Parses a line; errors state entry and line. */
-export function parseNamed<T>(
-  text: string,
-  parse: (line: string) => T,
-  entry: Pick<IndexEntry, 'name'>,
-  line: number,
-): T {
-  try {
-    return parse(text);
-  } catch (error) {
-    if (!(error instanceof InvalidInputError)) throw error;
-    throw new InvalidInputError(`${entry.name}, line ${line}: ${error.message}`, { remedy: error.remedy });
-  }
 }
 
 /** Reads and parses the next batch while the current one is processed by the server. */

@@ -1,10 +1,10 @@
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { ArchiveView, rewriteLines, type ViewedEntry } from '../../archive/read/view.ts';
 import { InvalidInputError } from '../../core/errors.ts';
-import { linesOf } from '../entry-lines.ts';
+import { linesOf, parseNamed } from '../entry-lines.ts';
 import type { Route, RouteRequest } from '../route.ts';
 import type { Neo4jScope } from './connection.ts';
-import { nodeBatches, parseNamed, START } from './entries.ts';
+import { nodeBatches, START } from './entries.ts';
 import {
   type EndLine,
   nodeText,
