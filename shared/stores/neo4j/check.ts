@@ -2,14 +2,13 @@ import { setImmediate as letOthersWork } from 'node:timers/promises';
 import { z } from 'zod';
 import type { IndexEntry } from '../../archive/format/types.ts';
 import { pulledSink } from '../../archive/read/pulled-sink.ts';
-import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
 import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../content-check.ts';
 import { linesOf, parseNamed } from '../entry-lines.ts';
 import { SavedTallies, TallyBook } from '../tally-book.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { Neo4jScope } from './connection.ts';
-import { readArchivedSchema, SCHEMA_ENTRY, SLICE_RECORDS } from './entries.ts';
+import { readArchivedSchema, requireSchemaRows, SCHEMA_ENTRY, SLICE_RECORDS } from './entries.ts';
 import { CONSTRAINT_BROKEN, RELATIONSHIPS_WITHOUT_ENDS } from './facts.ts';
 import { IdSet } from './id-set.ts';
 import {
@@ -23,7 +22,6 @@ import {
   canonicalSchema,
   createStatement,
   parseSchemaLine,
-  SCHEMA_ROWS_MAX,
   type SchemaRow,
   schemaObstacle,
 } from './schema.ts';
@@ -104,11 +102,7 @@ class GraphCheck implements ContentCheck {
     if (name !== SCHEMA_ENTRY) return undefined;
     let rows = 0;
     return this.#sink(entry, parseSchemaLine, (row) => {
-      if (++rows > SCHEMA_ROWS_MAX) {
-        throw new InvalidInputError(`${SCHEMA_ENTRY} has more than ${SCHEMA_ROWS_MAX} lines.`, {
-          remedy: ANOTHER_ARCHIVE,
-        });
-      }
+      requireSchemaRows(++rows);
       this.#addSchema(row);
     });
   }

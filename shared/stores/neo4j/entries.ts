@@ -62,13 +62,17 @@ export async function readArchivedSchema(archive: EntryReader): Promise<SchemaRo
   const rows: SchemaRow[] = [];
   for await (const batch of entryBatches(archive, entry, 0, parseSchemaLine)) {
     rows.push(...batch.records);
-    if (rows.length > SCHEMA_ROWS_MAX) {
-      throw new InvalidInputError(`${SCHEMA_ENTRY} has more than ${SCHEMA_ROWS_MAX} lines.`, {
-        remedy: ANOTHER_ARCHIVE,
-      });
-    }
+    requireSchemaRows(rows.length);
   }
   return rows;
+}
+
+/** Throws InvalidInputError if the schema entry has too many lines. */
+export function requireSchemaRows(count: number): void {
+  if (count <= SCHEMA_ROWS_MAX) return;
+  throw new InvalidInputError(`${SCHEMA_ENTRY} has more than ${SCHEMA_ROWS_MAX} lines.`, {
+    remedy: ANOTHER_ARCHIVE,
+  });
 }
 
 async function* batches<T>(
