@@ -162,16 +162,13 @@ class GraphCheck implements ContentCheck {
   }
 
   save(): Json {
+    const unique = this.#uniqueValues?.save() ?? this.#savedUnique;
     return {
       tallies: this.#sum.saved(),
       nodes: this.#nodes.save(),
       ends: this.#ends.save(),
       problems: this.#problems,
-      ...(this.#uniqueValues
-        ? { unique: this.#uniqueValues.save() }
-        : this.#savedUnique
-          ? { unique: this.#savedUnique }
-          : {}),
+      ...(unique ? { unique } : {}),
     };
   }
 
