@@ -1,14 +1,15 @@
 import type { IntegrityError } from '../../core/errors.ts';
+import {
+  BACKSLASH,
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+} from '../json-bytes.ts';
 import { DEPTH_MAX, isPointField, isPointId, notAPoint, unknownField } from './point-text.ts';
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 
 /** Number of bytes of a string that are examined one by one before the rest of it is searched. */
 const SHORT_STRING_BYTES = 24;

@@ -1,4 +1,5 @@
 import { IntegrityError } from '../../core/errors.ts';
+import { BACKSLASH, OPEN_BRACE, OPEN_BRACKET, QUOTE } from '../json-bytes.ts';
 
 /** Maximum depth that Qdrant's own parser (serde_json) accepts. */
 export const DEPTH_MAX = 128;
@@ -35,10 +36,10 @@ export class CompactJson {
   /** Steps over one value and returns its canonical text. */
   value(depth = 0): string {
     const code = this.text.charCodeAt(this.at);
-    if (code === 0x7b) return canonicalObject(this.object(depth));
-    if (code === 0x5b) return this.#array(depth);
+    if (code === OPEN_BRACE) return canonicalObject(this.object(depth));
+    if (code === OPEN_BRACKET) return this.#array(depth);
     const start = this.at;
-    if (code === 0x22) this.#string();
+    if (code === QUOTE) this.#string();
     else this.#literal();
     return this.text.slice(start, this.at);
   }
@@ -60,7 +61,7 @@ export class CompactJson {
     if (this.#skip('}')) return;
     do {
       const start = this.at;
-      if (this.text.charCodeAt(start) !== 0x22) throw this.#broken('a key is missing');
+      if (this.text.charCodeAt(start) !== QUOTE) throw this.#broken('a key is missing');
       this.#string();
       const key = this.text.slice(start, this.at);
       this.expect(':');
@@ -109,7 +110,7 @@ export class CompactJson {
       at = text.indexOf('"', at);
       if (at < 0) throw this.#broken('a string does not end');
       let slashes = 0;
-      while (text.charCodeAt(at - 1 - slashes) === 0x5c) slashes++;
+      while (text.charCodeAt(at - 1 - slashes) === BACKSLASH) slashes++;
       if (slashes % 2 === 0) {
         this.at = at + 1;
         return;

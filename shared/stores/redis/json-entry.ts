@@ -1,4 +1,15 @@
 import { isUtf8 } from 'node:buffer';
+import {
+  BACKSLASH,
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  isSpace,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+} from '../json-bytes.ts';
 import { isJsonText } from './json-text.ts';
 
 /** Maximum length of a key in a JSON entry, in bytes of its JSON text. */
@@ -8,13 +19,6 @@ const KEY_TEXT_BYTES_MAX = 64 * 1024;
  * contain at most 8 MiB.
  */
 export const VALUE_BYTES_MAX = 64 * 1024 ** 2;
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const OPEN = 0x7b;
-const CLOSE = 0x7d;
-const COLON = 0x3a;
-const COMMA = 0x2c;
 
 /** One member of the object: the key's bytes, and the value's exact JSON text. */
 export interface Member {
@@ -76,9 +80,9 @@ export class MemberScanner {
             else if (byte === BACKSLASH) this.#escaped = true;
             else if (byte === QUOTE) this.#inString = false;
           } else if (byte === QUOTE) this.#inString = true;
-          else if (byte === OPEN || byte === 0x5b) this.#depth++;
-          else if (this.#depth > 0 && (byte === CLOSE || byte === 0x5d)) this.#depth--;
-          else if (this.#depth === 0 && (byte === COMMA || byte === CLOSE)) {
+          else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) this.#depth++;
+          else if (this.#depth > 0 && (byte === CLOSE_BRACE || byte === CLOSE_BRACKET)) this.#depth--;
+          else if (this.#depth === 0 && (byte === COMMA || byte === CLOSE_BRACE)) {
             yield this.#member(chunk.subarray(start, at), at);
             this.#state = byte === COMMA ? 'key' : 'end';
           }
@@ -100,13 +104,13 @@ export class MemberScanner {
   #structure(byte: number, at: number): void {
     switch (this.#state) {
       case 'start':
-        if (byte !== OPEN) throw this.#wrong('a JSON object was expected', at);
+        if (byte !== OPEN_BRACE) throw this.#wrong('a JSON object was expected', at);
         this.#state = 'first';
         return;
       case 'first':
       case 'key':
         if (byte === QUOTE) this.#state = 'in-key';
-        else if (byte === CLOSE && this.#state === 'first') this.#state = 'end';
+        else if (byte === CLOSE_BRACE && this.#state === 'first') this.#state = 'end';
         else throw this.#wrong('a key was expected', at);
         return;
       case 'colon':
@@ -114,10 +118,10 @@ export class MemberScanner {
         this.#state = 'value';
         return;
       case 'value':
-        if (byte === COMMA || byte === CLOSE) throw this.#wrong('a value was expected', at);
+        if (byte === COMMA || byte === CLOSE_BRACE) throw this.#wrong('a value was expected', at);
         this.#state = 'in-value';
         this.#inString = byte === QUOTE;
-        this.#depth = byte === OPEN || byte === 0x5b ? 1 : 0;
+        this.#depth = byte === OPEN_BRACE || byte === OPEN_BRACKET ? 1 : 0;
         return;
       default:
         throw this.#wrong('the object has ended, and more follows', at);
@@ -155,7 +159,7 @@ export class MemberScanner {
   #member(rest: Buffer, at: number): Member {
     let value = this.#take(rest);
     let end = value.length;
-    while (end > 0 && isSpace(value[end - 1] as number)) end--;
+    while (end > 0 && isSpace(value[end - 1])) end--;
     value = value.subarray(0, end);
     if (value.length > VALUE_BYTES_MAX)
       throw this.#wrong(`a value is longer than ${VALUE_BYTES_MAX} bytes`, at);
@@ -171,8 +175,4 @@ export class MemberScanner {
   #wrong(problem: string, at: number, cause?: unknown): JsonMemberError {
     return new JsonMemberError(`at byte ${this.#base + at}: ${problem}`, { cause });
   }
-}
-
-function isSpace(byte: number): boolean {
-  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { isSpace } from '../json-bytes.ts';
 
 /** Maximum nesting depth of a value embedded in a JSON entry; Python's parser fails near 1,000. */
 export const JSON_DEPTH_MAX = 256;
@@ -19,11 +20,6 @@ export function isJsonText(bytes: Buffer): boolean {
   }
   // Each level takes two brackets.
   return text.length <= 2 * JSON_DEPTH_MAX || !isDeeper(value, JSON_DEPTH_MAX);
-}
-
-/** True for JSON white space, and for a missing byte. */
-function isSpace(byte: number | undefined): boolean {
-  return byte === undefined || byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
 
 function isDeeper(value: unknown, levels: number): boolean {

@@ -1,5 +1,6 @@
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { ArchiveView } from '../../archive/read/view.ts';
+import { BACKSLASH, COLON, COMMA, QUOTE } from '../json-bytes.ts';
 import { othersExpiryLine } from './archive-records.ts';
 import { readMembers } from './json-entry.ts';
 import { expiryNameOf, parseEntryName } from './names.ts';
@@ -7,10 +8,6 @@ import { expiryNameOf, parseEntryName } from './names.ts';
 /** Root of the keys of NGRAF-023 on its server: `nano_graphrag:<namespace>:<id>`. Its archives contain only the IDs. */
 const ROOT = 'nano_graphrag';
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COLON = 0x3a;
-const COMMA = 0x2c;
 const SPACE = 0x20;
 
 /**
