@@ -5,7 +5,7 @@ import type { RestoreLeg } from '../restore-leg.ts';
 import { forgetBatches } from './auxiliary.ts';
 import { readArchivedSchema } from './entries.ts';
 import { quote } from './names.ts';
-import { readSchema, servesOnly } from './schema.ts';
+import { readSchema, type SchemaRow, servesOnly } from './schema.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 
@@ -85,9 +85,16 @@ async function clearSome(
 
 async function dropSchema(server: Neo4jServer, scope: ScopeText, signal: AbortSignal): Promise<void> {
   for (const row of (await readSchema(server, undefined, signal)).rows) {
-    if (!servesOnly(row, scope)) continue;
-    const { type, name } = row;
-    const kind = type === 'constraint' ? 'CONSTRAINT' : 'INDEX';
-    await server.schema(`dropping ${type} "${name}"`, `DROP ${kind} ${quote(name)} IF EXISTS`, signal);
+    if (servesOnly(row, scope)) await dropSchemaItem(server, row, signal);
   }
+}
+
+/** Drops a constraint or an index. */
+export async function dropSchemaItem(
+  server: Neo4jServer,
+  { type, name }: Pick<SchemaRow, 'type' | 'name'>,
+  signal: AbortSignal,
+): Promise<void> {
+  const kind = type === 'constraint' ? 'CONSTRAINT' : 'INDEX';
+  await server.schema(`dropping ${type} "${name}"`, `DROP ${kind} ${quote(name)} IF EXISTS`, signal);
 }

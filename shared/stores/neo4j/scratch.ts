@@ -3,7 +3,7 @@ import { InvalidInputError } from '../../core/errors.ts';
 import { DONE, type LegContext, type LegResult } from '../leg.ts';
 import type { Place, Route, Scratch } from '../route.ts';
 import { tidyUp } from './auxiliary.ts';
-import { clearNodes } from './clear.ts';
+import { clearNodes, dropSchemaItem } from './clear.ts';
 import type { Neo4jConnection, Neo4jScope } from './connection.ts';
 import { quote, SCRATCH_PREFIX } from './names.ts';
 import { readSchema } from './schema.ts';
@@ -111,13 +111,8 @@ export async function removeGraph(
 ): Promise<LegResult> {
   const again: LegResult = { cursor: { removing: true }, tallies: {} };
   if (!(await clearNodes(server, scope, context)).emptied) return again;
-  for (const { type, name } of await namesOfSchema(server, scope, context.signal)) {
-    const kind = type === 'constraint' ? 'CONSTRAINT' : 'INDEX';
-    await server.schema(
-      `dropping ${type} "${name}"`,
-      `DROP ${kind} ${quote(name)} IF EXISTS`,
-      context.signal,
-    );
+  for (const item of await namesOfSchema(server, scope, context.signal)) {
+    await dropSchemaItem(server, item, context.signal);
   }
   return (await tidyUp(server, scope, context)) ? DONE : again;
 }
