@@ -2,6 +2,12 @@ import { type Command, integerOf, type Reply } from './client.ts';
 import type { Item } from './record.ts';
 import { type ServerFacts, serverNow } from './server.ts';
 
+/**
+ * Precision of expiry times on servers before Redis 7.0, in ms: they report the remaining time, and the reply has
+ * latency.
+ */
+const TIME_LEFT_ERROR_MS = 2_000;
+
 /** The command for the expiry of a key: PEXPIRETIME, or PTTL if the server does not support it. */
 export function expiryCommand(facts: ServerFacts, name: Buffer): Command {
   return [facts.hasExpireTime ? 'PEXPIRETIME' : 'PTTL', name];
@@ -23,6 +29,16 @@ export function expiryOf(
   if (value === -2) return undefined;
   if (value < 0) return null;
   return facts.hasExpireTime ? value : at + value;
+}
+
+/** Whether two expiry times are the same, as precisely as the server reports them. */
+export function isSameExpiry(
+  { hasExpireTime }: Pick<ServerFacts, 'hasExpireTime'>,
+  left: number | null,
+  right: number | null,
+): boolean {
+  if (left === null || right === null) return left === right;
+  return Math.abs(left - right) <= (hasExpireTime ? 0 : TIME_LEFT_ERROR_MS);
 }
 
 /** The command for the expiry times of some fields of a hash. */

@@ -10,7 +10,7 @@ import {
   type RedisSession,
   type Reply,
 } from './client.ts';
-import { expiryCommand, expiryOf, fieldExpiryCommand, withExpiries } from './expiry.ts';
+import { expiryCommand, expiryOf, fieldExpiryCommand, isSameExpiry, withExpiries } from './expiry.ts';
 import { itemsOf, LENGTH } from './items.ts';
 import {
   ContentDigest,
@@ -58,8 +58,6 @@ const PENDING_MARGIN = 1.1;
  * left.
  */
 const CATCH_UP_MS = 60_000;
-/** Precision of expiry times on servers before Redis 7.0, in ms: they only report the remaining time. */
-const TIME_LEFT_ERROR_MS = 2_000;
 
 /** Position from which reading of a large key resumes. */
 export interface LargePosition {
@@ -221,7 +219,7 @@ export class LargeReader {
       const start = await this.#begin(session, name, type, from?.page);
       if (typeof start === 'string') return start;
       const { expiresAt, page, cut } = start;
-      if (from && !this.#isSameExpiry(from.expiresAt, expiresAt)) return 'changed';
+      if (from && !isSameExpiry(this.#facts, from.expiresAt, expiresAt)) return 'changed';
       const parts = new Parts(key, { type, expiresAt: from?.expiresAt ?? expiresAt, page, tries });
       const pending = cut && new PendingFilter(cut.state);
       let count = 0;
@@ -274,12 +272,7 @@ export class LargeReader {
     if (now === undefined) return 'gone';
     if (info instanceof Error) return 'retyped';
     const isSame = isLaterThan(cut.state, streamCutOf(info ?? null).state);
-    return isSame && this.#isSameExpiry(now, expiresAt) ? 'complete' : 'changed';
-  }
-
-  #isSameExpiry(left: number | null, right: number | null): boolean {
-    if (left === null || right === null) return left === right;
-    return Math.abs(left - right) <= (this.#facts.hasExpireTime ? 0 : TIME_LEFT_ERROR_MS);
+    return isSame && isSameExpiry(this.#facts, now, expiresAt) ? 'complete' : 'changed';
   }
 
   #requireTime(key: ByteString, type: KeyType, began: number, { timeLeft }: LargeOptions): void {

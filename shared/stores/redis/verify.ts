@@ -6,6 +6,7 @@ import type { RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { evictedKeys } from './admits.ts';
 import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';
 import { contentOf } from './content.ts';
+import { isSameExpiry } from './expiry.ts';
 import { type KeyWindow, keyWindows } from './keys.ts';
 import { type KeyReading, keyOf } from './reading.ts';
 import {
@@ -27,11 +28,6 @@ const BATCH_BYTES = 4 * 1024 ** 2;
 const LOOKUP_KEYS = 250_000;
 /** Uncertainty of the server's clock, in ms: a key that expires this soon may already be deleted. */
 const CLOCK_SKEW_MS = 2_000;
-/**
- * Precision of expiry times on servers before Redis 7.0, in ms: they report the remaining time, and the reply has
- * latency.
- */
-const TIME_LEFT_ERROR_MS = 2_000;
 /** Precision of delivery times of stream entries, in ms: some servers report an age relative to an outdated clock. */
 const DELIVERY_ERROR_MS = 2_000;
 
@@ -182,7 +178,8 @@ class KeyComparison {
       if (reading.kind !== 'string')
         this.#differ(key, 'is a string in the archive and has a different type in the target');
       else if (!reading.value.equals(value)) this.#differ(key, 'has another value');
-      else if (!this.#sameExpiry(reading.expiresAt, expiresAt)) this.#differ(key, 'expires at another time');
+      else if (!isSameExpiry(this.#job.facts, reading.expiresAt, expiresAt))
+        this.#differ(key, 'expires at another time');
       else this.findings.tallies.add(`keys:${namespace}`, canonicalString(key, value, expiresAt));
     }
   }
@@ -228,7 +225,8 @@ class KeyComparison {
       this.#differ(key, 'has different last IDs, groups or pending entries');
     } else if (content.kind === 'digest' && !sameDeliveries(content.stream, stream)) {
       this.#differ(key, 'has entries that were delivered at another time');
-    } else if (!this.#sameExpiry(content.expiresAt, expiresAt)) this.#differ(key, 'expires at another time');
+    } else if (!isSameExpiry(this.#job.facts, content.expiresAt, expiresAt))
+      this.#differ(key, 'expires at another time');
     else this.findings.tallies.add(`keys:${namespace}`, record);
   }
 
@@ -251,11 +249,6 @@ class KeyComparison {
     if (expiresAt !== null && expiresAt <= serverNow(this.#job.facts) + CLOCK_SKEW_MS) return;
     const cause = this.#evicted > 0 ? `; the server has evicted ${this.#evicted} keys since its start` : '';
     this.#differ(key, `is missing in the target${cause}`);
-  }
-
-  #sameExpiry(found: number | null, expected: number | null): boolean {
-    if (found === null || expected === null) return found === expected;
-    return Math.abs(found - expected) <= (this.#job.facts.hasExpireTime ? 0 : TIME_LEFT_ERROR_MS);
   }
 }
 
