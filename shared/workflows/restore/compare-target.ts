@@ -32,7 +32,7 @@ import {
   storeOptions,
 } from './plan.ts';
 import { expiryWarnings, readThrough, reasonOf, routeStore, scopeChange } from './routes.ts';
-import { checkTargetOfDrill, runSmokeChecks } from './smoke.ts';
+import { smokeBefore } from './smoke.ts';
 import { originWarnings, serverWarnings } from './version-warnings.ts';
 
 type StoreInspection = Inspection['stores'][number];
@@ -264,9 +264,7 @@ async function compareStore(
         ...replacement.warnings,
       ],
       changes: [...(proposed.routes[name]?.changes ?? []), ...(otherScope === undefined ? [] : [otherScope])],
-      smoke: drill
-        ? await checkTargetOfDrill(config, { ...proposed, drill }, name, context)
-        : await runSmokeChecks(config, proposed, store, context),
+      smoke: await smokeBefore(config, proposed, store, context),
       ...roomRecord(rooms.at(-1)),
       problems: [...refusals, ...(isRollback ? [] : admitted), ...replacement.problems, ...occupied],
     };

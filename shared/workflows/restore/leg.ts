@@ -38,7 +38,7 @@ import {
   scopesOf,
   storeOptions,
 } from './plan.ts';
-import { checkCopyOfDrill, runSmokeChecks } from './smoke.ts';
+import { smokeAfter } from './smoke.ts';
 
 /**
  * The phases of a store's restore. The workflow starts them, except for two that follow automatically: `load` follows
@@ -215,9 +215,7 @@ async function runPhase(
     const { config } = environment;
     return {
       ...verified,
-      smoke: plan.drill
-        ? await checkCopyOfDrill(config, { ...plan, drill: plan.drill }, store, context)
-        : await runSmokeChecks(config, plan, store, context),
+      smoke: await smokeAfter(config, plan, store, context),
       references: await proveReferences(config, plan, opened, store, context),
     };
   }

@@ -4,17 +4,26 @@ import type { StoreName } from '../../core/store-names.ts';
 import { resolveStore, withStore } from '../../profiles/open.ts';
 import type { LegContext } from '../../stores/leg.ts';
 import type { Store } from '../../stores/store.ts';
-import type { DrillPlace } from '../drill/destination.ts';
 import type { SmokeAnswer } from './answer.ts';
 import type { RestorePlan } from './plan.ts';
 
-type Asked = Pick<RestorePlan, 'target' | 'routes'>;
+type Asked = Pick<RestorePlan, 'target' | 'routes' | 'drill'>;
+type ServedStore = Exclude<StoreName, 'config'>;
+
+/** A smoke check as it is run. */
+interface SmokeCheck {
+  readonly text: string;
+  /** Undefined if it can't be run. */
+  readonly question: unknown;
+}
+
+const NOT_ASKED = 'not asked: the question names records that have other names in a drill';
 
 /**
- * Runs the smoke checks of a store: those in the configuration, or the adapter's own. If collections are renamed, the
- * checks query those of the destination. A failed check is recorded as an answer, too.
+ * Runs the smoke checks of a store before anything is written. Those of a drill are run against its source target,
+ * under its own names.
  */
-export async function runSmokeChecks(
+export async function smokeBefore(
   config: NgbakConfig,
   plan: Asked,
   store: Store,
@@ -22,80 +31,56 @@ export async function runSmokeChecks(
 ): Promise<SmokeAnswer[]> {
   const { name } = store;
   if (name === 'config') return [];
-  const { adapter, scope, questions } = resolveStore(config, plan.target, name);
-  const route = plan.routes[name];
-  const smokeQuestions = questions ?? adapter.questions(route ? adapter.Scope.parse(route.scope) : scope);
-  const answers: SmokeAnswer[] = [];
-  for (const question of smokeQuestions) {
-    const renamed = questions === undefined ? question : adapter.renameQuestion(question, route?.names ?? {});
-    answers.push(await ask(store, textOf(renamed), renamed, context));
-  }
-  return answers;
-}
-
-async function ask(store: Store, text: string, question: unknown, context: LegContext): Promise<SmokeAnswer> {
-  try {
-    return { question: text, answered: true, answer: await store.smoke(question, context) };
-  } catch (error) {
-    context.signal.throwIfAborted();
-    return { question: text, answered: false, answer: describeError(error) };
-  }
-}
-
-function textOf(question: unknown): string {
-  return typeof question === 'string' ? question : JSON.stringify(question);
+  const { drill } = plan;
+  if (!drill) return askAll(store, checksOf(config, plan, name), context);
+  const checks = drillChecks(config, plan, drill.of, name).map(({ text, question, there }) => ({
+    text,
+    question: there === undefined ? undefined : question,
+  }));
+  return withStore(config, drill.of, name, (source) => askAll(source, checks, context));
 }
 
 /**
- * Runs the smoke checks of a drill against the source target, under its own names. Checks that can't be run against the
- * copy are skipped.
+ * Runs the smoke checks of a store after it was restored. Those of a drill are run against the copy, if they can be; the
+ * answers carry the texts of the target's questions.
  */
-export async function checkTargetOfDrill(
+export async function smokeAfter(
   config: NgbakConfig,
-  plan: Asked & { readonly drill: DrillPlace },
-  name: StoreName,
-  context: LegContext,
-): Promise<SmokeAnswer[]> {
-  if (name === 'config') return [];
-  return withStore(config, plan.drill.of, name, async (store) => {
-    const answers: SmokeAnswer[] = [];
-    for (const { question, text, there } of drillQuestions(config, plan, name)) {
-      const answer = 'not asked: the question names records that have other names in a drill';
-      answers.push(
-        there === undefined
-          ? { question: text, answered: false, answer }
-          : await ask(store, text, question, context),
-      );
-    }
-    return answers;
-  });
-}
-
-/**
- * Runs the smoke checks against the copy that a drill has restored. The answers carry the texts of the target's
- * questions.
- */
-export async function checkCopyOfDrill(
-  config: NgbakConfig,
-  plan: Asked & { readonly drill: DrillPlace },
+  plan: Asked,
   store: Store,
   context: LegContext,
 ): Promise<SmokeAnswer[]> {
-  if (store.name === 'config') return [];
-  const answers: SmokeAnswer[] = [];
-  for (const { text, there } of drillQuestions(config, plan, store.name)) {
-    if (there !== undefined) answers.push(await ask(store, text, there, context));
-  }
-  return answers;
+  const { name } = store;
+  if (name === 'config') return [];
+  const { drill } = plan;
+  if (!drill) return askAll(store, checksOf(config, plan, name), context);
+  const checks = drillChecks(config, plan, drill.of, name).flatMap(({ text, there }) =>
+    there === undefined ? [] : [{ text, question: there }],
+  );
+  return askAll(store, checks, context);
 }
 
-/** The questions of a drill: for the target, and for the copy if they can be translated. */
-function drillQuestions(
+/**
+ * The smoke checks of a restore: those in the configuration, or the adapter's own. If collections are renamed, the
+ * checks query those of the destination.
+ */
+function checksOf(config: NgbakConfig, { target, routes }: Asked, name: ServedStore): SmokeCheck[] {
+  const { adapter, scope, questions } = resolveStore(config, target, name);
+  const route = routes[name];
+  return (questions ?? adapter.questions(route ? adapter.Scope.parse(route.scope) : scope)).map((asked) => {
+    const question = questions === undefined ? asked : adapter.renameQuestion(asked, route?.names ?? {});
+    return { text: textOf(question), question };
+  });
+}
+
+/** The smoke checks of a drill: for the target, and `there` for the copy, if they can be translated. */
+function drillChecks(
   config: NgbakConfig,
-  { drill, routes }: Asked & { readonly drill: DrillPlace },
-  name: Exclude<StoreName, 'config'>,
-): { question: unknown; text: string; there: unknown }[] {
-  const { adapter, scope, questions } = resolveStore(config, drill.of, name);
+  { routes }: Asked,
+  target: string,
+  name: ServedStore,
+): (SmokeCheck & { readonly there: unknown })[] {
+  const { adapter, scope, questions } = resolveStore(config, target, name);
   const record = routes[name];
   if (!record) return [];
   const route = { ...record, scope: adapter.Scope.parse(record.scope) };
@@ -104,4 +89,29 @@ function drillQuestions(
     text: textOf(question),
     there: adapter.scratch ? adapter.scratch.question(question, scope, route) : question,
   }));
+}
+
+function textOf(question: unknown): string {
+  return typeof question === 'string' ? question : JSON.stringify(question);
+}
+
+/** Runs checks one after another. A failed check is recorded as an answer, too. */
+async function askAll(
+  store: Store,
+  checks: readonly SmokeCheck[],
+  context: LegContext,
+): Promise<SmokeAnswer[]> {
+  const answers: SmokeAnswer[] = [];
+  for (const check of checks) answers.push(await ask(store, check, context));
+  return answers;
+}
+
+async function ask(store: Store, { text, question }: SmokeCheck, context: LegContext): Promise<SmokeAnswer> {
+  if (question === undefined) return { question: text, answered: false, answer: NOT_ASKED };
+  try {
+    return { question: text, answered: true, answer: await store.smoke(question, context) };
+  } catch (error) {
+    context.signal.throwIfAborted();
+    return { question: text, answered: false, answer: describeError(error) };
+  }
 }
