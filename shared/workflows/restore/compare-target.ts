@@ -1,7 +1,5 @@
 import type { Manifest } from '../../archive/format/manifest.ts';
 import { type OpenedArchive, openArchive } from '../../archive/read/open.ts';
-import { s3Source } from '../../archive/read/sources.ts';
-import type { Bucket } from '../../aws/bucket.ts';
 import { countRecords } from '../../catalog/record-counts.ts';
 import { findTarget } from '../../core/config.ts';
 import { describeSubset } from '../../core/describe-subset.ts';
@@ -24,6 +22,7 @@ import { legContext } from '../job/leg-context.ts';
 import { compareConfiguration } from './compare-configuration.ts';
 import { notEmpty } from './empty-target.ts';
 import type { Inspection, InspectionRecord } from './inspection.ts';
+import { openSource } from './open-source.ts';
 import {
   type AdmittedRestore,
   type ObjectVersion,
@@ -83,10 +82,6 @@ export async function compareWithTarget(
     problems,
     resolved: { options: restore.options, stores, archive: restore.archive, routes },
   };
-}
-
-function openSource(bucket: Bucket, { bucket: name, key, version_id }: ObjectVersion) {
-  return s3Source(bucket.s3, name, key, version_id);
 }
 
 /** Compares the contents of the archive, the request and the target with each other. */

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { isSeekable } from '../../archive/read/open.ts';
-import { s3Source } from '../../archive/read/sources.ts';
 import { normalizeToS3 } from '../../archive/write/normalize.ts';
 import type { Bucket } from '../../aws/bucket.ts';
 import { checkResultKey, inspectionKey, normalizedArchiveKey, UPLOADS } from '../../aws/keys.ts';
@@ -15,6 +14,7 @@ import { ProgressWriter } from '../job/progress.ts';
 import { updateJob } from '../job/record.ts';
 import { chooseStores } from './choose-stores.ts';
 import { compareWithTarget } from './compare-target.ts';
+import { openSource } from './open-source.ts';
 import { type AdmittedRestore, type ObjectVersion, readAdmitted } from './plan.ts';
 import { RestoreOptions, resolveMode } from './request.ts';
 import { REWRITE_MS, refuseIfTooLong } from './rewrite-time.ts';
@@ -98,10 +98,6 @@ async function withOptions(
   const stores = chooseStores(config, admitted.target, options);
   await updateJob(bucket, admitted.job_id, () => ({ state: 'processing' }));
   return { ...admitted, options, stores };
-}
-
-function openSource(bucket: Bucket, { bucket: name, key, version_id }: ObjectVersion) {
-  return s3Source(bucket.s3, name, key, version_id);
 }
 
 /** The seekable archive that is loaded: the source itself, or the copy that {@link normalizeUpload} wrote. */

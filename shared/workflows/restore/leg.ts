@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { type OpenedArchive, openArchive } from '../../archive/read/open.ts';
-import { s3Source } from '../../archive/read/sources.ts';
 import { throttle } from '../../archive/read/throttle.ts';
 import type { Bucket } from '../../aws/bucket.ts';
 import { restoreLegKey, restoreLegsPrefix } from '../../aws/keys.ts';
@@ -30,6 +29,7 @@ import { writeDeferred } from './deferred.ts';
 import { requireEmpty } from './empty-target.ts';
 import { findInspection, readInspection } from './inspection.ts';
 import { underLease } from './lease.ts';
+import { openSource } from './open-source.ts';
 import {
   danglingOf,
   findRestorePlan,
@@ -293,8 +293,7 @@ async function labelLeg(
 
 /** Opens the archive that was inspected. */
 async function openPlanned(environment: Environment, plan: RestorePlan): Promise<OpenedArchive> {
-  const { bucket, key, version_id } = plan.archive;
-  return openArchive(await s3Source(environment.bucket.s3, bucket, key, version_id));
+  return openArchive(await openSource(environment.bucket, plan.archive));
 }
 
 /** Stores the relationships whose other end does not exist, if the request asks for it. */
