@@ -52,7 +52,7 @@ export async function scratchProblems(
     ...(others.length === 0
       ? []
       : [
-          `what the drill would create also belongs to target ${others.map((name) => `"${name}"`).join(', ')}; configure a target on other servers for drills, with "drills_of"`,
+          `what the drill would create also belongs to target ${quoted(others)}; configure a target on other servers for drills, with "drills_of"`,
         ]),
     ...(occupied.length === 0
       ? []
@@ -71,8 +71,7 @@ export async function claimScratch(
   context: LegContext,
 ): Promise<void> {
   const { bucket } = environment;
-  const key = scratchKey(scratch.job_id, store.name);
-  if (await bucket.readRecord(key, ScratchRecord)) return;
+  if (await findScratch(bucket, scratch.job_id, store.name)) return;
   const problems = await scratchProblems(environment, scratch, store, context);
   if (problems.length > 0) {
     throw new InvalidInputError(`The drill can't load ${store.name}: ${problems.join('; ')}.`, {
@@ -80,7 +79,7 @@ export async function claimScratch(
     });
   }
   const record = { ...scratch, claimed_at: new Date().toISOString() };
-  await bucket.writeRecord(key, record, { absent: true });
+  await bucket.writeRecord(scratchKey(scratch.job_id, store.name), record, { absent: true });
 }
 
 /**
@@ -95,13 +94,12 @@ export async function removeScratch(
   context: LegContext,
 ): Promise<LegResult> {
   const { bucket, config } = environment;
-  const key = scratchKey(jobId, store.name);
-  const record = (await bucket.readRecord(key, ScratchRecord))?.value;
+  const record = await findScratch(bucket, jobId, store.name);
   if (!record) return { cursor: null, tallies: {} };
   const others = await targetsAt(config, record, store.name as ServedStore);
   if (others.length > 0) {
     throw new InvalidInputError(
-      `What drill ${jobId} has created in ${store.name} now belongs to target ${others.map((name) => `"${name}"`).join(', ')} and is not removed.`,
+      `What drill ${jobId} has created in ${store.name} now belongs to target ${quoted(others)} and is not removed.`,
       { remedy: 'Change the scope of that target in cdk.json and deploy; the janitor then removes it.' },
     );
   }
@@ -114,7 +112,10 @@ export async function removeScratch(
       { remedy: 'Find out what writes there. The janitor tries again to remove it.' },
     );
   }
-  await bucket.writeRecord(key, { ...record, removed_at: new Date().toISOString() });
+  await bucket.writeRecord(scratchKey(jobId, store.name), {
+    ...record,
+    removed_at: new Date().toISOString(),
+  });
   return leg;
 }
 
@@ -144,6 +145,10 @@ export async function findScratch(
   store: StoreName,
 ): Promise<ScratchRecord | undefined> {
   return (await bucket.readRecord(scratchKey(jobId, store), ScratchRecord))?.value;
+}
+
+function quoted(targets: readonly string[]): string {
+  return targets.map((name) => `"${name}"`).join(', ');
 }
 
 function shorten(things: readonly string[]): string {
