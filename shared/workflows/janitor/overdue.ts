@@ -5,7 +5,7 @@ import { relatedJobId } from '../../core/job-ids.ts';
 import { hasEnded } from '../../core/job-state.ts';
 import { mapOrdered } from '../../core/ordered.ts';
 import { unsettledJobs } from '../job/days.ts';
-import { describeExecution } from '../job/execution.ts';
+import { describeExecution, isRunning } from '../job/execution.ts';
 import { type JobRecord, readJob } from '../job/record.ts';
 
 /** Records read concurrently. */
@@ -74,8 +74,7 @@ async function isOverdue(
 }
 
 function hasStopped(execution: DescribeExecutionCommandOutput | undefined, before: number): boolean {
-  if (!execution) return true;
-  const { status, stopDate } = execution;
-  if (status === 'RUNNING' || status === 'PENDING_REDRIVE') return false;
+  if (isRunning(execution)) return false;
+  const stopDate = execution?.stopDate;
   return stopDate === undefined || stopDate.getTime() <= before;
 }

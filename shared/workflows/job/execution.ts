@@ -29,3 +29,8 @@ export async function describeExecution(
     throw error;
   }
 }
+
+/** Whether an execution has not ended yet. False for one that Step Functions does not know. */
+export function isRunning(execution: DescribeExecutionCommandOutput | undefined): boolean {
+  return execution?.status === 'RUNNING' || execution?.status === 'PENDING_REDRIVE';
+}

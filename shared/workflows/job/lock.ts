@@ -1,4 +1,4 @@
-import type { DescribeExecutionCommandOutput, SFNClient } from '@aws-sdk/client-sfn';
+import type { SFNClient } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
 import type { Bucket } from '../../aws/bucket.ts';
 import { ConflictError } from '../../aws/bucket.ts';
@@ -8,7 +8,7 @@ import { HELP } from '../../core/help.ts';
 import { Id } from '../../core/ids.ts';
 import { hasEnded } from '../../core/job-state.ts';
 import { retry } from '../../core/retry.ts';
-import { describeExecution } from './execution.ts';
+import { describeExecution, isRunning } from './execution.ts';
 import { readJob } from './record.ts';
 
 /**
@@ -181,8 +181,4 @@ async function isBeingCleanedUp(bucket: Bucket, { kind, job_id }: Lock): Promise
   if (kind === 'backup') return false;
   const job = await readJob(bucket, job_id);
   return job !== undefined && !hasEnded(job.state);
-}
-
-function isRunning(execution: DescribeExecutionCommandOutput | undefined): boolean {
-  return execution?.status === 'RUNNING' || execution?.status === 'PENDING_REDRIVE';
 }
