@@ -13,7 +13,7 @@ export function allowBuckets(handler: StepHandler, size: FunctionSize, { targets
     size.stores.flatMap((store) => stores[store]?.buckets ?? []),
   );
   for (const name of new Set(names)) {
-    const bucket = Arn.format({ service: 's3', region: '', account: '', resource: name }, Stack.of(handler));
+    const bucket = bucketArn(handler, name);
     const objects = `${bucket}/*`;
     handler.allow(
       // Unfinished uploads of a restore that was killed are found by their key.
@@ -44,7 +44,7 @@ export function allowConfiguration(
     const { configuration_folder: folder } = target;
     const { bucket: name, path } = placeOf(folder?.location ?? '');
     if (folder === undefined || name === undefined) continue;
-    const bucket = Arn.format({ service: 's3', region: '', account: '', resource: name }, Stack.of(handler));
+    const bucket = bucketArn(handler, name);
     const keys = sourcesInFolder(target, folder).names.map((file) =>
       path === '' ? file : `${path}/${file}`,
     );
@@ -54,6 +54,10 @@ export function allowConfiguration(
       keys.map((key) => `${bucket}/${key}`),
     );
   }
+}
+
+function bucketArn(scope: StepHandler, name: string): string {
+  return Arn.format({ service: 's3', region: '', account: '', resource: name }, Stack.of(scope));
 }
 
 /** Mounts the configured EFS access point, for stores and configuration whose files are in a folder there. */
