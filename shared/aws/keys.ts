@@ -80,7 +80,6 @@ export const restoreLegKey = (jobId: string, store: string, phase: string, leg: 
 
 export const uploadPrefix = (jobId: string) => `${UPLOADS}${jobId}/`;
 
-export const jobPrefix = (jobId: string) => `${JOBS}${jobId}/`;
 export const jobRecordKey = (jobId: string) => `${JOBS}${jobId}/job.json`;
 /**
  * The index of jobs by the day of their creation: an object for each job, and one for each past day. No job can have

@@ -15,7 +15,7 @@ export const DrillPlace = z.object({
 export type DrillPlace = z.infer<typeof DrillPlace>;
 
 /** Whether a target is dedicated to drills. */
-export function isForDrills(config: NgbakConfig, target: string): boolean {
+function isForDrills(config: NgbakConfig, target: string): boolean {
   return findTarget(config, target).drills_of !== undefined;
 }
 
