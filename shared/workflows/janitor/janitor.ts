@@ -102,13 +102,12 @@ async function closeDrill(
   const end = closing(event);
   const restore = await findAdmitted(bucket, job.job_id);
   if (restore?.drill) {
-    const { drill, target } = restore;
+    const { drill } = restore;
     const lock = lockNameOf(restore);
     // The functions of a stopped execution continue to run. They must not load data during the removal.
     await changeLock(bucket, lock, executionArn, { ended: true });
     await untilStepsEnded(bucket, job.job_id, leg);
-    const plan = await findRestorePlan(bucket, job.job_id);
-    await cleanServers(environment, { job_id: job.job_id, target }, plan?.stores ?? restore.stores, leg);
+    await cleanDestination(environment, restore, leg);
     await writeDrillRecord(environment, job, { ...restore, drill }, { state: 'failed', ...end });
     await freeLock(bucket, lock, executionArn);
   }
@@ -383,6 +382,16 @@ async function removeOwnArchive({ bucket }: Environment, backupId: string, jobId
   if (head?.Metadata?.[OWNER] === jobId) await bucket.removeAll(key);
 }
 
+/** Removes what a restore or a drill left on the servers that it wrote to. */
+async function cleanDestination(
+  environment: Environment,
+  { job_id, target, stores }: AdmittedRestore,
+  leg: LegLimits,
+): Promise<void> {
+  const plan = await findRestorePlan(environment.bucket, job_id);
+  await cleanServers(environment, { job_id, target }, plan?.stores ?? stores, leg);
+}
+
 async function cleanUpRestore(
   environment: Environment,
   job: JobRecord,
@@ -391,8 +400,7 @@ async function cleanUpRestore(
 ): Promise<void> {
   const { bucket } = environment;
   if (restore) {
-    const plan = await findRestorePlan(bucket, job.job_id);
-    await cleanServers(environment, job, plan?.stores ?? restore.stores, leg);
+    await cleanDestination(environment, restore, leg);
     if (restore.source.key.startsWith(UPLOADS)) await bucket.removeVersion(restore.source);
   }
   await bucket.removeAll(uploadPrefix(job.job_id));
