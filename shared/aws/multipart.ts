@@ -16,6 +16,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { errorFields } from '../core/error-fields.ts';
 import { NgbakError } from '../core/errors.ts';
+import { addressOf } from './address.ts';
 import { LONG_TIMEOUT, type S3CallOptions, sendS3 } from './send-s3.ts';
 
 /** A multipart upload that S3 has begun. Its id is useless without credentials for the bucket. */
@@ -42,7 +43,7 @@ export interface UploadedPart {
 type Named = 'Bucket' | 'Key' | 'UploadId';
 type Options = Pick<S3CallOptions, 'signal' | 'timeout'>;
 
-const addressOf = ({ bucket: Bucket, key: Key, uploadId: UploadId }: MultipartUpload) => ({
+const idOf = ({ bucket: Bucket, key: Key, uploadId: UploadId }: MultipartUpload) => ({
   Bucket,
   Key,
   UploadId,
@@ -56,7 +57,7 @@ export async function beginMultipart(
 ): Promise<MultipartUpload> {
   const { UploadId } = await sendS3(s3, 'begin', new CreateMultipartUploadCommand(input), options);
   if (UploadId !== undefined) return { s3, bucket: input.Bucket, key: input.Key, uploadId: UploadId };
-  throw new NgbakError(`S3 started an upload of s3://${input.Bucket}/${input.Key} without an ID.`, {
+  throw new NgbakError(`S3 started an upload of ${addressOf(s3, input.Bucket, input.Key)} without an ID.`, {
     remedy: 'Check the S3 endpoint: this is not a response of S3.',
   });
 }
@@ -67,7 +68,7 @@ export async function sendPart(
   part: Omit<UploadPartCommandInput, Named | 'Body'> & { readonly Body: Uint8Array },
   options: Options = {},
 ): Promise<string | undefined> {
-  const command = new UploadPartCommand({ ...addressOf(upload), ...part });
+  const command = new UploadPartCommand({ ...idOf(upload), ...part });
   return (await sendS3(upload.s3, `write part ${part.PartNumber} of`, command, options)).ETag;
 }
 
@@ -77,7 +78,7 @@ export async function copyPart(
   part: Omit<UploadPartCopyCommandInput, Named>,
   options: Options = {},
 ): Promise<void> {
-  const command = new UploadPartCopyCommand({ ...addressOf(upload), ...part });
+  const command = new UploadPartCopyCommand({ ...idOf(upload), ...part });
   await sendS3(upload.s3, `copy part ${part.PartNumber} of`, command, { timeout: LONG_TIMEOUT, ...options });
 }
 
@@ -90,7 +91,7 @@ export async function listPartsPage(
   options: Options = {},
 ): Promise<{ parts: UploadedPart[]; next: number | undefined } | undefined> {
   const PartNumberMarker = after === 0 ? undefined : String(after);
-  const command = new ListPartsCommand({ ...addressOf(upload), PartNumberMarker });
+  const command = new ListPartsCommand({ ...idOf(upload), PartNumberMarker });
   const page = await sendS3(upload.s3, 'list the parts of', command, {
     ...options,
     expected: ['NoSuchUpload'],
@@ -134,7 +135,7 @@ export function completeMultipart(
   input: Omit<CompleteMultipartUploadCommandInput, Named>,
   { expected = [], ...options }: Options & Pick<S3CallOptions, 'expected'> = {},
 ): Promise<CompleteMultipartUploadCommandOutput> {
-  const command = new CompleteMultipartUploadCommand({ ...addressOf(upload), ...input });
+  const command = new CompleteMultipartUploadCommand({ ...idOf(upload), ...input });
   return sendS3(upload.s3, 'complete', command, {
     ...options,
     timeout: LONG_TIMEOUT,
@@ -144,7 +145,7 @@ export function completeMultipart(
 
 /** Removes an upload with its parts. Idempotent. */
 export async function abortMultipart(upload: MultipartUpload): Promise<void> {
-  const command = new AbortMultipartUploadCommand(addressOf(upload));
+  const command = new AbortMultipartUploadCommand(idOf(upload));
   await sendS3(upload.s3, 'abort the upload of', command, { expected: ['NoSuchUpload'] }).catch(unlessGone);
 }
 
