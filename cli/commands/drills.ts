@@ -4,7 +4,7 @@ import { ListDrillsInput, StartDrillInput } from '../../shared/operations/drills
 import { type Cli, cliOf } from '../cli.ts';
 import type { CliClient } from '../client.ts';
 import { drillText, verdictText } from '../drill-text.ts';
-import { ExitError } from '../exit-codes.ts';
+import { failureOf } from '../finish.ts';
 import { followJob } from '../follow.ts';
 import { ago, duration, localTime } from '../format.ts';
 import { jobText } from '../job-text.ts';
@@ -95,6 +95,5 @@ async function reportDrill(cli: Cli, client: CliClient, jobId: string): Promise<
   if (!drill) cli.output.result('job', job, () => jobText(job, cli.output.verbose));
   else cli.output.result('drill', drill, () => drillText(drill, cli.output.verbose));
   if (drill?.verdict === 'passed') return;
-  if (job.state === 'cancelled') throw new ExitError('cancelled');
-  throw new ExitError(job.error?.name === 'IntegrityError' ? 'damaged' : 'failed');
+  throw failureOf(job);
 }
