@@ -1,6 +1,8 @@
 import { type Command, Option } from 'commander';
 import { parseInput } from '../../shared/core/input.ts';
+import { NotFoundError } from '../../shared/core/refusals.ts';
 import { ListDrillsInput, StartDrillInput } from '../../shared/operations/drills.ts';
+import type { DrillRecord } from '../../shared/workflows/drill/record.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import type { CliClient } from '../client.ts';
 import { drillText, verdictText } from '../drill-text.ts';
@@ -89,11 +91,19 @@ export function drillCommands(program: Command): void {
 /** Follows a drill and shows its results. Throws ExitError unless it passed. */
 async function reportDrill(cli: Cli, client: CliClient, jobId: string): Promise<void> {
   const job = await followJob(cli, client, jobId);
-  // The record is written before the job ends; a drill that was refused before it began has none.
-  const { drills } = job.kind === 'drill' ? await client.listDrills({ limit: 50 }) : { drills: [] };
-  const drill = drills.find(({ job_id }) => job_id === jobId);
+  const drill = await recordOf(client, jobId);
   if (!drill) cli.output.result('job', job, () => jobText(job, cli.output.verbose));
   else cli.output.result('drill', drill, () => drillText(drill, cli.output.verbose));
   if (drill?.verdict === 'passed') return;
   throw failureOf(job);
+}
+
+/** The record of an ended drill, written before its job ends; undefined for one that was refused before it began. */
+async function recordOf(client: CliClient, jobId: string): Promise<DrillRecord | undefined> {
+  try {
+    return await client.showDrill(jobId);
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined;
+    throw error;
+  }
 }
