@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { parseInput } from '../../shared/core/input.ts';
 import { NotFoundError } from '../../shared/core/refusals.ts';
 import { ListDrillsInput, StartDrillInput } from '../../shared/operations/drills.ts';
-import type { DrillRecord } from '../../shared/workflows/drill/record.ts';
+import { DrillRecord } from '../../shared/workflows/drill/record.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import type { CliClient } from '../client.ts';
 import { drillText, verdictText } from '../drill-text.ts';
@@ -48,11 +48,9 @@ export function drillCommands(program: Command): void {
     .argument('[drill]', 'ID of a drill')
     .option('-t, --target <name>', 'only drills of this target')
     .addOption(
-      new Option('--verdict <verdict>', 'only drills with this verdict').choices([
-        'passed',
-        'failed',
-        'cancelled',
-      ]),
+      new Option('--verdict <verdict>', 'only drills with this verdict').choices(
+        DrillRecord.shape.verdict.options,
+      ),
     )
     .option('-n, --limit <count>', 'maximum number of drills, up to 500', whole, 20)
     .action(async (id: string | undefined, options, command: Command) => {

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { parseInput } from '../../shared/core/input.ts';
 import { JOB_STATES } from '../../shared/core/job-state.ts';
 import { ListJobsInput } from '../../shared/operations/list-jobs.ts';
-import { SKIPPED } from '../../shared/workflows/job/record.ts';
+import { JobRecord, SKIPPED } from '../../shared/workflows/job/record.ts';
 import { cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
 import { reportEnd } from '../finish.ts';
@@ -20,7 +20,7 @@ export function jobCommands(program: Command): void {
     .summary('list backup, restore and drill jobs, newest first')
     .description('Lists the jobs of the last 90 days, newest first.')
     .addOption(new Option('--state <state>', 'only jobs in this state').choices([...JOB_STATES]))
-    .addOption(new Option('--kind <kind>', 'only jobs of this kind').choices(['backup', 'restore', 'drill']))
+    .addOption(new Option('--kind <kind>', 'only jobs of this kind').choices(JobRecord.shape.kind.options))
     .option('-t, --target <name>', 'only jobs of this target')
     .option('-n, --limit <count>', 'maximum number of jobs, up to 500', whole, 20)
     .action(async (options, command: Command) => {
