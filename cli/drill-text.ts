@@ -1,12 +1,9 @@
 import pc from '../shared/core/colors.ts';
 import type { DrillRecord } from '../shared/workflows/drill/record.ts';
 import { bytes, count, duration, localTime, printable } from './format.ts';
-import { fields } from './output.ts';
+import { fields, LINES_MAX } from './output.ts';
 import { storeText } from './progress-text.ts';
 import { talliesText } from './tally-text.ts';
-
-/** Lines of one kind that are shown without `--verbose`. */
-const LISTED_MAX = 10;
 
 const VERDICTS: Record<DrillRecord['verdict'], (text: string) => string> = {
   passed: pc.green,
@@ -29,7 +26,7 @@ export function destinationText({ destination, target }: DrillRecord): string {
 /** What one drill has proved, as `ngbak drills ID` shows it. */
 export function drillText(drill: DrillRecord, verbose = false): string {
   const named = (label: string, texts: readonly string[]) => {
-    const shown = verbose ? texts : texts.slice(0, LISTED_MAX);
+    const shown = verbose ? texts : texts.slice(0, LINES_MAX);
     const more = texts.length - shown.length;
     return [
       ...shown.map((text) => `${label} ${printable(text)}`),

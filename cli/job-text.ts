@@ -5,13 +5,10 @@ import { warningText } from '../shared/stores/describe-warning.ts';
 import { kindOf } from '../shared/stores/known-facts.ts';
 import type { Inspection } from '../shared/workflows/restore/inspection.ts';
 import { bytes, count, duration, localTime, printable } from './format.ts';
-import { fields, table } from './output.ts';
+import { fields, LINES_MAX, table } from './output.ts';
 import { phaseText, progressText, storeText } from './progress-text.ts';
 import { roomText } from './room-text.ts';
 import { groupText, talliesText } from './tally-text.ts';
-
-/** Limits without `--verbose`: items of one kind (collections, namespaces) that are listed, and lines of one kind. */
-const LISTED_MAX = 10;
 
 const COLOURS: Partial<Record<JobView['state'], (text: string) => string>> = {
   completed: pc.green,
@@ -155,15 +152,15 @@ function contentRows(store: Inspection['stores'][number], verbose: boolean): str
     row(`${indent}${store.store} ${name}`, store.archive[name] ?? 0, store.target[name] ?? 0);
   const changes = (name: string) => store.archive[name] !== store.target[name];
   return [...Map.groupBy(names, kindOf).entries()].flatMap(([kind, members]) => {
-    if (members.length <= LISTED_MAX || verbose) return members.map((name) => rowOf(name));
+    if (members.length <= LINES_MAX || verbose) return members.map((name) => rowOf(name));
     const sum = (counts: Readonly<Record<string, number>>) =>
       members.reduce((total, name) => total + (counts[name] ?? 0), 0);
     const changed = members.filter(changes);
     const label = `${store.store} ${kind} (${groupText(kind, members.length)}, ${count(changed.length)} changed)`;
-    const omitted = changed.length - LISTED_MAX;
+    const omitted = changed.length - LINES_MAX;
     return [
       row(label, sum(store.archive), sum(store.target)),
-      ...changed.slice(0, LISTED_MAX).map((name) => rowOf(name, '  ')),
+      ...changed.slice(0, LINES_MAX).map((name) => rowOf(name, '  ')),
       ...(omitted > 0 ? [[`  … ${count(omitted)} more: see --verbose`, '', '', '']] : []),
     ];
   });
@@ -171,8 +168,8 @@ function contentRows(store: Inspection['stores'][number], verbose: boolean): str
 
 /** The first lines, and the number of omitted ones. */
 function truncate(lines: readonly string[], verbose: boolean): string[] {
-  if (lines.length <= LISTED_MAX || verbose) return [...lines];
-  return [...lines.slice(0, LISTED_MAX), `… ${count(lines.length - LISTED_MAX)} more: see --verbose`];
+  if (lines.length <= LINES_MAX || verbose) return [...lines];
+  return [...lines.slice(0, LINES_MAX), `… ${count(lines.length - LINES_MAX)} more: see --verbose`];
 }
 
 /** The result of a backup or of a restore. */
@@ -228,7 +225,7 @@ function restoredText({ dangling, stores, references = [] }: Restored, verbose: 
   );
   // Many checks with unchanged results are one line.
   const shown =
-    checks.length <= LISTED_MAX || verbose ? checks : checks.filter(({ before, after }) => before !== after);
+    checks.length <= LINES_MAX || verbose ? checks : checks.filter(({ before, after }) => before !== after);
   const unchanged = checks.length - shown.length;
   return [
     ...(dangling

@@ -2,6 +2,9 @@ import Table from 'cli-table3';
 import pc from '../shared/core/colors.ts';
 import { printable } from './format.ts';
 
+/** Limits without `--verbose`: items of one kind (collections, namespaces) that are listed, and lines of one kind. */
+export const LINES_MAX = 10;
+
 export interface OutputOptions {
   readonly json: boolean;
   readonly quiet: boolean;

@@ -9,7 +9,7 @@ import { kindOf } from '../../shared/stores/known-facts.ts';
 import type { AnyDetails } from '../answers.ts';
 import { cliOf } from '../cli.ts';
 import { bytes, count, duration, localTime, printable, stateText } from '../format.ts';
-import { fields, table } from '../output.ts';
+import { fields, LINES_MAX, table } from '../output.ts';
 import { groupText } from '../tally-text.ts';
 import { whole } from './options.ts';
 
@@ -116,12 +116,7 @@ function warningLine({ id, store, acknowledged, ...warning }: BackupDetails['war
   return `${head} ${printable(`${store}: ${warningText(warning)}${by} [${id}]`)}`;
 }
 
-/**
- * Number of collections or namespaces of a store that are listed individually; more are summarized, unless `--verbose`
- * is given.
- */
-const LISTED_MAX = 10;
-
+/** The collections or namespaces of a store; many are summarized, unless `--verbose` is given. */
 function tallyRows(
   store: string,
   tallies: Readonly<Record<string, { readonly count: number; readonly digest: string }>>,
@@ -129,7 +124,7 @@ function tallyRows(
 ): string[][] {
   const kinds = Map.groupBy(Object.entries(tallies), ([name]) => kindOf(name));
   return [...kinds].flatMap(([kind, members]) => {
-    if (members.length <= LISTED_MAX || verbose) {
+    if (members.length <= LINES_MAX || verbose) {
       return members.map(([name, tally]) => [store, name, count(tally.count), tally.digest.slice(0, 16)]);
     }
     const total = members.reduce((sum, [, tally]) => sum + tally.count, 0);
