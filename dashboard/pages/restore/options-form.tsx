@@ -274,29 +274,42 @@ function RenameFields({ draft, set }: Part) {
         <FormField label="New key prefix" description="Default: as configured for the target.">
           <Input value={toPrefix} onChange={({ detail }) => set({ toPrefix: detail.value })} />
         </FormField>
-        <FormField
+        <PairsField
           label="New collection names"
           description="One per line: old name = new name."
-          errorText={pairs(toCollections) === undefined ? MISTYPED : undefined}
-        >
-          <Textarea
-            rows={2}
-            value={toCollections}
-            onChange={({ detail }) => set({ toCollections: detail.value })}
-          />
-        </FormField>
-        <FormField
+          value={toCollections}
+          onChange={(value) => set({ toCollections: value })}
+        />
+        <PairsField
           label="Profile parameters"
           description="For example, namespace = copy. All names derived from the parameters change."
-          errorText={pairs(toParameters) === undefined ? MISTYPED : undefined}
-        >
-          <Textarea
-            rows={2}
-            value={toParameters}
-            onChange={({ detail }) => set({ toParameters: detail.value })}
-          />
-        </FormField>
+          value={toParameters}
+          onChange={(value) => set({ toParameters: value })}
+        />
       </SpaceBetween>
     </ExpandableSection>
+  );
+}
+
+/** Lines such as `old = new`. */
+function PairsField({
+  label,
+  description,
+  value,
+  onChange,
+}: {
+  label: string;
+  description: string;
+  value: string;
+  onChange: (value: string) => void;
+}) {
+  return (
+    <FormField
+      label={label}
+      description={description}
+      errorText={pairs(value) === undefined ? MISTYPED : undefined}
+    >
+      <Textarea rows={2} value={value} onChange={({ detail }) => onChange(detail.value)} />
+    </FormField>
   );
 }
