@@ -1,5 +1,3 @@
-import Box from '@cloudscape-design/components/box';
-import Button from '@cloudscape-design/components/button';
 import Header from '@cloudscape-design/components/header';
 import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
@@ -8,6 +6,7 @@ import { duration } from '../../cli/format.ts';
 import { DrillEvidence } from '../drill/evidence.tsx';
 import { VerdictSign } from '../drill/verdict.tsx';
 import { Command } from '../parts/command.tsx';
+import { limitOf, moreFooter } from '../parts/more.tsx';
 import { Empty, Problem, Show, Titled } from '../parts/states.tsx';
 import { Ago } from '../parts/time.tsx';
 import type { PageProps } from '../router.ts';
@@ -15,24 +14,20 @@ import { href, navigate } from '../router.ts';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
 
-/** Drills that are shown at first, and the number that is added each time; the API returns at most 500. */
-const STEP = 50;
-const MOST = 500;
 const EVERY_MS = 30_000;
 
 /** The results of drills, newest first: `#/drills`, `#/drills?limit=100`; one of them: `#/drills/<id>`. */
 export default function Drills({ route: { parts, query } }: PageProps) {
   const [, id] = parts;
-  return id === undefined ? <List limit={Number(query.get('limit'))} /> : <One id={id} />;
+  return id === undefined ? <List limit={limitOf(query)} /> : <One id={id} />;
 }
 
-function List({ limit: wanted }: { limit: number }) {
+function List({ limit }: { limit: number }) {
   const { api } = useSession();
-  const limit = Math.min(MOST, Math.max(STEP, wanted || STEP));
   const { data, error, reload } = useData(
     `drills ${limit}`,
     (signal) => api.listDrills({ limit }, signal),
-    () => EVERY_MS,
+    EVERY_MS,
   );
   return (
     <SpaceBetween size="m">
@@ -99,15 +94,13 @@ function List({ limit: wanted }: { limit: number }) {
           )
         }
         footer={
-          data && data.total > data.drills.length && limit < MOST ? (
-            <Box textAlign="center">
-              <Button
-                onClick={() => navigate(href(['drills'], { limit: String(Math.min(MOST, limit + STEP)) }))}
-              >
-                Show more
-              </Button>
-            </Box>
-          ) : undefined
+          data &&
+          moreFooter({
+            limit,
+            shown: data.drills.length,
+            total: data.total,
+            show: (more) => navigate(href(['drills'], { limit: String(more) })),
+          })
         }
       />
     </SpaceBetween>

@@ -10,6 +10,7 @@ import { hasEnded, JOB_STATES, type JobState } from '../../shared/core/job-state
 import type { JobSummary } from '../../shared/workflows/job/summary.ts';
 import { KIND_OF } from '../job/kinds.ts';
 import { JobStateSign, stateText } from '../job/states.tsx';
+import { limitOf, moreFooter } from '../parts/more.tsx';
 import { Empty, Problem } from '../parts/states.tsx';
 import { Ago } from '../parts/time.tsx';
 import type { PageProps } from '../router.ts';
@@ -17,9 +18,6 @@ import { href, navigate } from '../router.ts';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
 
-/** Jobs that are shown at first, and the number that is added each time; the API returns at most 500. */
-const STEP = 50;
-const MOST = 500;
 const EVERY_MS = { running: 3000, quiet: 15_000 };
 
 type Kind = JobSummary['kind'];
@@ -30,7 +28,7 @@ export default function Jobs({ route: { query } }: PageProps) {
   const { api } = useSession();
   const state = JOB_STATES.find((known) => known === query.get('state'));
   const kind = (Object.keys(KINDS) as Kind[]).find((known) => known === query.get('kind'));
-  const limit = Math.min(MOST, Math.max(STEP, Number(query.get('limit')) || STEP));
+  const limit = limitOf(query);
   const request = { limit, ...(state ? { state } : {}), ...(kind ? { kind } : {}) };
   const loaded = useData(
     JSON.stringify(request),
@@ -38,12 +36,12 @@ export default function Jobs({ route: { query } }: PageProps) {
     ({ jobs }) => (jobs.some((job) => !hasEnded(job.state)) ? EVERY_MS.running : EVERY_MS.quiet),
   );
   const go = (changed: { state?: JobState | undefined; kind?: Kind | undefined; limit?: number }) => {
-    const next = { state, kind, limit: STEP, ...changed };
+    const next = { state, kind, ...changed };
     navigate(
       href(['jobs'], {
         ...(next.state ? { state: next.state } : {}),
         ...(next.kind ? { kind: next.kind } : {}),
-        ...(next.limit > STEP ? { limit: String(next.limit) } : {}),
+        ...(next.limit === undefined ? {} : { limit: String(next.limit) }),
       }),
     );
   };
@@ -150,11 +148,13 @@ export default function Jobs({ route: { query } }: PageProps) {
           )
         }
         footer={
-          data && data.total > data.jobs.length && limit < MOST ? (
-            <Box textAlign="center">
-              <Button onClick={() => go({ limit: Math.min(MOST, limit + STEP) })}>Show more</Button>
-            </Box>
-          ) : undefined
+          data &&
+          moreFooter({
+            limit,
+            shown: data.jobs.length,
+            total: data.total,
+            show: (more) => go({ limit: more }),
+          })
         }
       />
     </SpaceBetween>
