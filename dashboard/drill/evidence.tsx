@@ -7,6 +7,7 @@ import SpaceBetween from '@cloudscape-design/components/space-between';
 import type { ReactNode } from 'react';
 import { bytes, count, duration } from '../../cli/format.ts';
 import type { DrillRecord } from '../../shared/workflows/drill/record.ts';
+import { JobHeader } from '../job/name.tsx';
 import { storeName } from '../job/store-bars.tsx';
 import { utc } from '../parts/time.tsx';
 import { href } from '../router.ts';
@@ -22,20 +23,12 @@ export function DrillEvidence({ drill }: { drill: DrillRecord }) {
   return (
     <article className="evidence">
       <SpaceBetween size="l">
-        <Header
-          variant="h1"
-          description={<code>{drill.job_id}</code>}
-          actions={
-            <SpaceBetween direction="horizontal" size="xs">
-              <Button href={href(['job', drill.job_id])}>Job</Button>
-              <Button iconName="file" onClick={() => window.print()}>
-                Print
-              </Button>
-            </SpaceBetween>
-          }
-        >
-          Drill of <bdi>{drill.target}</bdi>
-        </Header>
+        <JobHeader job={{ ...drill, kind: 'drill' }}>
+          <Button href={href(['job', drill.job_id])}>Job</Button>
+          <Button iconName="file" onClick={() => window.print()}>
+            Print
+          </Button>
+        </JobHeader>
         <Container>
           <KeyValuePairs columns={3} items={factsOf(drill)} />
         </Container>

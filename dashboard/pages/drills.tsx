@@ -5,6 +5,7 @@ import Table from '@cloudscape-design/components/table';
 import { duration } from '../../cli/format.ts';
 import { DrillEvidence } from '../drill/evidence.tsx';
 import { VerdictSign } from '../drill/verdict.tsx';
+import { JobName } from '../job/name.tsx';
 import { Command } from '../parts/command.tsx';
 import { limitOf, moreFooter } from '../parts/more.tsx';
 import { Empty, Problem, Show, Titled } from '../parts/states.tsx';
@@ -57,7 +58,7 @@ function List({ limit }: { limit: number }) {
             isRowHeader: true,
             cell: ({ job_id, target }) => (
               <Link href={href(['drills', job_id])}>
-                Drill of <bdi>{target}</bdi>
+                <JobName job={{ kind: 'drill', target }} />
               </Link>
             ),
           },

@@ -16,7 +16,7 @@ import type { Grade, TargetRecoverability } from '../../shared/operations/recove
 import type { JobSummary } from '../../shared/workflows/job/summary.ts';
 import { DayStrip } from '../home/day-strip.tsx';
 import { strip } from '../home/days.ts';
-import { KIND_OF } from '../job/kinds.ts';
+import { JobName } from '../job/name.tsx';
 import { JobStateSign } from '../job/states.tsx';
 import { blocked } from '../parts/blocked.ts';
 import { Guard } from '../parts/guard.tsx';
@@ -270,7 +270,7 @@ function JobsBox({ title, jobs, none }: { title: string; jobs: readonly JobSumma
               <SpaceBetween direction="horizontal" size="m">
                 <JobStateSign state={job.state} />
                 <Link href={href(['job', job.job_id])}>
-                  {KIND_OF[job.kind]} <bdi>{job.target}</bdi>
+                  <JobName job={job} />
                 </Link>
                 <Ago value={job.created_at} />
               </SpaceBetween>

@@ -11,6 +11,7 @@ import { DownloadAfterBackup } from '../job/download-bar.tsx';
 import { JobProperties } from '../job/facts.tsx';
 import { JobLog } from '../job/job-log.tsx';
 import { KIND_OF } from '../job/kinds.ts';
+import { JobHeader } from '../job/name.tsx';
 import { percentOfJob } from '../job/progress-numbers.ts';
 import { BackupOutcome, RestoreOutcome } from '../job/restore-result.tsx';
 import { stateText } from '../job/states.tsx';
@@ -46,25 +47,17 @@ function JobPage({ job, reload }: { job: JobView; reload: () => void }) {
   const ended = hasEnded(job.state);
   return (
     <SpaceBetween size="l">
-      <Header
-        variant="h1"
-        description={<code>{job.job_id}</code>}
-        actions={
-          <SpaceBetween direction="horizontal" size="xs">
-            {job.kind === 'restore' && !ended && (
-              <Button
-                variant={job.state === 'awaiting_confirmation' ? 'primary' : 'normal'}
-                href={href(['restore', job.job_id])}
-              >
-                Open in the restore wizard
-              </Button>
-            )}
-            {!ended && <CancelJob job={job} onCancelled={reload} />}
-          </SpaceBetween>
-        }
-      >
-        {KIND_OF[job.kind]} <bdi>{job.target}</bdi>
-      </Header>
+      <JobHeader job={job}>
+        {job.kind === 'restore' && !ended && (
+          <Button
+            variant={job.state === 'awaiting_confirmation' ? 'primary' : 'normal'}
+            href={href(['restore', job.job_id])}
+          >
+            Open in the restore wizard
+          </Button>
+        )}
+        {!ended && <CancelJob job={job} onCancelled={reload} />}
+      </JobHeader>
       {ended && (job.kind === 'backup' ? <BackupOutcome job={job} /> : <RestoreOutcome job={job} />)}
       <Container>
         <JobProperties job={job} />

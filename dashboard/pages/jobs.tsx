@@ -8,7 +8,7 @@ import Table from '@cloudscape-design/components/table';
 import { duration } from '../../cli/format.ts';
 import { hasEnded, JOB_STATES, type JobState } from '../../shared/core/job-state.ts';
 import type { JobSummary } from '../../shared/workflows/job/summary.ts';
-import { KIND_OF } from '../job/kinds.ts';
+import { JobName } from '../job/name.tsx';
 import { JobStateSign, stateText } from '../job/states.tsx';
 import { limitOf, moreFooter } from '../parts/more.tsx';
 import { Empty, Problem } from '../parts/states.tsx';
@@ -105,7 +105,7 @@ export default function Jobs({ route: { query } }: PageProps) {
             cell: (job) => (
               <>
                 <Link href={href(['job', job.job_id])}>
-                  {KIND_OF[job.kind]} <bdi>{job.target}</bdi>
+                  <JobName job={job} />
                 </Link>
                 {job.error && (
                   <Box fontSize="body-s" color="text-body-secondary">
