@@ -17,7 +17,7 @@ export function verdictText(verdict: DrillRecord['verdict']): string {
 }
 
 /** Where a drill restored to, in words. */
-export function destinationText({ destination, target }: DrillRecord): string {
+function destinationText({ destination, target }: DrillRecord): string {
   return destination.place === 'names'
     ? `scratch names on the servers of ${destination.target}`
     : `target ${destination.target}, which is used for drills of ${target}`;
