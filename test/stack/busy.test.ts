@@ -6,7 +6,7 @@ import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { NIGHTLY } from '../nightly.ts';
 import { servers } from '../servers.ts';
 import { BusyModel } from './busy-model.ts';
-import { type Names, SCRATCH, withClients } from './content.ts';
+import { type Names, removeTargetWithSchema, SCRATCH } from './content.ts';
 import { deployedStack } from './harness.ts';
 
 /** Backups during writes to all stores, each restored under other names. */
@@ -34,22 +34,6 @@ let driver: Driver;
 let redis: Redis;
 let model: BusyModel;
 
-async function remove({ label, collection, prefix }: Names): Promise<void> {
-  await withClients(async ({ cypher, redis: keys, qdrant }) => {
-    await cypher(`MATCH (n:${label}) DETACH DELETE n`);
-    const schema = await cypher(
-      'SHOW INDEXES YIELD name, labelsOrTypes, owningConstraint WHERE labelsOrTypes = [$label]',
-      { label },
-    );
-    for (const { name, owningConstraint } of schema) {
-      await cypher(`DROP ${owningConstraint === null ? 'INDEX' : 'CONSTRAINT'} ${name} IF EXISTS`);
-    }
-    await qdrant('DELETE', `/collections/${collection}`);
-    const old = await keys.keys(`${prefix}*`);
-    if (old.length > 0) await keys.del(old);
-  });
-}
-
 async function qdrant(method: string, path: string, body?: object): Promise<{ result?: unknown }> {
   const { url, apiKey } = servers.qdrant;
   const headers = { 'api-key': apiKey, 'content-type': 'application/json' };
@@ -69,8 +53,8 @@ beforeAll(async () => {
   const { uri, username, password } = servers.neo4j;
   driver = neo4j.driver(uri, neo4j.auth.basic(username, password), { disableLosslessIntegers: true });
   redis = new Redis(servers.redis.url, { password: servers.redis.password });
-  await remove(COPY);
-  await remove(SCRATCH);
+  await removeTargetWithSchema(COPY);
+  await removeTargetWithSchema(SCRATCH);
   await qdrant('PUT', `/collections/${SCRATCH.collection}`, { vectors: { size: 4, distance: 'Dot' } });
   model = new BusyModel();
   await startKeys();
@@ -82,8 +66,8 @@ afterAll(async () => {
   await model.stop();
   await driver.close();
   redis.disconnect();
-  await remove(COPY);
-  await remove(SCRATCH);
+  await removeTargetWithSchema(COPY);
+  await removeTargetWithSchema(SCRATCH);
 });
 
 const items = (step: number) => Array.from({ length: ITEMS }, (_, index) => `${step}.${index}`);

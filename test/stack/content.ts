@@ -22,9 +22,7 @@ export const VIEWS: Names = { label: 'Views', collection: 'views_items', prefix:
 export const EMPTY_COLLECTION = 'empty_items';
 
 /** Runs `work` with a client of each store, and closes them. */
-export async function withClients<T>(
-  work: (clients: { cypher: Cypher; redis: Redis; qdrant: Qdrant }) => Promise<T>,
-) {
+export async function withClients<T>(work: (clients: Clients) => Promise<T>) {
   const driver = neo4j.driver(
     servers.neo4j.uri,
     neo4j.auth.basic(servers.neo4j.username, servers.neo4j.password),
@@ -51,11 +49,45 @@ export async function withClients<T>(
 }
 type Cypher = (query: string, parameters?: object) => Promise<Record<string, unknown>[]>;
 type Qdrant = (method: string, path: string, body?: object) => Promise<{ result?: unknown }>;
+interface Clients {
+  readonly cypher: Cypher;
+  readonly redis: Redis;
+  readonly qdrant: Qdrant;
+}
+
+/** Removes the data of a target. */
+export function removeTarget(names: Names): Promise<void> {
+  return withClients((clients) => removeData(clients, names));
+}
+
+/** Removes the data of a target, and the constraints and indexes of its label. */
+export function removeTargetWithSchema(names: Names): Promise<void> {
+  return withClients(async (clients) => {
+    const { cypher } = clients;
+    await removeData(clients, names);
+    const schema = await cypher(
+      'SHOW INDEXES YIELD name, labelsOrTypes, owningConstraint WHERE labelsOrTypes = [$label]',
+      { label: names.label },
+    );
+    for (const { name, owningConstraint } of schema) {
+      await cypher(`DROP ${owningConstraint === null ? 'INDEX' : 'CONSTRAINT'} \`${name}\` IF EXISTS`);
+    }
+  });
+}
+
+async function removeData({ cypher, redis, qdrant }: Clients, names: Names): Promise<void> {
+  await cypher(`MATCH (n:${names.label}) DETACH DELETE n`);
+  await qdrant('DELETE', `/collections/${names.collection}`);
+  const keys = await redis.keys(`${names.prefix}*`);
+  if (keys.length > 0) await redis.del(keys);
+}
 
 /** Fills a target with a few records of each kind, the same each time. */
-export function fillTarget({ label, collection, prefix }: Names = SCRATCH): Promise<void> {
-  return withClients(async ({ cypher, redis, qdrant }) => {
-    await cypher(`MATCH (n:${label}) DETACH DELETE n`);
+export function fillTarget(names: Names = SCRATCH): Promise<void> {
+  const { label, collection, prefix } = names;
+  return withClients(async (clients) => {
+    const { cypher, redis, qdrant } = clients;
+    await removeData(clients, names);
     await cypher(
       `UNWIND range(1, 20) AS i CREATE (:${label}:Thing {id: 'n' + i, weight: i * 0.5, count: i, born: date('2024-01-01')})`,
     );
@@ -63,7 +95,6 @@ export function fillTarget({ label, collection, prefix }: Names = SCRATCH): Prom
       `MATCH (a:${label}), (b:${label}) WHERE a.count = b.count - 1
        CREATE (a)-[:RELATED {order: a.count}]->(b)`,
     );
-    await qdrant('DELETE', `/collections/${collection}`);
     await qdrant('PUT', `/collections/${collection}`, { vectors: { size: 4, distance: 'Dot' } });
     await qdrant('PUT', `/collections/${collection}/points?wait=true`, {
       points: Array.from({ length: 20 }, (_, i) => ({
@@ -72,8 +103,6 @@ export function fillTarget({ label, collection, prefix }: Names = SCRATCH): Prom
         payload: { entity_name: `n${i + 1}` },
       })),
     });
-    const old = await redis.keys(`${prefix}*`);
-    if (old.length > 0) await redis.del(old);
     for (let i = 1; i <= 20; i++)
       await redis.set(`${prefix}docs:d${i}`, JSON.stringify({ content: `document ${i}` }));
     await redis.set(`${prefix}cache:c1`, '{"answer": 42}', 'PXAT', 4_102_444_800_000);

@@ -7,7 +7,7 @@ import type { DrillRecord } from '../../shared/workflows/drill/record.ts';
 import { readDrill } from '../../shared/workflows/drill/record.ts';
 import { run } from '../cli/run.ts';
 import { leftovers, rememberLeftovers } from '../workflows/drill/stage.ts';
-import { fillTarget, OPTIONS, readTarget, SCRATCH, withClients } from './content.ts';
+import { fillTarget, OPTIONS, readTarget, removeTarget, SCRATCH, withClients } from './content.ts';
 import { deployedStack, sleep } from './harness.ts';
 
 jest.setTimeout(300_000);
@@ -28,13 +28,7 @@ beforeAll(async () => {
   backupId = (JSON.parse(output ?? '') as { backup_id: string }).backup_id;
 });
 afterAll(async () => {
-  await withClients(async ({ cypher, qdrant, redis }) => {
-    for (const { label, collection, prefix } of [OPTIONS, SCRATCH]) {
-      await cypher(`MATCH (n:${label}) DETACH DELETE n`);
-      await qdrant('DELETE', `/collections/${collection}`);
-      for (const key of await redis.keys(`${prefix}*`)) await redis.del(key);
-    }
-  });
+  for (const names of [OPTIONS, SCRATCH]) await removeTarget(names);
 });
 
 async function expectUntouched(): Promise<void> {

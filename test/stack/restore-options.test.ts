@@ -13,7 +13,15 @@ import { findSafetyBackup } from '../../shared/workflows/restore/safety.ts';
 import { buildArchive, DRAFT, readAll } from '../archive/build.ts';
 import { servers } from '../servers.ts';
 import { type PythonClient, pythonClient } from '../stores/clients/python-client.ts';
-import { fillTarget, type Names, OPTIONS, readTarget, SCRATCH, withClients } from './content.ts';
+import {
+  fillTarget,
+  type Names,
+  OPTIONS,
+  readTarget,
+  removeTarget,
+  SCRATCH,
+  withClients,
+} from './content.ts';
 import { SETTINGS, SYSTEM_VERSION } from './context.ts';
 import { deployedStack } from './harness.ts';
 
@@ -29,15 +37,6 @@ const RECORDS = 20 + 19 + 20 + 22;
 let backupId: string;
 /** The contents of the target when it was backed up. */
 let original: string;
-
-async function remove({ label, collection, prefix }: Names): Promise<void> {
-  await withClients(async ({ cypher, redis, qdrant }) => {
-    await cypher(`MATCH (n:${label}) DETACH DELETE n`);
-    await qdrant('DELETE', `/collections/${collection}`);
-    const keys = await redis.keys(`${prefix}*`);
-    if (keys.length > 0) await redis.del(keys);
-  });
-}
 
 /** The contents of a target, without its own names. */
 async function bare(names: Names): Promise<string> {
@@ -58,7 +57,7 @@ beforeAll(async () => {
   await deployedStack().bucket.s3.send(new CreateBucketCommand({ Bucket: SETTINGS.bucket }));
   await putSettings('settings.yaml', SETTINGS_YAML);
   await putSettings('.env', 'OPENAI_API_KEY=hunter2\nTOP_K=60\n');
-  await remove(COPY);
+  await removeTarget(COPY);
   await fillTarget(OPTIONS);
   original = await bare(OPTIONS);
   const { output, cause } = await deployedStack().run('Backup', {
@@ -70,8 +69,8 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await remove(COPY);
-  await remove(OPTIONS);
+  await removeTarget(COPY);
+  await removeTarget(OPTIONS);
   const { s3 } = deployedStack().bucket;
   await new Bucket(SETTINGS.bucket, s3).removeAll('');
   await s3.send(new DeleteBucketCommand({ Bucket: SETTINGS.bucket }));
@@ -212,7 +211,7 @@ describe('a restore with options, through the deployed stack', () => {
     };
     const restore = (options: object) =>
       stack.run('Restore', { backup_id: backupId, confirm: 'options', rename, ...options });
-    await remove(names);
+    await removeTarget(names);
     expect((await restore({ mode: 'if_empty' })).cause).toBeUndefined();
     const restored = await bare(names);
     expect(JSON.parse(sorted(restored))).toEqual(JSON.parse(sorted(original)));
@@ -222,7 +221,7 @@ describe('a restore with options, through the deployed stack', () => {
     }
     expect(await bare(names)).toBe(restored);
     expect((await restore({ overwrite: false, mode: 'merge' })).cause).toContain('contradicts');
-    await remove(names);
+    await removeTarget(names);
   });
 
   it('reports differing versions of ngbak, profile and servers, and what may differ, before anything is written', async () => {
@@ -317,7 +316,7 @@ describe('a restore with options, through the deployed stack', () => {
     // Without the option, an earlier label of the origin would be wrong: it is removed.
     expect((await stack.run('Restore', { backup_id, confirm: 'scratch' })).cause).toBeUndefined();
     expect(await readTarget(SCRATCH)).toEqual(before);
-    await remove(SCRATCH);
+    await removeTarget(SCRATCH);
   });
 
   it.each([

@@ -11,7 +11,7 @@ import type { VerificationLeg } from '../../shared/operations/verify-backup.ts';
 import type { JobRecord } from '../../shared/workflows/job/record.ts';
 import { run } from '../cli/run.ts';
 import { startBrowser } from './browser.ts';
-import { fillTarget, type Names, SCRATCH, withClients } from './content.ts';
+import { fillTarget, type Names, removeTargetWithSchema, SCRATCH, withClients } from './content.ts';
 import { deployedStack } from './harness.ts';
 
 /*
@@ -126,18 +126,6 @@ function isRaised(alarm: DeployedAlarm, { _aws, ...line }: EmbeddedMetrics): boo
   return Number(line[alarm.MetricName]) >= alarm.Threshold;
 }
 
-/** Suffix of the names of a copy, with all indexes. */
-async function remove({ label, collection, prefix }: Names): Promise<void> {
-  await withClients(async ({ cypher, redis, qdrant }) => {
-    await cypher(`MATCH (n:${label}) DETACH DELETE n`);
-    const query = 'SHOW INDEXES YIELD name, labelsOrTypes WHERE labelsOrTypes = [$label] RETURN name';
-    for (const { name } of await cypher(query, { label })) await cypher(`DROP INDEX \`${name}\` IF EXISTS`);
-    await qdrant('DELETE', `/collections/${collection}`);
-    const old = await redis.keys(`${prefix}*`);
-    if (old.length > 0) await redis.del(old);
-  });
-}
-
 /** Everything that stays unchanged: nodes with their dates, points and documents, each with its number. */
 function readStill({ label, collection, prefix }: Names) {
   return withClients(async ({ cypher, redis, qdrant }) => {
@@ -180,8 +168,8 @@ function startWriters(): () => Promise<void> {
 }
 
 beforeAll(async () => {
-  await remove(SCRATCH);
-  await remove(COPY);
+  await removeTargetWithSchema(SCRATCH);
+  await removeTargetWithSchema(COPY);
 });
 beforeEach(async () => {
   await fillTarget(SCRATCH);
@@ -189,8 +177,8 @@ beforeEach(async () => {
 }, 60_000);
 afterEach(() => stopWriters());
 afterAll(async () => {
-  await remove(SCRATCH);
-  await remove(COPY);
+  await removeTargetWithSchema(SCRATCH);
+  await removeTargetWithSchema(COPY);
 }, 60_000);
 
 test('a failed index is reported everywhere, prevents no restore of a backup, and can be acknowledged', async () => {

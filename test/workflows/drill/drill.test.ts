@@ -8,7 +8,7 @@ import type { Environment } from '../../../shared/workflows/environment.ts';
 import { Lock } from '../../../shared/workflows/job/lock.ts';
 import { readJob } from '../../../shared/workflows/job/record.ts';
 import { admitRestore } from '../../../shared/workflows/restore/admit.ts';
-import { fillTarget, type Names, readTarget, withClients } from '../../stack/content.ts';
+import { fillTarget, type Names, readTarget, removeTarget, withClients } from '../../stack/content.ts';
 import { freshEnvironment } from '../../support/aws.ts';
 import {
   BACKUP,
@@ -32,14 +32,6 @@ let secrets: string;
 let environment: Environment;
 /** The contents of the live target. */
 let live: unknown;
-
-async function removeTarget({ label, collection, prefix }: Names): Promise<void> {
-  await withClients(async ({ cypher, redis, qdrant }) => {
-    await cypher(`MATCH (n:${label}) DETACH DELETE n`);
-    await qdrant('DELETE', `/collections/${collection}`);
-    for (const key of await redis.keys(`${prefix}*`)) await redis.del(key);
-  });
-}
 
 beforeAll(async () => {
   await rememberLeftovers();
