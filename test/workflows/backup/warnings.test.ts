@@ -1,7 +1,5 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { CatalogRecord } from '../../../shared/catalog/record.ts';
 import { SAFETY_TAG } from '../../../shared/catalog/request.ts';
@@ -15,6 +13,7 @@ import type { Environment } from '../../../shared/workflows/environment.ts';
 import { freshEnvironment } from '../../support/aws.ts';
 import { idAt } from '../../support/backup-id.ts';
 import { catalogue } from '../../support/catalog.ts';
+import { makeFilesStore } from '../../support/files-target.ts';
 
 const JOB = 'backup_of_today';
 const LEG = { timeLeft: () => 60_000, signal: new AbortController().signal };
@@ -28,16 +27,13 @@ let environment: Environment;
 let folder: string;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'ngbak-warnings-'));
-  const secret = `files-${folder.split('/').at(-1)}`;
-  await new SecretsManagerClient({}).send(
-    new CreateSecretCommand({ Name: secret, SecretString: JSON.stringify({ location: folder }) }),
-  );
+  const made = await makeFilesStore('warnings');
+  folder = made.folder;
   environment = await freshEnvironment({
     default: {
       profile: 'ngraf-023',
       parameters: { namespace: 'a' },
-      stores: { kv: { kind: 'files', secret, scope: { include: ['wanted*.json'] } } },
+      stores: { kv: { ...made.store, scope: { include: ['wanted*.json'] } } },
     },
   });
 });

@@ -1,8 +1,5 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PutObjectCommand } from '@aws-sdk/client-s3';
-import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import type { Environment } from '../../../shared/workflows/environment.ts';
 import { beginRestore } from '../../../shared/workflows/restore/begin.ts';
@@ -10,8 +7,8 @@ import { InspectState, inspectArchive } from '../../../shared/workflows/restore/
 import { readInspection } from '../../../shared/workflows/restore/inspection.ts';
 import { RestoreState, restoreLeg } from '../../../shared/workflows/restore/leg.ts';
 import { RestoreOptions, resolveMode } from '../../../shared/workflows/restore/request.ts';
-import { buildArchive } from '../../archive/build.ts';
 import { freshEnvironment, waitingMachine } from '../../support/aws.ts';
+import { makeFilesStore, putEmptyArchive } from '../../support/files-target.ts';
 import { admit } from '../../support/restore-records.ts';
 
 const KEY = 'backups/empty.ngbak';
@@ -21,25 +18,10 @@ let environment: Environment;
 let folder: string;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'ngbak-empty-'));
-  const secret = `files-${folder.split('/').at(-1)}`;
-  await new SecretsManagerClient({}).send(
-    new CreateSecretCommand({ Name: secret, SecretString: JSON.stringify({ location: folder }) }),
-  );
-  environment = await freshEnvironment({ default: { stores: { kv: { kind: 'files', secret } } } });
-  const { bucket } = environment;
-  const draft = {
-    backup_id: 'empty',
-    created_at: '2026-01-02T03:04:05.000Z',
-    storage_backends: { kv: { kind: 'files' } },
-    statistics: {},
-    scope: { type: 'full' as const, stores: ['kv' as const], target: 'default' },
-    tallies: {},
-    tags: [],
-  };
-  await bucket.s3.send(
-    new PutObjectCommand({ Bucket: bucket.name, Key: KEY, Body: await buildArchive([], { draft }) }),
-  );
+  const made = await makeFilesStore('empty');
+  folder = made.folder;
+  environment = await freshEnvironment({ default: { stores: { kv: made.store } } });
+  await putEmptyArchive(environment.bucket, { key: KEY });
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 

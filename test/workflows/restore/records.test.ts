@@ -1,9 +1,7 @@
 /** The records of a restore: admission, inspection, and the plan; each is written once. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
-import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { GetObjectCommand } from '@aws-sdk/client-s3';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { admittedRestoreKey, inspectionKey, restorePlanKey } from '../../../shared/aws/keys.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
@@ -14,8 +12,8 @@ import { findInspection } from '../../../shared/workflows/restore/inspection.ts'
 import { RestoreState, restoreLeg } from '../../../shared/workflows/restore/leg.ts';
 import { findRestorePlan, readRestorePlan } from '../../../shared/workflows/restore/plan.ts';
 import { RestoreOptions } from '../../../shared/workflows/restore/request.ts';
-import { buildArchive } from '../../archive/build.ts';
 import { freshEnvironment, waitingMachine } from '../../support/aws.ts';
+import { makeFilesStore, putEmptyArchive } from '../../support/files-target.ts';
 import { admit } from '../../support/restore-records.ts';
 
 const KEY = 'backups/some.ngbak';
@@ -26,26 +24,11 @@ let folder: string;
 let restore: object;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'ngbak-records-'));
-  const secret = `files-${folder.split('/').at(-1)}`;
-  await new SecretsManagerClient({}).send(
-    new CreateSecretCommand({ Name: secret, SecretString: JSON.stringify({ location: folder }) }),
-  );
-  environment = await freshEnvironment({ default: { stores: { kv: { kind: 'files', secret } } } });
+  const made = await makeFilesStore('records');
+  folder = made.folder;
+  environment = await freshEnvironment({ default: { stores: { kv: made.store } } });
   const { bucket, sfn } = environment;
-  const draft = {
-    backup_id: 'some',
-    created_at: '2026-01-02T03:04:05.000Z',
-    source: 'test',
-    storage_backends: { kv: { kind: 'files' } },
-    statistics: {},
-    scope: { type: 'full' as const, stores: ['kv' as const], target: 'default' },
-    tallies: {},
-    tags: [],
-  };
-  await bucket.s3.send(
-    new PutObjectCommand({ Bucket: bucket.name, Key: KEY, Body: await buildArchive([], { draft }) }),
-  );
+  await putEmptyArchive(bucket, { key: KEY });
   const execution_arn = await (await waitingMachine(sfn)).start();
   restore = { job_id: JOB, execution_arn, source: { bucket: bucket.name, key: KEY } };
   const now = new Date().toISOString();

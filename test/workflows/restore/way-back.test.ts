@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { PutObjectCommand } from '@aws-sdk/client-s3';
 import {
   CreateSecretCommand,
   PutSecretValueCommand,
@@ -24,10 +23,10 @@ import { beginRestore } from '../../../shared/workflows/restore/begin.ts';
 import { InspectState, inspectArchive } from '../../../shared/workflows/restore/inspect.ts';
 import { readInspection } from '../../../shared/workflows/restore/inspection.ts';
 import { RestoreState, restoreLeg } from '../../../shared/workflows/restore/leg.ts';
-import { buildArchive } from '../../archive/build.ts';
 import { servers } from '../../servers.ts';
 import { freshEnvironment, waitingMachine } from '../../support/aws.ts';
 import { catalogue } from '../../support/catalog.ts';
+import { putEmptyArchive } from '../../support/files-target.ts';
 import { admit, begun, inspected } from '../../support/restore-records.ts';
 
 const KEY = 'backups/empty.ngbak';
@@ -88,19 +87,7 @@ beforeEach(async () => {
     },
   });
   executionArn = await (await waitingMachine(environment.sfn)).start();
-  const draft = {
-    backup_id: 'empty',
-    created_at: '2026-01-02T03:04:05.000Z',
-    storage_backends: { kv: { kind: 'redis' } },
-    statistics: {},
-    scope: { type: 'full' as const, stores: [...STORES], target: 'default' },
-    tallies: {},
-    tags: [],
-  };
-  const { bucket } = environment;
-  await bucket.s3.send(
-    new PutObjectCommand({ Bucket: bucket.name, Key: KEY, Body: await buildArchive([], { draft }) }),
-  );
+  await putEmptyArchive(environment.bucket, { key: KEY, stores: [...STORES], kind: 'redis' });
 });
 
 async function putPassword(store: Served, password: string): Promise<void> {
