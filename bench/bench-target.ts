@@ -1,5 +1,14 @@
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import {
+  DescribeExecutionCommand,
+  type DescribeExecutionCommandOutput,
+  type SFNClient,
+  StartExecutionCommand,
+} from '@aws-sdk/client-sfn';
+import { deployStack } from '../local/deploy.ts';
 import type { Stack } from '../local/stack.ts';
+
+const POLL_MS = 100;
 
 const KINDS = { graph: 'neo4j', vectors: 'qdrant', kv: 'redis' } as const;
 type Store = keyof typeof KINDS;
@@ -35,4 +44,35 @@ export async function makeStores(stack: Stack, scopes: Partial<Record<Store, obj
       ];
     }),
   );
+}
+
+/** Deploys the app with this target into a local stack, and returns the outputs. */
+export function deployBench(
+  stack: Stack,
+  target: object,
+  signal: AbortSignal,
+): Promise<Record<string, string>> {
+  const deployment = { stackName: 'NgbakBench', removal: 'destroy', targets: { default: target } };
+  return deployStack(stack.aws, {
+    stackName: deployment.stackName,
+    context: { ngbak: deployment },
+    folder: stack.folder,
+    signal,
+    onProgress: (text) => console.error(text),
+  });
+}
+
+/** Runs a workflow to its end, whether it succeeds or not. */
+export async function execute(
+  sfn: SFNClient,
+  stateMachineArn: string | undefined,
+  input: object,
+): Promise<DescribeExecutionCommandOutput> {
+  const start = new StartExecutionCommand({ stateMachineArn, input: JSON.stringify(input) });
+  const { executionArn } = await sfn.send(start);
+  for (;;) {
+    const execution = await sfn.send(new DescribeExecutionCommand({ executionArn }));
+    if (execution.status !== 'RUNNING') return execution;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
 }

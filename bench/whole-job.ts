@@ -17,18 +17,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
-import { DescribeExecutionCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
+import { SFNClient } from '@aws-sdk/client-sfn';
 import prettyBytes from 'pretty-bytes';
-import { deployStack } from '../local/deploy.ts';
 import { interruptible } from '../local/interrupt.ts';
 import { type Stack, startStack } from '../local/stack.ts';
 import { progressOf } from '../test/stack/follow.ts';
-import { connectionsOf, makeStores } from './bench-target.ts';
+import { connectionsOf, deployBench, execute, makeStores } from './bench-target.ts';
 import { median } from './median.ts';
 import { ProcessUsage, type Usage } from './process-usage.ts';
 import { loadSizedTarget, NAMESPACE } from './sized-target.ts';
 
-const POLL_MS = 100;
 const SERVER_NAMES = ['Neo4j', 'Qdrant', 'Redis', 'AWS emulator'];
 
 const { values } = parseArgs({
@@ -110,24 +108,15 @@ async function runScript(stack: Stack): Promise<Run> {
 }
 
 /** One execution of a workflow, from its start to its end. */
-async function runJob(stack: Stack, sfn: SFNClient, arn: string, input: object): Promise<Run> {
+async function runJob(stack: Stack, sfn: SFNClient, arn: string | undefined, input: object): Promise<Run> {
   const usage = await ProcessUsage.start(stack);
   const start = performance.now();
-  const { executionArn = '' } = await sfn.send(
-    new StartExecutionCommand({ stateMachineArn: arn, input: JSON.stringify(input) }),
-  );
-  for (;;) {
-    const { status } = await sfn.send(new DescribeExecutionCommand({ executionArn }));
-    if (status === 'RUNNING') {
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-      continue;
-    }
-    const seconds = (performance.now() - start) / 1000;
-    const used = await usage.stop();
-    if (status !== 'SUCCEEDED') throw new Error(`${executionArn} is ${status}.`);
-    const phases = (await progressOf(sfn, executionArn))?.durations ?? new Map<string, number>();
-    return { seconds, usage: used, phases };
-  }
+  const { executionArn = '', status } = await execute(sfn, arn, input);
+  const seconds = (performance.now() - start) / 1000;
+  const used = await usage.stop();
+  if (status !== 'SUCCEEDED') throw new Error(`${executionArn} is ${status}.`);
+  const phases = (await progressOf(sfn, executionArn))?.durations ?? new Map<string, number>();
+  return { seconds, usage: used, phases };
 }
 
 /** The id of the newest backup: ids sort by time. */
@@ -219,19 +208,12 @@ await interruptible(async (signal) => {
     Object.assign(process.env, stack.aws.env);
     const stores = await makeStores(stack);
     const target = { profile: 'ngraf-023', parameters: { namespace: NAMESPACE }, stores };
-    const deployment = { stackName: 'NgbakBench', removal: 'destroy', targets: { default: target } };
-    const outputs = await deployStack(stack.aws, {
-      stackName: deployment.stackName,
-      context: { ngbak: deployment },
-      folder: stack.folder,
-      signal,
-      onProgress: (text) => console.error(text),
-    });
+    const outputs = await deployBench(stack, target, signal);
     console.error('loading the knowledge base');
     await loadSizedTarget(connectionsOf(stack), Number(values.scale), signal);
     const sfn = new SFNClient({});
     const backup = (codec: string) =>
-      runJob(stack, sfn, outputs.BackupStateMachineArn ?? '', { codec, retention: '1d' });
+      runJob(stack, sfn, outputs.BackupStateMachineArn, { codec, retention: '1d' });
     const ways: Record<string, () => Promise<Run>> = {
       script: () => runScript(stack),
       'backup, gzip': () => backup('gzip'),
@@ -247,7 +229,7 @@ await interruptible(async (signal) => {
     }
     for (let round = 0; round < Number(values.restores); round++) {
       const input = { backup_id: await newestBackup(outputs.BucketName ?? ''), confirm: 'default' };
-      const result = await runJob(stack, sfn, outputs.RestoreStateMachineArn ?? '', input);
+      const result = await runJob(stack, sfn, outputs.RestoreStateMachineArn, input);
       console.error(`restore: ${result.seconds.toFixed(1)} s`);
       results.set('restore', [...(results.get('restore') ?? []), result]);
     }
