@@ -7,10 +7,10 @@
  * Uses its own server. Rounds alternate and the best is reported; the memory is the server's peak resident memory
  * (Linux).
  */
-import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import neo4j, { type Driver } from 'neo4j-driver';
+import { residentBytes } from '../local/processes.ts';
 import { startStack } from '../local/stack.ts';
 import { neo4jAdapter } from '../shared/stores/neo4j/adapter.ts';
 import type { Store } from '../shared/stores/store.ts';
@@ -53,9 +53,8 @@ async function fill(driver: Driver, relationships: number, megabytes: number): P
 /** Peak resident memory of a process since the last call, in MiB; undefined if the system does not report it. */
 async function peakMemory(pid: number | undefined): Promise<number | undefined> {
   if (pid === undefined) return undefined;
-  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-  const [, kibibytes] = /^VmHWM:\s+(\d+) kB/m.exec(status) ?? [];
-  return kibibytes === undefined ? undefined : Math.round(Number(kibibytes) / 1024);
+  const peak = await residentBytes(pid, 'VmHWM');
+  return peak === undefined ? undefined : Math.round(peak / 1024 ** 2);
 }
 
 const relationships = Number(values.relationships);

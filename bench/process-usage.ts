@@ -1,6 +1,6 @@
 /** CPU time, memory and I/O of the processes of a local stack, by function and by server. Linux only. */
-import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { STACK_MARK } from '../local/processes.ts';
+import { writeFile } from 'node:fs/promises';
+import { processIds, readOfProcess, residentBytes, STACK_MARK, ticksOf } from '../local/processes.ts';
 import type { Stack } from '../local/stack.ts';
 
 /** Sampling interval in milliseconds: usage after a process's last sample is lost when it ends. */
@@ -35,7 +35,7 @@ interface Seen {
 /** Measures the processes of a stack from its creation until {@link stop}. */
 export class ProcessUsage {
   readonly #stack: Pick<Stack, 'folder' | 'aws'>;
-  readonly #seen = new Map<string, Seen | undefined>();
+  readonly #seen = new Map<number, Seen | undefined>();
   #looking: Promise<void>;
   #ended = false;
 
@@ -79,11 +79,11 @@ export class ProcessUsage {
   }
 
   async #look(first: boolean): Promise<void> {
-    const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+    const ids = await processIds();
     await Promise.all(ids.map((id) => this.#lookAt(id, first)));
   }
 
-  async #lookAt(id: string, first: boolean): Promise<void> {
+  async #lookAt(id: number, first: boolean): Promise<void> {
     if (!this.#seen.has(id)) this.#seen.set(id, await this.#recognize(id, first));
     const seen = this.#seen.get(id);
     if (!seen) return;
@@ -92,8 +92,8 @@ export class ProcessUsage {
     Object.assign(seen, now);
   }
 
-  async #recognize(id: string, first: boolean): Promise<Seen | undefined> {
-    const environment = (await contentOf(id, 'environ')).split('\0');
+  async #recognize(id: number, first: boolean): Promise<Seen | undefined> {
+    const environment = (await readOfProcess(id, 'environ')).split('\0');
     const variable = (name: string) =>
       environment.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1);
     const belongsToStack =
@@ -101,7 +101,7 @@ export class ProcessUsage {
       variable('AWS_ENDPOINT_URL') === this.#stack.aws.endpoint;
     if (!belongsToStack) return undefined;
     const functionName = variable('AWS_LAMBDA_FUNCTION_NAME')?.replace(/^[^-]*-/, '');
-    const command = (await contentOf(id, 'comm')).trim();
+    const command = (await readOfProcess(id, 'comm')).trim();
     const name = functionName ?? SERVERS[command];
     if (name === undefined) return undefined;
     // Resets the peak (proc_pid_clear_refs(5)).
@@ -111,29 +111,13 @@ export class ProcessUsage {
   }
 }
 
-async function usageOf(id: string): Promise<{ ticks: number; moved: number; peakBytes: number } | undefined> {
-  const [stat, io, status] = await Promise.all([
-    contentOf(id, 'stat'),
-    contentOf(id, 'io'),
-    contentOf(id, 'status'),
+async function usageOf(id: number): Promise<{ ticks: number; moved: number; peakBytes: number } | undefined> {
+  const [ticks, io, peakBytes] = await Promise.all([
+    ticksOf(id),
+    readOfProcess(id, 'io'),
+    residentBytes(id, 'VmHWM'),
   ]);
-  // After the name in parentheses: utime and stime are the 12th and 13th fields (proc_pid_stat(5)).
-  const fields = stat.replace(/^.*\) /s, '').split(' ');
-  const peak = /VmHWM:\s+(\d+) kB/.exec(status)?.[1];
-  if (stat === '' || peak === undefined) return undefined;
+  if (ticks === undefined || peakBytes === undefined) return undefined;
   const bytes = (name: string) => Number(new RegExp(`${name}: (\\d+)`).exec(io)?.[1] ?? 0);
-  return {
-    ticks: Number(fields[11]) + Number(fields[12]),
-    moved: bytes('rchar') + bytes('wchar'),
-    peakBytes: Number(peak) * 1024,
-  };
-}
-
-/** Empty for a process that has ended or belongs to another user. */
-async function contentOf(id: string, file: string): Promise<string> {
-  try {
-    return await readFile(`/proc/${id}/${file}`, 'latin1');
-  } catch {
-    return '';
-  }
+  return { ticks, moved: bytes('rchar') + bytes('wchar'), peakBytes };
 }

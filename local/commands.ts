@@ -9,7 +9,7 @@ import { describeError, InvalidInputError } from '../shared/core/errors.ts';
 import { parseInput } from '../shared/core/input.ts';
 import { stacksFolder } from './folders.ts';
 import { INTERRUPTED_EXIT_CODE, InterruptedError, interruptible } from './interrupt.ts';
-import { isAlive, readOfProcess } from './processes.ts';
+import { isAlive, residentBytes } from './processes.ts';
 import { checkService } from './services/explicit.ts';
 import { SERVICE_NAMES, type ServiceName } from './services/service.ts';
 import { startStack } from './stack.ts';
@@ -178,14 +178,13 @@ async function serviceStatus(service: ServiceName, state: StackState): Promise<S
   const address = state.addresses[service];
   if (!address) return undefined;
   const pid = state.processes[service];
-  const [, kilobytes] =
-    /^VmRSS:\s+(\d+) kB/m.exec(pid === undefined ? '' : await readOfProcess(pid, 'status')) ?? [];
+  const resident = pid === undefined ? undefined : await residentBytes(pid, 'VmRSS');
   const health = await checkService(service, address as never).then(
     () => 'healthy',
     (error: unknown) => describeError(error),
   );
   const shown = 'uri' in address ? address.uri : 'url' in address ? address.url : address.endpoint;
-  const megabytes = kilobytes === undefined ? undefined : Math.round(Number(kilobytes) / 1024);
+  const megabytes = resident === undefined ? undefined : Math.round(resident / 1024 ** 2);
   return { service, health, address: shown, pid, megabytes };
 }
 

@@ -144,7 +144,7 @@ export async function killMarked(folder: string): Promise<number> {
 export async function markedProcesses(folder: string): Promise<number[]> {
   if (!existsSync('/proc/self/environ')) return [];
   const mark = `${STACK_MARK}=${folder}`;
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const pids = await processIds();
   const marked = await Promise.all(
     pids.map(async (pid) => {
       if (pid === process.pid) return false;
@@ -154,9 +154,33 @@ export async function markedProcesses(folder: string): Promise<number[]> {
   return pids.filter((_, i) => marked[i]);
 }
 
+/** The ids of all processes. Linux only. */
+export async function processIds(): Promise<number[]> {
+  return (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+}
+
 /** A file of /proc/<pid>; empty if the process has ended or belongs to another user. */
-export async function readOfProcess(pid: number, file: 'environ' | 'cmdline' | 'status'): Promise<string> {
+export async function readOfProcess(
+  pid: number,
+  file: 'cmdline' | 'comm' | 'environ' | 'io' | 'stat' | 'status',
+): Promise<string> {
   return emptyIfUnreadable(readFile(`/proc/${pid}/${file}`, 'utf8'));
+}
+
+/** Processor time that a process has used, in ticks of the kernel (10 ms); undefined if it has ended. */
+export async function ticksOf(pid: number): Promise<number | undefined> {
+  const stat = await readOfProcess(pid, 'stat');
+  if (stat === '') return undefined;
+  // After the name in parentheses: utime and stime are the 12th and 13th fields (proc_pid_stat(5)).
+  const fields = stat.replace(/^.*\) /s, '').split(' ');
+  return Number(fields[11]) + Number(fields[12]);
+}
+
+/** Resident memory of a process in bytes, now (VmRSS) or at its peak (VmHWM); undefined if it is unknown. */
+export async function residentBytes(pid: number, field: 'VmRSS' | 'VmHWM'): Promise<number | undefined> {
+  const [, kibibytes] =
+    new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(await readOfProcess(pid, 'status')) ?? [];
+  return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
 }
 
 /** Whether the process with this id has this working folder. Linux only: false on other systems. */

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { processIds, readOfProcess, ticksOf } from '../../local/processes.ts';
 
 /**
  * The processes in which the emulator of this test run executes a function: one for each running invocation, and idle
@@ -11,10 +11,9 @@ export async function functionProcesses(functionName: string): Promise<number[]>
   if (!endpoint) throw new Error('AWS_ENDPOINT_URL is not set: run these tests by `npm test`.');
   const marks = [`AWS_LAMBDA_FUNCTION_NAME=${functionName}`, `AWS_ENDPOINT_URL=${endpoint}`];
   const found: number[] = [];
-  for (const name of await readdir('/proc')) {
-    if (!/^\d+$/.test(name)) continue;
-    const environment = await environmentOf(name);
-    if (marks.every((mark) => environment.includes(mark))) found.push(Number(name));
+  for (const pid of await processIds()) {
+    const environment = (await readOfProcess(pid, 'environ')).split('\0');
+    if (marks.every((mark) => environment.includes(mark))) found.push(pid);
   }
   return found;
 }
@@ -34,20 +33,10 @@ export async function killFunction(functionName: string): Promise<number> {
   return killed;
 }
 
-async function environmentOf(pid: string): Promise<string[]> {
-  try {
-    return (await readFile(`/proc/${pid}/environ`, 'latin1')).split('\0');
-  } catch (error) {
-    // It has ended, or belongs to another run.
-    if (['ENOENT', 'ESRCH', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
-    throw error;
-  }
-}
-
 /** Processor time that all processes of a function have used so far, in ticks of the kernel (10 ms). */
 export async function processorTime(functionName: string): Promise<number> {
   let ticks = 0;
-  for (const pid of await functionProcesses(functionName)) ticks += await ticksOf(pid);
+  for (const pid of await functionProcesses(functionName)) ticks += (await ticksOf(pid)) ?? 0;
   return ticks;
 }
 
@@ -69,16 +58,5 @@ export async function untilIdle(functionNames: readonly string[]): Promise<void>
     const now = (await Promise.all(names.map(processorTime))).join();
     polls = now === before ? polls + 1 : 0;
     before = now;
-  }
-}
-
-async function ticksOf(pid: number): Promise<number> {
-  try {
-    // After the name in parentheses: utime and stime are the 12th and 13th fields (proc_pid_stat(5)).
-    const fields = (await readFile(`/proc/${pid}/stat`, 'latin1')).replace(/^.*\) /s, '').split(' ');
-    return Number(fields[11]) + Number(fields[12]);
-  } catch (error) {
-    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return 0;
-    throw error;
   }
 }
