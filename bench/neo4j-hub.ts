@@ -38,7 +38,7 @@ async function exportOnce(open: () => Store): Promise<number> {
   return (performance.now() - start) / 1000;
 }
 
-/** One node with this number of relationships to nodes of its own, and `megabytes` of text. */
+/** One node with this number of relationships to separate nodes, and `megabytes` of text. */
 async function fill(driver: Driver, relationships: number, megabytes: number): Promise<void> {
   await driver.executeQuery('MATCH (n) DETACH DELETE n');
   await driver.executeQuery('CREATE (:Hub {name: "hub"})');

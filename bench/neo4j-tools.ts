@@ -134,7 +134,7 @@ try {
     const [name = ''] = await readdir(to);
     const { size } = await stat(join(to, name));
     note('neo4j-admin database dump', dump, size);
-    note('… with stop and start: nobody can use the database', downtime, size);
+    note('… with stop and start: the database is unavailable', downtime, size);
   }
   const table = new Table({ head: ['', 'seconds', 'bytes', 'ngbak is'], style: { head: [], border: [] } });
   const own = best.get('ngbak')?.seconds ?? Number.NaN;

@@ -1,7 +1,6 @@
 /**
  * A simple script to save a graph or the keys of a server: lines of JSON on standard output, without digests, cursors
- * or checks. `node bench/plain-dump.ts graph
- * keys`; addresses in NEO4J_URI, NEO4J_PASSWORD, REDIS_URL, REDIS_PASSWORD.
+ * or checks. `node bench/plain-dump.ts graph` or `keys`; addresses in NEO4J_URI, NEO4J_PASSWORD, REDIS_URL, REDIS_PASSWORD.
  */
 import { once } from 'node:events';
 import { Redis } from 'ioredis';

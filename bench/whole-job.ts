@@ -154,7 +154,7 @@ function report(ways: ReadonlyMap<string, readonly Run[]>): void {
     [
       'way',
       'seconds',
-      'beside the script',
+      'compared with the script',
       'CPU: script or functions',
       ...SERVER_NAMES.map((name) => `CPU: ${name}`),
       'moved by functions',

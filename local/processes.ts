@@ -21,7 +21,7 @@ const LOG_TAIL_BYTES = 3_000;
 const SETPRIV = '/usr/bin/setpriv';
 
 /**
- * Wraps `command` so that the kernel kills it when its parent process dies, for whatever reason. Linux only, with
+ * Wraps `command` so that the kernel kills it when its parent process dies for any reason. Linux only, with
  * setpriv of util-linux; on other systems the command is returned unchanged.
  */
 export function boundToParent(command: string, args: readonly string[]): [string, string[]] {
@@ -130,7 +130,7 @@ function isZombie(pid: number): boolean {
 }
 
 /**
- * Kills every process with the mark of this stack in its environment, whoever started it and whatever group it is in,
+ * Kills every process with the mark of this stack in its environment, regardless of who started it and of its group,
  * and returns their number. Linux only: returns 0 on other systems, which have no /proc. Does not find Redis, which
  * overwrites its environment with its process title.
  */

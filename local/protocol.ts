@@ -5,7 +5,7 @@ import { StackName, StackState } from './state.ts';
 /**
  * The protocol between the process that requests a stack and the supervisor that owns it: lines of JSON on the
  * supervisor's standard input and output. The first line of input is a request. `keep` makes the stack independent of
- * the requesting process; before that, the end of the input, for whatever reason, ends the stack.
+ * the requesting process; before that, the end of the input, for any reason, ends the stack.
  */
 export const StackRequest = z.object({
   name: StackName,

@@ -15,7 +15,7 @@ const NOT_GENERIC = /^shared\/(stores|profiles)\//;
 const MAY_IMPORT: Readonly<Record<string, string>> = {
   'cli/commands/archive.ts': 'converts the Cypher script of an archive of NGRAF-023',
   'cli/known-stores.ts':
-    'opens the stores that environment variables name, each with credentials of its own form',
+    'opens the stores that environment variables name, each with its form of credentials',
   'cli/selftest.ts': 'knows the entries of the store that the self-test makes',
   'shared/workflows/restore/inspect.ts': 'converts the Cypher script of an archive of NGRAF-023',
 };
@@ -23,7 +23,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
 const MAY_NAME: Readonly<Record<string, string>> = {
   'cli/commands/local.ts': 'starts these servers',
   'cli/known-stores.ts':
-    'opens the stores that environment variables name, each with credentials of its own form',
+    'opens the stores that environment variables name, each with its form of credentials',
   'shared/archive/format/ngraf-023.ts': 'NGRAF-023 has these backends and no others',
 };
 

@@ -168,7 +168,7 @@ Status    npm run local:status -- --name ${stack.name}
 Stop      npm run local:down -- --name ${stack.name}`);
 }
 
-/** Ends when the signal is aborted, whatever the work is waiting for. */
+/** Ends when the signal is aborted, regardless of what the work is waiting for. */
 async function interruptible<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   const aborted = Promise.withResolvers<never>();
   const abort = () => aborted.reject(signal.reason);

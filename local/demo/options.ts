@@ -7,7 +7,7 @@ const SCALE_MAX = 50;
 export interface DemoOptions {
   readonly keep: boolean;
   readonly scale: number;
-  /** Name of the local stack. If omitted: a stack of its own. */
+  /** Name of the local stack. If omitted: a separate stack. */
   readonly name: string | undefined;
   readonly json: boolean;
   readonly help: boolean;

@@ -26,7 +26,7 @@ def apply():
     def resource_in_group(service, method, path, headers, body, query_params, region, account_id, *args, **kwargs):
         if service == "scheduler" and path.startswith("/schedules"):
             name = path.removeprefix("/schedules").strip("/")
-            # Listing has no narrower resource, whatever the filter.
+            # Listing has no narrower resource, regardless of the filter.
             where = f"{group_of(method, query_params, body)}/{name}" if name else "*/*"
             return f"arn:aws:scheduler:{region}:{account_id}:schedule/{where}"
         return resource_of(service, method, path, headers, body, query_params, region, account_id, *args, **kwargs)

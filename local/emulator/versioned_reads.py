@@ -1,6 +1,6 @@
 """Supports `Range` and `response-content-disposition` for reads of one version of an object, as for the newest one.
 
-ministack answers a GetObject with `versionId` with the whole version, whatever range was requested.
+ministack answers a GetObject with `versionId` with the whole version, regardless of the requested range.
 """
 
 from ministack.services import s3

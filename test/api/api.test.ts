@@ -127,7 +127,7 @@ describe('authorization', () => {
     expect((await call('operator', 'PATCH', '/backup/dated', { note: 'a note' })).status).toBe(200);
   });
 
-  test('nobody can add the tag of safety backups to another backup, or remove it from a safety backup', async () => {
+  test('the tag of safety backups cannot be added to another backup, or removed from a safety backup', async () => {
     await catalogue(context.bucket, { backup_id: 'plain', tags: ['a'] });
     await catalogue(context.bucket, { backup_id: 'safe', tags: ['pre-restore'] });
     const change = (id: string, body: object) => call('admin', 'PATCH', `/backup/${id}`, body);

@@ -55,7 +55,7 @@ test.each(['@/x.ngbak', '@/packed.ngbak'])('cat %s prints an entry, and the mani
   expect((await ngbak('cat', file, 'kv/nothing.json')).code).toBe(3);
 });
 
-test('extract writes files, overwrites none unless told to, and follows no links', async () => {
+test('extract writes files, overwrites none without -f, and follows no links', async () => {
   expect(await ngbak('extract', '@/x.ngbak', '-C', '@/out')).toMatchObject({ code: 0 });
   for (const { name, data } of contents) expect(readFileSync(join(folder, 'out', name))).toEqual(data);
   const again = await ngbak('extract', '@/x.ngbak', 'kv/', '-C', '@/out');

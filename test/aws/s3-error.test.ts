@@ -154,7 +154,7 @@ describe('an error of another service', () => {
     expect((await refused(status, type))?.name).toBe(name);
   });
 
-  test('that results from a wrong clock says so', async () => {
+  test('that results from a wrong clock names the clock', async () => {
     const error = await refused(
       400,
       'InvalidSignatureException',

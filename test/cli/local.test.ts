@@ -162,7 +162,7 @@ describe('list --local', () => {
   });
 });
 
-test('a download goes to the data folder, and is shown as verified only if the catalog says so of its archive', async () => {
+test('a download goes to the data folder, and is shown as verified only if its archive is verified in the catalog', async () => {
   const context = await freshContext();
   const environment = environmentOf(context);
   const { bytes } = await makeArchive({ backup_id: OLD });

@@ -137,7 +137,7 @@ describe('in the bucket', () => {
     expect(all('s3:DeleteObject')).toEqual(['api']);
   });
 
-  test('the records of drills are written by the janitor, read by the API, and deleted by nobody', () => {
+  test('the records of drills are written by the janitor, read by the API, and deleted by no role', () => {
     const all = (action: string) => names.filter((name) => keys(name, action).includes('drills/*')).sort();
     expect(all('s3:GetObject')).toEqual(['api']);
     expect(all('s3:PutObject')).toEqual(['janitor']);

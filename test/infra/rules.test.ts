@@ -13,7 +13,7 @@ interface Resource {
 /** Resources with data that cannot be recreated, or with audit records. */
 const KEPT = ['AWS::S3::Bucket', 'AWS::KMS::Key', 'AWS::SecretsManager::Secret'];
 
-/** Errors of Lambda's platform after which each invocation must be retried, whatever it does. */
+/** Errors of Lambda's platform after which each invocation must be retried, regardless of what it does. */
 const PLATFORM = [
   'Lambda.ResourceNotReadyException',
   'Lambda.TooManyRequestsException',

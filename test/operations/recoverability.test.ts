@@ -151,7 +151,7 @@ describe('the verdict', () => {
       },
     ],
     [
-      'with warnings that nobody has acknowledged',
+      'with unacknowledged warnings',
       'yes_with_warnings',
       ['open-warnings'],
       { target: target([backup(5, { open_warnings: 2, state: 'complete_with_warnings' })]) },

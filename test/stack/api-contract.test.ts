@@ -28,7 +28,7 @@ unexpected-methods = ["DELETE", "GET", "PATCH", "POST", "PUT"]
 `;
 
 const stack = deployedStack();
-// The emulator serves its APIs at other paths of its own address.
+// The emulator serves its APIs at other paths of the same address.
 const base = `${servers.aws.endpoint}/_aws/execute-api/${new URL(stack.output('ApiUrl')).hostname.split('.')[0]}/$default`;
 const begun = new Date().toISOString();
 let folder: string;

@@ -12,7 +12,7 @@ const NARROW = { width: 360, height: 780 };
 const WIDE = { width: 1280, height: 900 };
 
 export interface VisitOptions {
-  /** Signs in with the key of that role; by default, nobody is signed in. */
+  /** Signs in with the key of that role; by default, without signing in. */
   readonly role?: Role;
   readonly mode?: 'light' | 'dark';
   /** The width of a phone: 360 px. */

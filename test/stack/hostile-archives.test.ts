@@ -98,7 +98,7 @@ const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
     () => modified(undefined, { format_version: '2.0' }),
     /2\.0.*newer|newer.*2\.0|version/i,
   ],
-  ['of a format that never was', () => modified(undefined, { format_version: '0.1' }), /0\.1|version/i],
+  ['of a format that never existed', () => modified(undefined, { format_version: '0.1' }), /0\.1|version/i],
   ['without a format version', () => modified(undefined, { format_version: undefined }), /version|format/i],
   ['whose id leads out of the bucket', () => modified(undefined, { backup_id: '../../x' }), /backup_id/],
   [

@@ -23,7 +23,7 @@ export const JANITOR = 'Janitor';
 /** The state that a restore reaches only if the request did not contain the confirmation. */
 const CONFIRMATION = 'Wait for confirmation';
 
-/** When to kill: a time after a state starts; or a number of milliseconds after the upload, whatever runs then. */
+/** When to kill: a time after a state starts; or a number of milliseconds after the upload, regardless of what runs then. */
 export type Kill =
   | { readonly state: string; readonly afterMs: number }
   | { readonly atMs: number; readonly choose: (running: readonly string[]) => string };

@@ -314,7 +314,7 @@ describe('unknown kinds of indexes', () => {
   } as unknown as Neo4jServer;
   const read = (label: string) => readSchema(mock, scopeText({ label }), new AbortController().signal);
 
-  test('do not stop the backup of another label, and are named in one of their own', async () => {
+  test('do not stop the backup of another label, and are named in a separate one', async () => {
     expect(await read('Third')).toEqual({ rows: [], unsaved: [] });
     expect((await read('Other')).unsaved).toEqual([
       { type: 'constraint', name: 'implied', kind: 'NODE_LABEL_EXISTENCE' },

@@ -176,7 +176,7 @@ test('an export that is killed while the server writes its snapshot leaves nothi
   const [foreign] = await result<{ name: string }[]>(server, 'GET', path);
   await new Promise((resolve) => setTimeout(resolve, 1100));
   const context = legContext();
-  // The server starts, but the response is lost: a snapshot is created whose name nobody received.
+  // The server starts, but the response is lost: a snapshot is created whose name is unknown to the client.
   let creation: Promise<string> | undefined;
   const interceptor = await startInterceptor(server, async (method, called) => {
     if (method !== 'POST' || !called.includes('/snapshots')) return;

@@ -320,7 +320,7 @@ describe('a busy stream', () => {
     },
   );
 
-  test('whose pending ids are too many for one command, and which stops changing in the end', async () => {
+  test('whose pending ids are too many for one command, and which eventually stops changing', async () => {
     await plant(1_000, 1_000);
     proxy.before('XPENDING', (count) => (count < 3 ? produce() : undefined));
     await roundTrip({ ...SMALL_ENTRIES, changing: { ...NO_REPLY, replyBytes: 1_000 } });

@@ -32,7 +32,7 @@ import { admit, begun, inspected } from '../../support/restore-records.ts';
 const KEY = 'backups/empty.ngbak';
 const LEG = { timeLeft: () => 60_000, signal: new AbortController().signal };
 const id = randomBytes(6).toString('hex');
-/** A separate user: wrong passwords lock out nobody else. */
+/** A separate user: wrong passwords do not lock out other users. */
 const user = { username: `back${id}`, password: randomBytes(12).toString('hex') };
 const WRONG = 'a-password-of-before';
 const secretOf = (store: StoreName) => `back-${store}-${id}`;
