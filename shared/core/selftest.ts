@@ -6,7 +6,7 @@ export const SELFTEST_TARGET = 'ngbak-selftest';
 export const SELFTEST_PREFIX = 'selftest/';
 /** Tag of its backups. */
 export const SELFTEST_TAG = 'self-test';
-/** How long its backups are kept if nobody deletes them. The self-test itself deletes them when it ends. */
+/** How long its backups are kept if they are not deleted. The self-test itself deletes them when it ends. */
 export const SELFTEST_RETENTION = '1d';
 
 /**

@@ -371,7 +371,7 @@ function backupReasons(
       reason(
         'warning',
         'open-warnings',
-        `The latest good backup has ${plural(good.open_warnings, 'warning')} that nobody has acknowledged: something was not saved or needs attention.`,
+        `The latest good backup has ${plural(good.open_warnings, 'unacknowledged warning')}: something was not saved or needs attention.`,
         `Run \`ngbak show ${good.backup_id}\`, then correct the cause or acknowledge.`,
       ),
     );

@@ -246,7 +246,7 @@ function renameLabels(labels: readonly string[], { from, to }: GraphView): reado
   if (from === undefined || to === undefined || from === to) return labels;
   if (labels.includes(to)) {
     throw refused(
-      `a node of the archive has the label "${to}" beside "${from}", so the two could not be distinguished any more`,
+      `a node of the archive has the label "${to}" in addition to "${from}", so the two could not be distinguished any more`,
       'Choose another name for the label.',
     );
   }

@@ -86,7 +86,7 @@ export function chooseMethod(
   const points = scope.method === 'points' || against !== undefined;
   if (points && custom) {
     throw new InvalidInputError(
-      `Collection "${collection}" has shard keys of its own (sharding_method custom), which points entries cannot represent${against ? `; and ${against}` : ''}.`,
+      `Collection "${collection}" has custom shard keys (sharding_method custom), which points entries cannot represent${against ? `; and ${against}` : ''}.`,
       {
         remedy:
           'Set "method" to "snapshot" where the cluster has one server; otherwise leave the collection out.',

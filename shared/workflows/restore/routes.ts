@@ -63,7 +63,7 @@ async function routeScratch(
   { kind, scratch }: StoreAdapter,
   { saved, configured }: { readonly saved: unknown; readonly configured: unknown },
 ): Promise<RouteRecord> {
-  const remedy = `Configure a target for drills of "${target}", with stores of its own and "drills_of": ["${target}"] (docs/drills.md).`;
+  const remedy = `Configure a target for drills of "${target}", with separate stores and "drills_of": ["${target}"] (docs/drills.md).`;
   try {
     if (scratch === undefined) {
       throw new InvalidInputError(`A store of kind "${kind}" has no names that could be changed.`, {
