@@ -13,7 +13,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { catalogKey } from '../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { NIGHTLY } from '../nightly.ts';
-import { BusyModel } from './busy-model.ts';
+import { BusyModel, isOdd } from './busy-model.ts';
 import { BUSY_FILES, secretName } from './context.ts';
 import { deployedStack, sleep } from './harness.ts';
 
@@ -30,7 +30,6 @@ const NEW_FILES = 25;
 const NEW_PACE_MS = 300;
 /** Steps after which an appended file starts over. */
 const GROWN = 300;
-const isOdd = (step: number) => step % 2 === 1;
 
 const stack = deployedStack();
 const { s3 } = stack.bucket;

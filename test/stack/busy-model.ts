@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+export const isOdd = (step: number) => step % 2 === 1;
+
 /**
  * The history of one item (a key, a node, a point): its writer advances it from step to step. A step exists from when
  * it was sent at the earliest until the next one was acknowledged at the latest.
@@ -111,7 +113,7 @@ export class BusyModel {
     move: (to: { place: number; step: number }, from: number | undefined) => Promise<unknown>,
   ): Promise<void> {
     const histories = Array.from({ length: places }, (_, place) =>
-      this.#add(`${thing}${place}`, (step) => step % 2 === 1, false),
+      this.#add(`${thing}${place}`, isOdd, false),
     );
     let turns = 0;
     const turn = async () => {

@@ -5,7 +5,7 @@ import { catalogKey } from '../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { NIGHTLY } from '../nightly.ts';
 import { servers } from '../servers.ts';
-import { BusyModel } from './busy-model.ts';
+import { BusyModel, isOdd } from './busy-model.ts';
 import { type Names, removeTargetWithSchema, SCRATCH } from './content.ts';
 import { deployedStack } from './harness.ts';
 
@@ -71,7 +71,6 @@ afterAll(async () => {
 });
 
 const items = (step: number) => Array.from({ length: ITEMS }, (_, index) => `${step}.${index}`);
-const isOdd = (step: number) => step % 2 === 1;
 
 async function startKeys(): Promise<void> {
   const own = (name: string) => `${SCRATCH.prefix}${name}`;
