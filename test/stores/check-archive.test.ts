@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { addTallies } from '../../shared/core/digest.ts';
+import { HashSet } from '../../shared/core/hash-set.ts';
 import { HashSample } from '../../shared/core/hash-sample.ts';
 import { FileDigest, PIECE_BYTES } from '../../shared/stores/files/file-digest.ts';
 import { IdSet } from '../../shared/stores/neo4j/id-set.ts';
@@ -85,6 +86,29 @@ describe('the check of a graph', () => {
     const archive = archiveOf({ 'graph/nodes-00001.jsonl': lines(node('1')) + line });
     const { problems } = await checkSealed(archive, { ...graph, tallies: {} });
     expect(problems).toEqual([expect.stringMatching(problem)]);
+  });
+
+  test.each([
+    [
+      'in one entry',
+      { 'graph/nodes-00001.jsonl': lines(node('1'), node('2'), node('1')) },
+      '00001.jsonl, line 3',
+    ],
+    [
+      'in two entries',
+      {
+        'graph/nodes-00001.jsonl': lines(node('1'), node('2')),
+        'graph/nodes-s02-00001.jsonl': lines(node('3'), { ...node('1'), labels: ['B'] }),
+      },
+      's02-00001.jsonl, line 2',
+    ],
+  ])('refuses two nodes with one id, %s', async (_where, files, place) => {
+    for (const legs of [false, true]) {
+      const { problems } = await checkSealed(archiveOf(files), { ...graph, tallies: {} }, { legs });
+      expect(problems).toEqual([
+        expect.stringContaining(`${place}: the archive contains another node with the id 1`),
+      ]);
+    }
   });
 
   test('warns if ids are too sparse for the ends of relationships to be checked', async () => {
@@ -229,6 +253,44 @@ describe('the check of keys', () => {
     ]);
   });
 
+  const string = (key: string, value: string) => ({ key, type: 'string', value });
+
+  test.each<[string, Record<string, string>, string]>([
+    ['in one object', { 'kv/a.json': '{"p:a:1": 1,\n"p:a:2": 2,\n"p:a:1": 1}' }, 'kv/a.json'],
+    ['in two objects', { 'kv/a.json': '{"p:a:1": 1}', 'kv/a-00002.json': '{"p:a:1": 2}' }, 'kv/a-00002.json'],
+    [
+      'as JSON and as another type',
+      {
+        'kv/a.json': '{"p:a:1": 1}',
+        'kv/a.typed.jsonl': lines({ key: 'p:a:1', type: 'set', members: ['x'] }),
+      },
+      'kv/a.typed.jsonl',
+    ],
+    [
+      'on two lines',
+      { 'kv/a.typed.jsonl': lines(string('p:a:1', 'x'), string('p:a:2', 'x'), string('p:a:1', 'x')) },
+      'kv/a.typed.jsonl',
+    ],
+    [
+      'that consist of several parts',
+      {
+        'kv/a.typed.jsonl': lines(
+          { key: 'p:a:1', type: 'list', last: false, items: ['x'] },
+          { key: 'p:a:1', type: 'list', offset: 1, items: ['y'] },
+        ),
+        'kv/a-00002.typed.jsonl': lines({ key: 'p:a:1', type: 'list', items: ['x', 'y'] }),
+      },
+      'kv/a-00002.typed.jsonl',
+    ],
+  ])('refuses two equal keys %s', async (_where, files, place) => {
+    for (const legs of [false, true]) {
+      const { problems } = await checkSealed(archiveOf(files), { ...keys, tallies: {} }, { legs });
+      expect(problems).toEqual([
+        expect.stringContaining(`${place}: the archive contains the key "p:a:1" twice`),
+      ]);
+    }
+  });
+
   const stream = (pending: string) => ({
     last_id: '9-0',
     groups: [{ name: 'g', last_id: '9-0', consumers: ['c'], pending: [[pending, 'c', 1, 1]] }],
@@ -278,11 +340,48 @@ describe('the check of keys', () => {
     expect(new KeySpace(RedisScope.parse(keys.scope)).namespaceOf('p:a:1')).toBe('a');
   });
 
+  test('finds equal keys up to a number, and states that it was exceeded', () => {
+    const set = new HashSet(5000);
+    for (let i = 0; i < 5000; i++) expect(set.add(`key ${i}`)).toBe(true);
+    expect(set.isComplete).toBe(true);
+    const copy = new HashSet(5000, JSON.parse(JSON.stringify(set.save())));
+    for (let i = 0; i < 5000; i++) expect(copy.add(`key ${i}`)).toBe(false);
+    expect(copy.isComplete).toBe(true);
+    expect([copy.add('one more'), copy.add('one more'), copy.isComplete]).toEqual([true, true, false]);
+  });
+
   test('keeps a sample of ids from leg to leg', () => {
     const sample = new HashSample();
     for (let i = 0; i < 500; i++) sample.add(`${i}-0`, 100);
     const copy = new HashSample(JSON.parse(JSON.stringify(sample.save())));
     for (let i = 0; i < 500; i++) expect(copy.has(`${i}-0`)).toBe(sample.has(`${i}-0`));
+  });
+});
+
+describe('the check of points', () => {
+  const vectors = { store: 'vectors', kind: 'qdrant', version: '1.16.3' } as const;
+  const point = (id: number, x = 1) => ({ id, payload: {}, vector: [x, 0] });
+  const configuration = (chunks: number, count: number) => ({
+    ...{ entry_version: 1, collection: 'c', method: 'points', reason: 'test', server_version: '1.16.3' },
+    config: { params: { vectors: { size: 2, distance: 'Dot' } }, hnsw_config: {}, optimizer_config: {} },
+    ...{ payload_indexes: {}, aliases: [], filter: null, chunks, snapshot: null },
+    points: { count, digest: '0'.repeat(64), digested: count },
+  });
+
+  test.each<[string, object[][]]>([
+    ['one entry', [[point(1), point(2), point(2, 0)]]],
+    ['two entries', [[point(1), point(2)], [point(2, 0)]]],
+  ])('refuses two points with one id in %s', async (_where, parts) => {
+    const chunks = parts.map((points, index) => [
+      `vectors/c.points-0000${index + 1}.jsonl`,
+      lines(...points),
+    ]);
+    const config = { 'vectors/c.config.json': JSON.stringify(configuration(parts.length, 3)) };
+    for (const legs of [false, true]) {
+      const archive = archiveOf({ ...Object.fromEntries(chunks), ...config });
+      const { problems } = await checkSealed(archive, { ...vectors, tallies: {} }, { legs });
+      expect(problems).toEqual([expect.stringContaining('not in order of ids')]);
+    }
   });
 });
 

@@ -2,6 +2,7 @@ import { setImmediate as letOthersWork } from 'node:timers/promises';
 import { z } from 'zod';
 import type { IndexEntry } from '../../archive/format/types.ts';
 import { pulledSink } from '../../archive/read/pulled-sink.ts';
+import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
 import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../content-check.ts';
 import { linesOf, parseNamed } from '../entry-lines.ts';
@@ -52,6 +53,12 @@ function serverOf(version: string | undefined, edition: string | undefined): Ser
   return { version, major: major ?? 0, minor: minor ?? 0, edition: edition ?? 'enterprise' };
 }
 
+function repeatedId(id: string): InvalidInputError {
+  return new InvalidInputError(`the archive contains another node with the id ${id}`, {
+    remedy: ANOTHER_ARCHIVE,
+  });
+}
+
 class GraphCheck implements ContentCheck {
   readonly #server: ServerVersion | undefined;
   readonly #sum: TallyBook;
@@ -81,7 +88,8 @@ class GraphCheck implements ContentCheck {
     if (name.startsWith('graph/nodes-')) {
       return this.#sink(entry, parseNodeLine, (node, unique) => {
         const { id, labels, properties } = node;
-        this.#nodes.add(id);
+        // Relationships find their ends by these IDs: those of a second node would be ambiguous.
+        if (!this.#nodes.add(id)) throw repeatedId(id);
         unique.add('NODE', labels, properties, ({ name, properties: [key = ''] }) =>
           name === KEY_RULE ? String(properties[key]).slice(0, NAME_CHARACTERS) : id,
         );

@@ -30,19 +30,23 @@ export class IdSet {
     return { complete: this.complete, pages: Object.fromEntries(pages) };
   }
 
-  add(id: string): void {
+  /** Returns false if the ID is in the set already; true if it is new, or if the set is full. */
+  add(id: string): boolean {
     const name = id.slice(0, -PAGE_DIGITS);
     let page = this.#pages.get(name);
     if (!page) {
       if (this.#pages.size >= PAGES_MAX) {
         this.complete = false;
-        return;
+        return true;
       }
       page = Buffer.alloc(PAGE_BYTES);
       this.#pages.set(name, page);
     }
     const at = Number(id.slice(-PAGE_DIGITS));
-    page[at >> 3] = (page[at >> 3] ?? 0) | (1 << (at & 7));
+    const before = page[at >> 3] ?? 0;
+    const bit = 1 << (at & 7);
+    page[at >> 3] = before | bit;
+    return (before & bit) === 0;
   }
 
   /** Counts the IDs of this set that another one lacks, with samples. */

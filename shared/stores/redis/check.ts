@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { IndexEntry } from '../../archive/format/types.ts';
 import { pulledSink } from '../../archive/read/pulled-sink.ts';
 import { HashSample } from '../../core/hash-sample.ts';
+import { HashSet, SavedHashSet } from '../../core/hash-set.ts';
 import type { Json } from '../../core/json.ts';
 import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../content-check.ts';
 import { SavedTallies, TallyBook } from '../tally-book.ts';
@@ -13,8 +14,13 @@ import { type ByteString, KeySpace, RedisScope, showKey } from './scope.ts';
 /** Maximum number of stream entry IDs held; longer streams are sampled. */
 const IDS_MAX = 250_000;
 
+/** Maximum number of keys among which equal ones are found: 64 MB. */
+const KEYS_MAX = 2_000_000;
+
 const State = z.object({
   tallies: SavedTallies,
+  /** The keys read so far. Absent in the state of an earlier version. */
+  keys: SavedHashSet.optional(),
   /** Whether the end of an entry could not be read: the next entry may continue a key that started there. */
   cut: z.boolean(),
   /** The key that continues in the next entry. */
@@ -46,6 +52,7 @@ class KeysCheck implements ContentCheck {
   readonly #archive: ContentOrigin['archive'];
   readonly #space: KeySpace | undefined;
   readonly #sum: TallyBook;
+  readonly #keys: HashSet;
   /**
    * Undefined between two keys. If the export restarted reading a key because it had changed, abandoned parts precede
    * the key: a part with offset 0 starts it again.
@@ -59,6 +66,7 @@ class KeysCheck implements ContentCheck {
     this.#archive = archive;
     this.#space = parsed.success ? new KeySpace(parsed.data) : undefined;
     this.#sum = new TallyBook(state?.tallies);
+    this.#keys = new HashSet(KEYS_MAX, state?.keys);
     this.#wasAborted = state?.cut ?? false;
     if (!state?.open) return;
     const { key, type, digest, ids } = state.open;
@@ -105,6 +113,7 @@ class KeysCheck implements ContentCheck {
       // Excludes expiry times added by a view of the archive, which the manifest does not include.
       const expiresAt = expiries.byKey.get(key) ?? null;
       if (expiresAt !== null) expiring++;
+      this.#requireNew(entry, key);
       this.#sum.add(`keys:${namespace}`, canonicalString(key, value, expiresAt));
     }
     if (expiring < expiries.byKey.size) {
@@ -126,6 +135,7 @@ class KeysCheck implements ContentCheck {
     if (type === 'stream') for (const [id] of items) open.ids.add(String(id), IDS_MAX);
     if (!last) return;
     this.#open = undefined;
+    this.#requireNew(entry, key);
     for (const { pending } of stream?.groups ?? []) {
       const missing = pending.find(([id]) => open.ids.has(id) === false);
       if (missing) {
@@ -144,6 +154,11 @@ class KeysCheck implements ContentCheck {
     );
   }
 
+  /** A restore would write only one of two equal keys. */
+  #requireNew({ name }: IndexEntry, key: ByteString): void {
+    if (!this.#keys.add(key)) throw wrong(name, `the archive contains the key "${showKey(key)}" twice`);
+  }
+
   /** The namespace under which a key was counted. */
   #namespaceOf({ name }: IndexEntry, key: ByteString, named: string): string {
     requireKeyLength(name, key);
@@ -157,6 +172,7 @@ class KeysCheck implements ContentCheck {
     const { key, type, digest, ids } = this.#open ?? {};
     return {
       tallies: this.#sum.saved(),
+      keys: this.#keys.save(),
       cut: this.#wasAborted,
       open:
         key === undefined || type === undefined

@@ -13,8 +13,11 @@ import type { LegLimits } from '../environment.ts';
 
 /** Remedy for a check that can't continue. */
 const AGAIN = 'Start it again.';
-/** Maximum size of a check's state in bytes: enough for the ids of 100 million nodes and everything else in it. */
-const STATE_BYTES_MAX = 64 * 1024 ** 2;
+/**
+ * Maximum size of a check's state in bytes: the ids of 100 million nodes and of the ends of their relationships (40 MB),
+ * the hashes of 8 million unique values (86 MB) and of 2 million keys (22 MB), and everything else in it.
+ */
+const STATE_BYTES_MAX = 192 * 1024 ** 2;
 
 /**
  * Where a check continues, as passed through a workflow's state or a client. Everything else is stored in the bucket.
