@@ -1,4 +1,4 @@
-import type { Node, Relationship } from 'neo4j-driver';
+import type { Node, Relationship } from 'neo4j-driver-core';
 import type { Difference } from '../restore-leg.ts';
 import { canonicalNode, type NodeLine, placedRelationship, type RelationshipLine } from './lines.ts';
 import { ID_PROPERTY, KEPT_PROPERTY, MERGED_PROPERTY } from './names.ts';

@@ -1,4 +1,4 @@
-import type { Node, Relationship } from 'neo4j-driver';
+import type { Node, Relationship } from 'neo4j-driver-core';
 import type { Difference } from '../restore-leg.ts';
 import type { TallyBook } from '../tally-book.ts';
 import { commitBatch, type Run } from './auxiliary.ts';

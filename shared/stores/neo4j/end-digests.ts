@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Record as Neo4jRecord, Vector } from 'neo4j-driver';
+import { type Record as Neo4jRecord, Vector } from 'neo4j-driver-core';
 import { collectGarbage } from '../../core/collect-garbage.ts';
 import { canonicalNode } from './lines.ts';
 import type { ReadEnd, ReadNode, ReadRelationship } from './read-record.ts';

@@ -1,4 +1,4 @@
-import neo4j, { type Neo4jError } from 'neo4j-driver';
+import { error as driverErrors, Neo4jError } from 'neo4j-driver-core';
 import {
   AccessDeniedError,
   IntegrityError,
@@ -8,10 +8,10 @@ import {
 } from '../../core/errors.ts';
 
 /** Codes of the driver, not of the server, for connections that failed or were lost. */
-const CONNECTION_CODES = new Set([neo4j.error.SERVICE_UNAVAILABLE, neo4j.error.SESSION_EXPIRED]);
+const CONNECTION_CODES = new Set([driverErrors.SERVICE_UNAVAILABLE, driverErrors.SESSION_EXPIRED]);
 
 /** Codes of the driver that do not indicate the cause, for example if a connection is lost while it is reset. */
-const VAGUE_CODES = new Set<string>(['N/A', neo4j.error.PROTOCOL_ERROR]);
+const VAGUE_CODES = new Set<string>(['N/A', driverErrors.PROTOCOL_ERROR]);
 /**
  * The driver's messages under those codes if a connection was lost, or if a connection or transaction ended before the
  * driver knew why: another batch, possibly the previous one, reports the cause.
@@ -143,5 +143,5 @@ export function tooLong(error: unknown, target: string, doing: string): NgbakErr
 }
 
 function isNeo4jError(error: unknown): error is Neo4jError {
-  return error instanceof neo4j.Neo4jError;
+  return error instanceof Neo4jError;
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Neo4jError } from 'neo4j-driver';
+import { Neo4jError } from 'neo4j-driver-core';
 import { IntegrityError, NgbakError } from '../../core/errors.ts';
 import type { TallyBook } from '../tally-book.ts';
 import { WARNING_SAMPLES_MAX } from '../warning.ts';

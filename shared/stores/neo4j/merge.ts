@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Node, Relationship } from 'neo4j-driver';
+import type { Node, Relationship } from 'neo4j-driver-core';
 import { InvalidInputError } from '../../core/errors.ts';
 import type { Run } from './auxiliary.ts';
 import { nodeName, relationshipName } from './compare.ts';

@@ -1,4 +1,4 @@
-import type { Record as Neo4jRecord } from 'neo4j-driver';
+import type { Record as Neo4jRecord } from 'neo4j-driver-core';
 import { InvalidInputError } from '../../core/errors.ts';
 import type { StoreProbe } from '../export-step.ts';
 import type { LegContext } from '../leg.ts';

@@ -1,4 +1,4 @@
-import type { Record as Neo4jRecord } from 'neo4j-driver';
+import type { Record as Neo4jRecord } from 'neo4j-driver-core';
 import { collectGarbage } from '../../core/collect-garbage.ts';
 import { IntegrityError } from '../../core/errors.ts';
 import { EndDigests, isNamed } from './end-digests.ts';

@@ -1,4 +1,4 @@
-import type { Record as Neo4jRecord } from 'neo4j-driver';
+import type { Record as Neo4jRecord } from 'neo4j-driver-core';
 import { InvalidInputError } from '../../core/errors.ts';
 import { ID_PROPERTY, quote } from './names.ts';
 import type { ScopeText } from './scope.ts';

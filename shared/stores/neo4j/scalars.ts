@@ -1,13 +1,14 @@
-import neo4j, {
+import {
   Date as CypherDate,
   DateTime,
   Duration,
+  isUnsupportedType,
   LocalDateTime,
   LocalTime,
   Point,
   Time,
   UUID,
-} from 'neo4j-driver';
+} from 'neo4j-driver-core';
 import { InvalidInputError } from '../../core/errors.ts';
 import { isZoneKnown } from './far-dates.ts';
 import { durationText, parseDuration, parseTemporal, toBigInt } from './temporal.ts';
@@ -102,7 +103,7 @@ function text(value: { toString(): string }, type: ScalarType): EncodedScalar {
 }
 
 function typeName(value: unknown): string {
-  if (neo4j.isUnsupportedType(value)) return value.name;
+  if (isUnsupportedType(value)) return value.name;
   return value === null || value === undefined ? 'null' : (value.constructor?.name ?? typeof value);
 }
 

@@ -1,4 +1,4 @@
-import type { RecordShape } from 'neo4j-driver';
+import type { RecordShape } from 'neo4j-driver-core';
 import { z } from 'zod';
 import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import { parseJson } from '../../core/input.ts';

@@ -1,15 +1,16 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import neo4j, {
-  type Config,
-  type Driver,
-  type ManagedTransaction,
-  type Record as Neo4jRecord,
-  type RecordShape,
-  type Result,
-  type Session,
+import type {
+  Config,
+  Driver,
+  ManagedTransaction,
+  Record as Neo4jRecord,
+  RecordShape,
+  Result,
+  Session,
 } from 'neo4j-driver';
+import { Neo4jError } from 'neo4j-driver-core';
 import { UnavailableError } from '../../core/errors.ts';
 import { VERSION } from '../../core/version.ts';
 import type { Neo4jConnection } from './connection.ts';
@@ -30,6 +31,8 @@ const BOOKMARKS_MAX = 4;
 const POOL_SIZE = 4;
 
 answerForFarDates();
+
+type Neo4j = Pick<typeof import('neo4j-driver'), 'auth' | 'driver'>;
 
 /** Parameters of a query. Integers are bigint: Neo4j treats a number as a float. */
 export type Parameters = Record<string, unknown>;
@@ -103,7 +106,7 @@ export class Neo4jServer {
   }
 
   async #fetchVersion(signal: AbortSignal): Promise<ServerVersion> {
-    const session = this.#session(neo4j.session.READ);
+    const session = await this.#session('READ');
     try {
       const cypher = 'CALL dbms.components() YIELD name, versions, edition RETURN name, versions, edition';
       const { records } = await this.#guard(() => session.run(cypher), signal);
@@ -133,10 +136,10 @@ export class Neo4jServer {
     const text = await this.#language(cypher, signal);
     try {
       await this.#guard(
-        () =>
-          this.#driverOf().executeQuery(text, parameters, {
+        async () =>
+          (await this.#driverOf()).executeQuery(text, parameters, {
             ...this.#database(),
-            routing: neo4j.routing.READ,
+            routing: 'READ',
             bookmarkManager: this.#bookmarkManager,
             resultTransformer: (result) => streamInto(result, sink),
             signal,
@@ -166,7 +169,7 @@ export class Neo4jServer {
     signal: AbortSignal,
   ): Promise<{ rows: RecordShape[]; bookmark: string }> {
     const text = await this.#language(cypher, signal);
-    const session = this.#session(neo4j.session.READ);
+    const session = await this.#session('READ');
     try {
       const work = () => session.executeRead((transaction) => transaction.run(text, parameters));
       const { records } = await this.#guard(work, signal);
@@ -188,7 +191,7 @@ export class Neo4jServer {
     work: (run: (cypher: string, parameters?: Parameters) => Promise<RecordShape[]>) => Promise<T>,
   ): Promise<T> {
     const prefix = await this.#language('', signal);
-    const session = this.#session(neo4j.session.WRITE);
+    const session = await this.#session('WRITE');
     const runIn =
       (transaction: ManagedTransaction) =>
       async (cypher: string, parameters: Parameters = {}) => {
@@ -225,7 +228,7 @@ export class Neo4jServer {
   /** Throws unless the server accepts a write, which is rolled back. */
   async tryWriting(signal: AbortSignal): Promise<void> {
     const prefix = await this.#language('', signal);
-    const session = this.#session(neo4j.session.WRITE);
+    const session = await this.#session('WRITE');
     try {
       await this.#guard(async () => {
         const transaction = await session.beginTransaction();
@@ -252,8 +255,9 @@ export class Neo4jServer {
     }
   }
 
-  #session(defaultAccessMode: 'READ' | 'WRITE'): Session {
-    return this.#driverOf().session({
+  async #session(defaultAccessMode: 'READ' | 'WRITE'): Promise<Session> {
+    const driver = await this.#driverOf();
+    return driver.session({
       ...this.#database(),
       defaultAccessMode,
       bookmarks: [...this.#bookmarks],
@@ -266,12 +270,14 @@ export class Neo4jServer {
     return database === undefined ? {} : { database };
   }
 
-  #driverOf(): Driver {
-    this.#driver ??= this.#open();
+  /** Loads the driver with the first connection: most steps of a workflow do not need it. */
+  async #driverOf(): Promise<Driver> {
+    const { default: neo4j } = await import('neo4j-driver');
+    this.#driver ??= this.#open(neo4j);
     return this.#driver;
   }
 
-  #open(): Driver {
+  #open(neo4j: Neo4j): Driver {
     const { uri, username, password, ca } = this.#connection;
     const config: Config = {
       connectionTimeout: CONNECT_TIMEOUT_MS,
@@ -311,13 +317,12 @@ export class Neo4jServer {
   }
 
   async #checkLanguage(signal: AbortSignal): Promise<boolean> {
-    const session = this.#session(neo4j.session.READ);
+    const session = await this.#session('READ');
     try {
       await this.#guard(() => session.run('CYPHER 5 RETURN 1'), signal);
       return true;
     } catch (error) {
-      if (error instanceof neo4j.Neo4jError && /^Neo\.ClientError\.Statement\./.test(error.code))
-        return false;
+      if (error instanceof Neo4jError && /^Neo\.ClientError\.Statement\./.test(error.code)) return false;
       throw toNgbakError(error, this.target, 'asking for its language');
     } finally {
       await this.#release(session, signal);
@@ -368,7 +373,7 @@ export class Neo4jServer {
    * error.
    */
   #ignoreDriverError(error: unknown): void {
-    if (!(error instanceof neo4j.Neo4jError)) throw error;
+    if (!(error instanceof Neo4jError)) throw error;
   }
 }
 

@@ -6,7 +6,7 @@ import {
   LocalTime,
   Neo4jError,
   Time,
-} from 'neo4j-driver';
+} from 'neo4j-driver-core';
 
 /** Types whose text has date and time fields. */
 export type TemporalType = 'date' | 'time' | 'localtime' | 'datetime' | 'localdatetime';

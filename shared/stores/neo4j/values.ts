@@ -1,4 +1,4 @@
-import { Vector, type VectorType } from 'neo4j-driver';
+import { Vector, type VectorType } from 'neo4j-driver-core';
 import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import { RESERVED_PREFIX } from './names.ts';
 import { decodeScalar, encodeScalar, SCALAR_TYPES, type ScalarType } from './scalars.ts';

@@ -1,6 +1,6 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { Agent, type Dispatcher, request } from 'undici';
+import type { Agent, Dispatcher } from 'undici';
 import { InvalidInputError } from '../../core/errors.ts';
 import { backoff, retry, sleep } from '../../core/retry.ts';
 import type { QdrantConnection } from './connection.ts';
@@ -56,16 +56,12 @@ export class QdrantClient {
   readonly #connection: QdrantConnection;
   readonly #target: string;
   readonly #base: string;
-  readonly #agent: Agent;
+  #agent: Agent | undefined;
 
   constructor(connection: QdrantConnection, target: string) {
     this.#connection = connection;
     this.#target = target;
     this.#base = connection.url.replace(/\/+$/, '');
-    this.#agent = new Agent({
-      connect: { timeout: CONNECT_TIMEOUT_MS, ...(connection.ca === undefined ? {} : { ca: connection.ca }) },
-      connections: 8,
-    });
   }
 
   /** Sends a request and returns the `result` of the response, with JavaScript numbers. For control calls only. */
@@ -214,7 +210,7 @@ export class QdrantClient {
   }
 
   async close(): Promise<void> {
-    await this.#agent.destroy();
+    await this.#agent?.destroy();
   }
 
   /** A server that limits rates rejects a request before anything is done, so every call can be retried. */
@@ -258,6 +254,13 @@ export class QdrantClient {
     headers: Record<string, string> = {},
   ): Promise<Dispatcher.ResponseData> {
     const timeout = options.timeoutMs ?? this.#connection.timeout_seconds * 1000;
+    // Loaded with the first request: most steps of a workflow do not need it.
+    const { Agent, request } = await import('undici');
+    const { ca } = this.#connection;
+    this.#agent ??= new Agent({
+      connect: { timeout: CONNECT_TIMEOUT_MS, ...(ca === undefined ? {} : { ca }) },
+      connections: 8,
+    });
     const answer = await request(`${this.#base}${path}`, {
       method,
       dispatcher: this.#agent,

@@ -1,5 +1,5 @@
 import calculateSlot from 'cluster-key-slot';
-import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import { z } from 'zod';
 import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../../core/errors.ts';
 import { retry } from '../../core/retry.ts';
@@ -71,6 +71,7 @@ export class RedisClient {
   readonly #connection: RedisConnection;
   readonly #name: string;
   #client: Redis | Cluster | undefined;
+  #cluster: Cluster | undefined;
   #nodes: readonly Redis[] | undefined;
   readonly #sessions = new Set<RedisSession>();
   #isUsedBefore = false;
@@ -105,6 +106,8 @@ export class RedisClient {
 
   async #open(): Promise<readonly Redis[]> {
     this.#client?.disconnect();
+    // Loaded with the first connection: most steps of a workflow do not need it.
+    const ioredis = await import('ioredis');
     const { url, username, password, db, ca } = this.#connection;
     const options = {
       lazyConnect: true,
@@ -121,7 +124,7 @@ export class RedisClient {
       ...(url.startsWith('rediss:') ? { tls: ca === undefined ? {} : { ca } } : {}),
     } satisfies RedisOptions;
     if (!this.isCluster) {
-      const redis = new Redis(url, { ...options, ...(db === undefined ? {} : { db }) });
+      const redis = new ioredis.Redis(url, { ...options, ...(db === undefined ? {} : { db }) });
       this.#client = redis;
       await this.#connect(redis);
       return [redis];
@@ -129,7 +132,7 @@ export class RedisClient {
     const { hostname, port } = new URL(url);
     // URLs write IPv6 addresses in brackets, sockets do not.
     const host = hostname.replace(/^\[(.*)\]$/, '$1');
-    const cluster = new Cluster([{ host, port: Number(port || 6379) }], {
+    const cluster = new ioredis.Cluster([{ host, port: Number(port || 6379) }], {
       lazyConnect: true,
       clusterRetryStrategy: () => null,
       // A managed cluster announces host names that its certificate covers, so they must not be resolved to IP
@@ -139,6 +142,7 @@ export class RedisClient {
       redisOptions: options,
     });
     this.#client = cluster;
+    this.#cluster = cluster;
     await this.#connect(cluster);
     const masters = cluster.nodes('master');
     for (const master of masters) await this.#connect(master);
@@ -148,8 +152,9 @@ export class RedisClient {
   /** The master that serves a key. */
   async nodeOf(key: Buffer): Promise<Redis> {
     const nodes = await this.nodes();
-    if (!(this.#client instanceof Cluster)) return nodes[0] as Redis;
-    const address = this.#client.slots[calculateSlot(key)]?.[0];
+    const cluster = this.#cluster;
+    if (!cluster) return nodes[0] as Redis;
+    const address = cluster.slots[calculateSlot(key)]?.[0];
     const node = nodes.find(({ options }) => `${options.host}:${options.port}` === address);
     if (node) return node;
     throw new UnavailableError(`${this.#name}: no master serves hash slot ${calculateSlot(key)}.`, {
