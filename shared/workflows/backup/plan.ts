@@ -15,7 +15,7 @@ import type { Environment, LegLimits } from '../environment.ts';
 import { type ExecutionInfo, jobIdOf } from '../job/execution.ts';
 import { pauseWriters } from '../job/hooks.ts';
 import { legContext } from '../job/leg-context.ts';
-import { requireLock, takeLock } from '../job/lock.ts';
+import { requireLock, takeLockSoon } from '../job/lock.ts';
 import { chooseTarget, freeBackupId } from '../job/names.ts';
 import { createJob, readJob, SKIPPED, updateJob } from '../job/record.ts';
 import { chooseBackupStores, chooseScopes } from './choose-stores.ts';
@@ -112,7 +112,7 @@ export async function planBackup(
   const target = chooseTarget(config, request.target);
   const stores = chooseBackupStores(config, target, request);
   const backup: BegunBackup = { jobId, target, stores, request, execution };
-  const skipped = (await claimJob(environment, backup)) ?? (await lockTarget(environment, backup));
+  const skipped = (await claimJob(environment, backup)) ?? (await lockTarget(environment, backup, leg));
   if (skipped !== undefined) return { job_id: jobId, target, skipped };
   const backupId = await freeBackupId(bucket, target, execution.start);
   await updateJob(bucket, jobId, () => ({ backup_id: backupId }));
@@ -207,6 +207,7 @@ async function claimJob(
 async function lockTarget(
   environment: Environment,
   { jobId, target, request, execution }: BegunBackup,
+  { signal }: LegLimits,
 ): Promise<string | undefined> {
   const { bucket, sfn } = environment;
   if (request.part_of) {
@@ -214,7 +215,12 @@ async function lockTarget(
     return undefined;
   }
   const lock = () =>
-    takeLock(bucket, sfn, { target, job_id: jobId, kind: 'backup', execution_arn: execution.arn });
+    takeLockSoon(
+      bucket,
+      sfn,
+      { target, job_id: jobId, kind: 'backup', execution_arn: execution.arn },
+      { signal },
+    );
   if (request.schedule !== undefined) {
     return lockOrSkip(environment, request.schedule, jobId, execution.start, lock);
   }

@@ -7,7 +7,7 @@ import { type Advice, NgbakError } from '../../core/errors.ts';
 import { HELP } from '../../core/help.ts';
 import { Id } from '../../core/ids.ts';
 import { hasEnded } from '../../core/job-state.ts';
-import { retry } from '../../core/retry.ts';
+import { type RetryOptions, retry } from '../../core/retry.ts';
 import { describeExecution, isRunning } from './execution.ts';
 import { readJob } from './record.ts';
 
@@ -21,10 +21,13 @@ const CLEAN_UP_MS = 60 * 60 * 1000;
 export class TargetLockedError extends NgbakError {
   /** True if a running job holds the lock, so that it will be freed. False if the target waits for an operator. */
   readonly inUse: boolean;
+  /** True if the job that holds the lock has ended, and its cleanup frees the lock, usually within seconds. */
+  readonly endsSoon: boolean;
 
-  constructor(message: string, options: Advice & { inUse: boolean }) {
+  constructor(message: string, options: Advice & { inUse: boolean; endsSoon?: boolean }) {
     super(message, options);
     this.inUse = options.inUse;
+    this.endsSoon = options.endsSoon === true;
   }
 }
 
@@ -49,6 +52,8 @@ export type Lock = z.infer<typeof Lock>;
 
 /** Attempts while other jobs try to take the same lock. */
 const SIMULTANEOUS = { attempts: 5, firstMs: 20 };
+/** Attempts while the holder's job is being cleaned up: one and a half to two minutes. */
+const CLEAN_UP = { attempts: 30, firstMs: 250, longestMs: 5000 };
 
 /**
  * Takes the target's lock with a conditional write. A lock whose execution has ended is taken over; taking a lock that
@@ -116,7 +121,12 @@ async function tryLock(
     }
     throw new TargetLockedError(
       `Target "${wanted.target}" is in use by restore job ${held.value.job_id}, which has ended and is being cleaned up.`,
-      { remedy: 'Wait until that job is closed, and start again.', help: HELP.targetInUse, inUse: true },
+      {
+        remedy: 'Wait until that job is closed, and start again.',
+        help: HELP.targetInUse,
+        inUse: true,
+        endsSoon: true,
+      },
     );
   }
   const taken_from = held?.value.job_id;
@@ -126,6 +136,24 @@ async function tryLock(
     held ? { etag: held.etag } : { absent: true },
   );
   return taken_from;
+}
+
+/**
+ * As {@link takeLock}, for a job that starts right after another one: waits up to two minutes for the cleanup of the
+ * job that holds the lock. Throws TargetLockedError, immediately if that job is still running.
+ */
+export function takeLockSoon(
+  bucket: Bucket,
+  sfn: SFNClient,
+  wanted: Pick<Lock, 'target' | 'job_id' | 'kind' | 'execution_arn'>,
+  { signal, wait }: Pick<RetryOptions, 'signal' | 'wait'>,
+): Promise<string | undefined> {
+  return retry(() => takeLock(bucket, sfn, wanted), {
+    ...CLEAN_UP,
+    signal,
+    ...(wait === undefined ? {} : { wait }),
+    isTransient: (error) => error instanceof TargetLockedError && error.endsSoon,
+  });
 }
 
 /**

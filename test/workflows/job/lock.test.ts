@@ -1,7 +1,13 @@
 import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import type { Environment } from '../../../shared/workflows/environment.ts';
-import { changeLock, freeLock, requireLock, takeLock } from '../../../shared/workflows/job/lock.ts';
+import {
+  changeLock,
+  freeLock,
+  requireLock,
+  takeLock,
+  takeLockSoon,
+} from '../../../shared/workflows/job/lock.ts';
 import { createJob, updateJob } from '../../../shared/workflows/job/record.ts';
 import { freshEnvironment, waitingMachine } from '../../support/aws.ts';
 
@@ -68,8 +74,17 @@ describe('the lock of a target', () => {
     await expect(take(lock(second))).rejects.toThrow(
       /restore-of-first, which has ended and is being cleaned up/,
     );
-    await updateJob(environment.bucket, job.job_id, () => ({ state: 'failed' }));
-    await take(lock(second));
+    // A backup that is started right after the restore waits for that.
+    let waits = 0;
+    const wait = async () => {
+      if (++waits === 3) await updateJob(environment.bucket, job.job_id, () => ({ state: 'failed' }));
+    };
+    const waiting = (name: string) => takeLockSoon(environment.bucket, environment.sfn, lock(name), { wait });
+    expect(await waiting(second)).toBe(job.job_id);
+    expect(waits).toBe(3);
+    // It does not wait for a job that is still running.
+    await expect(waiting(first)).rejects.toThrow(/is in use by backup job/);
+    expect(waits).toBe(3);
   });
 
   test('is released by its holder only', async () => {
