@@ -8,11 +8,12 @@ import { tidyUp } from './auxiliary.ts';
 import { checkGraph } from './check.ts';
 import { clearGraph } from './clear.ts';
 import { Neo4jConnection, Neo4jScope } from './connection.ts';
+import { textBatches } from './entries.ts';
 import { exportShard } from './export.ts';
 import { neo4jFacts } from './facts.ts';
 import { loadGraph } from './load.ts';
 import { graphNames, probeGraph } from './probe.ts';
-import { graphValues, missingNodes } from './references.ts';
+import { missingNodes } from './references.ts';
 import { narrowGraph, type ScopeText, scopeText } from './scope.ts';
 import { graphScratch, graphsOverlap, occupiedGraph, removeGraph } from './scratch.ts';
 import { Neo4jServer } from './server.ts';
@@ -46,7 +47,8 @@ export const neo4jAdapter = defineAdapter({
   overlaps: graphsOverlap,
   scratch: graphScratch,
   check: checkGraph,
-  values: async (archive, _scope, { thing, field }) => graphValues(archive, thing, field),
+  values: async (archive, _scope, { thing, field }) =>
+    textBatches(archive, thing === 'nodes' ? 'nodes' : 'relationships', field),
 });
 
 class Neo4jStore extends BaseStore {

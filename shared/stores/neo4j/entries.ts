@@ -2,7 +2,13 @@ import { setImmediate as letOthersWork } from 'node:timers/promises';
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import { linesOf, parseNamed } from '../entry-lines.ts';
-import { type NodeLine, parseNodeLine, parseRelationshipLine, type RelationshipLine } from './lines.ts';
+import {
+  type NodeLine,
+  parseNodeLine,
+  parseRelationshipLine,
+  type RelationshipLine,
+  readTexts,
+} from './lines.ts';
 import { parseSchemaLine, SCHEMA_ROWS_MAX, type SchemaRow } from './schema.ts';
 
 /** Records per batch: loaded in one transaction, or looked up in one query. */
@@ -45,6 +51,16 @@ export function relationshipBatches(
   from: EntryPosition,
 ): AsyncGenerator<Batch<RelationshipLine>> {
   return batches(archive, 'graph/relationships-', from, parseRelationshipLine);
+}
+
+/** The texts in one property of all nodes or relationships of a checked archive, in batches. */
+export async function* textBatches(
+  archive: EntryReader,
+  thing: 'nodes' | 'relationships',
+  property: string,
+): AsyncGenerator<readonly string[]> {
+  const all = batches(archive, `graph/${thing}-`, START, (line) => readTexts(line, property));
+  for await (const { records } of all) yield records.flat();
 }
 
 /** The dangling relationships of an archive from a position on, in batches. */

@@ -165,19 +165,38 @@ export function parseRelationshipLine(text: string): RelationshipLine {
   };
 }
 
+/**
+ * The texts in one property of a node or relationship, from its line; each element of a list is one. Reads only as much
+ * of the line as this takes, so it is for archives that have been checked. Throws InvalidInputError with the reason.
+ */
+export function readTexts(text: string, property: string): string[] {
+  // A name is written without escapes where possible.
+  if (!text.includes(JSON.stringify(property)) && !text.includes('\\')) return [];
+  const { properties, types = {} } = parseJson(text);
+  // Other types are saved as texts, too, with the name of the type.
+  if (Object.hasOwn(objectOf(types, '"types"'), property)) return [];
+  const named = objectOf(properties, '"properties"');
+  const value = Object.hasOwn(named, property) ? named[property] : undefined;
+  const values: readonly unknown[] = Array.isArray(value) ? value : [value];
+  return values.filter((inner) => typeof inner === 'string');
+}
+
 function parseLine(text: string, type: string): Record<string, unknown> {
+  // Only lines marked accordingly contain integers that exceed the precision of a JavaScript number.
+  const line = parseJson(text, /"(integer(\[\])?|vector INT64)"/.test(text) ? exactIntegers : undefined);
+  if (line.type !== type) throw malformed(`"type" is not "${type}"`);
+  return line;
+}
+
+function parseJson(text: string, reviver?: typeof exactIntegers): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
-    // Only lines marked accordingly contain integers that exceed the precision of a JavaScript number.
-    if (/"(integer(\[\])?|vector INT64)"/.test(text)) value = JSON.parse(text, exactIntegers);
+    value = JSON.parse(text, reviver);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     throw malformed('it is not JSON');
   }
-  const line = objectOf(value, 'the line');
-  if (line.type !== type) throw malformed(`"type" is not "${type}"`);
-  return line;
+  return objectOf(value, 'the line');
 }
 
 /** Returns integers beyond 2^53 as bigint, parsed from the text of the line. */

@@ -1,28 +1,7 @@
-import type { EntryReader } from '../../archive/format/types.ts';
 import type { LegContext } from '../leg.ts';
-import { nodeBatches, relationshipBatches, START } from './entries.ts';
 import { quote } from './names.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
-
-/**
- * The texts in a property of the archive's nodes or relationships, in batches; each element of a list counts
- * separately.
- */
-export async function* graphValues(
-  archive: EntryReader,
-  thing: string,
-  field: string,
-): AsyncGenerator<readonly string[]> {
-  const batches = thing === 'nodes' ? nodeBatches(archive, START) : relationshipBatches(archive, START);
-  for await (const { records } of batches)
-    yield records.flatMap(({ properties }) => textsOf(properties[field]));
-}
-
-function textsOf(value: unknown): string[] {
-  const values: readonly unknown[] = Array.isArray(value) ? value : [value];
-  return values.filter((inner) => typeof inner === 'string');
-}
 
 /** Returns those of the texts that no node of the scope has in that property. */
 export async function missingNodes(
