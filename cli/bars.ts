@@ -1,9 +1,9 @@
 import cliProgress from 'cli-progress';
-import type { StoreProgress } from '../shared/operations/job-progress.ts';
+import type { JobView } from '../shared/operations/show-job.ts';
 import { bytes, duration } from './format.ts';
 import type { Output } from './output.ts';
 import { phaseText, progressText } from './progress-text.ts';
-import { isBytes } from './progress-units.ts';
+import { overallText, stageText } from './progress-units.ts';
 
 const BAR_OPTIONS = {
   stream: process.stderr,
@@ -16,7 +16,10 @@ const BAR_OPTIONS = {
   forceRedraw: true,
 } as const;
 
-/** One bar for each store of a job, redrawn in place. */
+/** The bar of the whole job. */
+const OVERALL = 'overall';
+
+/** One bar for each store of a job, redrawn in place, after one for the whole job. */
 export class JobBars {
   readonly #bars = new cliProgress.MultiBar(
     { ...BAR_OPTIONS, format: `{name} {bar} {percentage}% {text}`, gracefulExit: false },
@@ -24,23 +27,26 @@ export class JobBars {
   );
   readonly #byName = new Map<string, cliProgress.SingleBar>();
 
-  update(progress: readonly StoreProgress[]): void {
-    for (const store of progress) {
-      const { done, total } = sumUnits(store);
-      const known = total ?? Math.max(done, 1);
-      const shown = store.finished ? known : total === undefined ? 0 : Math.min(done, known);
-      const payload = {
-        name: phaseText(store).padEnd(22),
-        text: progressText(store),
-      };
-      const bar = this.#byName.get(store.store);
-      if (bar) {
-        bar.setTotal(known);
-        bar.update(shown, payload);
-      } else {
-        this.#byName.set(store.store, this.#bars.create(known, shown, payload));
-      }
+  update({ progress, overall }: Pick<JobView, 'progress' | 'overall'>): void {
+    // A single store is its own total.
+    if (overall && (progress.length > 1 || this.#byName.has(OVERALL))) {
+      this.#show(OVERALL, overall.percent, stageText(overall), overallText(overall));
     }
+    for (const store of progress) {
+      this.#show(
+        store.store,
+        store.work?.percent ?? (store.finished ? 100 : 0),
+        phaseText(store),
+        progressText(store),
+      );
+    }
+  }
+
+  #show(id: string, percent = 0, name: string, text: string): void {
+    const payload = { name: name.padEnd(22), text };
+    const bar = this.#byName.get(id);
+    if (bar) bar.update(percent, payload);
+    else this.#byName.set(id, this.#bars.create(100, percent, payload));
   }
 
   stop(): void {
@@ -129,18 +135,4 @@ class Meter {
       done < this.#total && remaining_seconds !== undefined ? `, ${duration(remaining_seconds)} left` : '';
     return `${bytes(done)} of ${bytes(this.#total)}, ${bytes(rate)}/s${left}`;
   }
-}
-
-/** Items of all units together, or bytes if there are no other units. */
-function sumUnits({ units }: StoreProgress): { done: number; total: number | undefined } {
-  const all = Object.entries(units);
-  const items = all.filter(([unit]) => !isBytes(unit));
-  const counted = items.length > 0 ? items : all;
-  const totals = counted.map(([, { total }]) => total);
-  return {
-    done: counted.reduce((sum, [, { done }]) => sum + done, 0),
-    total: totals.some((total) => total === undefined)
-      ? undefined
-      : totals.reduce<number>((sum, total) => sum + (total ?? 0), 0),
-  };
 }

@@ -9,7 +9,8 @@ import type { CliClient } from './client.ts';
 import { ExitError } from './exit-codes.ts';
 import { printable } from './format.ts';
 import { stateText } from './job-text.ts';
-import { phaseText, progressText } from './progress-text.ts';
+import { phaseText, progressLine } from './progress-text.ts';
+import { overallLine, stageText } from './progress-units.ts';
 import { ask } from './prompt.ts';
 
 /** Time between two requests for the job, in milliseconds. */
@@ -34,7 +35,7 @@ export async function followJob(cli: Cli, client: CliClient, jobId: string): Pro
       const job = await look(client, jobId);
       if (job) {
         answeredAt = Date.now();
-        shown?.update(job.progress);
+        shown?.update(job);
         printer.print(job);
         if (hasEnded(job.state) || job.state === 'awaiting_confirmation') return job;
       } else if (Date.now() - answeredAt > PATIENCE_MS) {
@@ -100,8 +101,8 @@ export class ProgressPrinter {
     const due = Date.now() - this.#printedAt >= (output.json ? POLL_MS : PROGRESS_MS);
     if (output.json) {
       if (stateChanged || due) {
-        const { job_id, state, progress } = job;
-        output.event('progress', { job_id, state, progress });
+        const { job_id, state, progress, overall } = job;
+        output.event('progress', { job_id, state, progress, ...(overall ? { overall } : {}) });
       }
     } else {
       const state = () => stateChanged && output.note(`State: ${stateText(job.state)}`);
@@ -112,8 +113,9 @@ export class ProgressPrinter {
       if (due && !ended) {
         for (const store of job.progress) {
           if (Object.keys(store.units).length === 0) continue;
-          output.note(`  ${phaseText(store)}: ${progressText(store)}`);
+          output.note(`  ${phaseText(store)}: ${progressLine(store)}`);
         }
+        if (job.overall) output.note(`  ${stageText(job.overall)}: ${overallLine(job.overall)}`);
       }
       if (ended) state();
     }

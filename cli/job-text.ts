@@ -1,12 +1,14 @@
 import { z } from 'zod';
 import pc from '../shared/core/colors.ts';
+import { hasEnded } from '../shared/core/job-state.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
 import { warningText } from '../shared/stores/describe-warning.ts';
 import { kindOf } from '../shared/stores/known-facts.ts';
 import type { Inspection } from '../shared/workflows/restore/inspection.ts';
 import { bytes, count, duration, localTime, printable } from './format.ts';
 import { fields, LINES_MAX, table } from './output.ts';
-import { phaseText, progressText, storeText } from './progress-text.ts';
+import { phaseText, progressLine, storeText } from './progress-text.ts';
+import { overallLine, stageText } from './progress-units.ts';
 import { roomText } from './room-text.ts';
 import { groupText, talliesText } from './tally-text.ts';
 
@@ -32,7 +34,10 @@ export function jobText(job: JobView, verbose = false): string {
   const progress = restored ? job.progress.filter(({ store }) => store === 'archive') : job.progress;
   const found = restored ? restoredText(restored, verbose) : [];
   const stores = [
-    ...progress.map((store) => [phaseText(store), progressText(store, verbose)] as const),
+    ...progress.map((store) => [phaseText(store), progressLine(store, verbose)] as const),
+    ...(job.overall && !hasEnded(job.state)
+      ? [[stageText(job.overall), overallLine(job.overall)] as const]
+      : []),
     ...Object.entries(restored?.stores ?? {}).flatMap(([store, { read_back = {} }]) =>
       Object.keys(read_back).length > 0
         ? [[`${storeText(store)} restore`, `${talliesText(read_back)}: verified, no differences`] as const]

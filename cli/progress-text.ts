@@ -1,6 +1,6 @@
 import pc from '../shared/core/colors.ts';
 import type { StoreProgress } from '../shared/operations/job-progress.ts';
-import { collectionsText, groupUnits, LISTED_MAX, unitText } from './progress-units.ts';
+import { unitTexts } from './progress-units.ts';
 
 const PHASES: Record<StoreProgress['phase'], string> = {
   export: 'export',
@@ -30,13 +30,13 @@ export function phaseText({ store, phase }: StoreProgress): string {
  * `200 collections, 198 done, 13.3 MB`.
  */
 export function progressText(progress: StoreProgress, verbose = false): string {
-  const { units, finished } = progress;
-  const { collections, others } = groupUnits(progress);
-  const summed = collections.size > LISTED_MAX && !verbose;
-  const texts = [
-    ...(summed ? others : Object.entries(units)).map(([unit, of]) => unitText(unit, of, finished)),
-    ...(summed ? [collectionsText(collections, finished)] : []),
-  ];
+  const texts = unitTexts(progress, verbose);
   if (texts.length > 0) return texts.join(pc.dim(' · '));
-  return finished ? 'done' : 'started';
+  return progress.finished ? 'done' : 'started';
+}
+
+/** {@link progressText} after the percentage that is done, for output without a bar. */
+export function progressLine(progress: StoreProgress, verbose = false): string {
+  const percent = progress.finished ? undefined : progress.work?.percent;
+  return `${percent === undefined ? '' : `${percent}%: `}${progressText(progress, verbose)}`;
 }

@@ -1,4 +1,5 @@
-import type { StoreProgress } from '../shared/operations/job-progress.ts';
+import type { OverallProgress, StoreProgress } from '../shared/operations/job-progress.ts';
+import { isBytes } from '../shared/workflows/job/work.ts';
 import { bytes, count, duration } from './format.ts';
 
 /**
@@ -10,11 +11,6 @@ export const LISTED_MAX = 3;
 export type Unit = StoreProgress['units'][string];
 /** Units by name: `nodes`, or `points:<collection>` for one of several collections. */
 export type NamedUnit = readonly [string, Unit];
-
-/** `bytes`, and `bytes:<collection>`. */
-export function isBytes(unit: string): boolean {
-  return unit === 'bytes' || unit.startsWith('bytes:');
-}
 
 /** The units of single collections by name of the collection, and all others. */
 export function groupUnits({ units }: Pick<StoreProgress, 'units'>): {
@@ -29,10 +25,10 @@ export function groupUnits({ units }: Pick<StoreProgress, 'units'>): {
   };
 }
 
-/** `1,200 of 5,000 nodes, 300/s, 13 s left`, with the name of the collection before it, if any. */
+/** `1,200 of about 5,000 nodes, 300/s, 13 s left`, with the name of the collection before it, if any. */
 export function unitText(
   unit: string,
-  { done, total, rate, remaining_seconds }: Unit,
+  { done, total, estimated, rate, remaining_seconds }: Unit,
   finished: boolean,
 ): string {
   const at = unit.indexOf(':');
@@ -41,10 +37,80 @@ export function unitText(
   const noun = isBytes(unit) ? '' : ` ${kind}`;
   const name = at < 0 ? '' : `${unit.slice(at + 1)} `;
   return [
-    `${name}${amount(done)}${total === undefined || done === total ? '' : ` of ${amount(total)}`}${noun}`,
-    ...(rate === undefined || finished ? [] : [`${amount(rate)}/s`]),
-    ...(remaining_seconds ? [`${duration(remaining_seconds)} left`] : []),
+    `${name}${amount(done)}${ofTotal({ done, total, estimated }, amount)}${noun}`,
+    ...speedText({ rate, remaining_seconds }, amount, finished),
   ].join(', ');
+}
+
+/** ` of about 5,000`; nothing if there is no total, or if it is reached. */
+function ofTotal(
+  { done, total, estimated }: Pick<Unit, 'done' | 'total' | 'estimated'>,
+  amount: (value: number) => string,
+): string {
+  return total === undefined || done === total ? '' : ` of ${estimated ? 'about ' : ''}${amount(total)}`;
+}
+
+function speedText(
+  { rate, remaining_seconds: seconds }: Pick<Unit, 'rate' | 'remaining_seconds'>,
+  amount: (value: number) => string,
+  finished: boolean,
+): string[] {
+  return [
+    ...(rate === undefined || finished ? [] : [`${amount(rate)}/s`]),
+    ...(seconds ? [`${duration(seconds)} left`] : []),
+  ];
+}
+
+/**
+ * All units of a store: `1,200 of 5,000 nodes · 0 of 9,000 relationships · 300/s, 47 s left`. Rate and remaining time
+ * refer to all of them. Many collections are summarized unless `all`: `200 collections, 198 done, 13.3 MB`.
+ */
+export function unitTexts(progress: StoreProgress, all = false): string[] {
+  const { units, finished, work } = progress;
+  const { collections, others } = groupUnits(progress);
+  const summed = collections.size > LISTED_MAX && !all;
+  const listed = summed ? others : Object.entries(units);
+  const isOne = listed.length === 1 && !summed;
+  const plain = ([unit, { done, total, estimated }]: NamedUnit) =>
+    unitText(unit, { done, total, estimated }, finished);
+  return [
+    ...listed.map(isOne || !work ? ([unit, of]) => unitText(unit, of, finished) : plain),
+    ...(summed ? [collectionsText(collections, finished)] : []),
+    ...(isOne || !work ? [] : workSpeed(work, finished)),
+  ];
+}
+
+function workSpeed(work: NonNullable<StoreProgress['work']>, finished: boolean): string[] {
+  const text = speedText(work, work.measure === 'bytes' ? bytes : count, finished).join(', ');
+  return text === '' ? [] : [text];
+}
+
+/** `11,900 of 22,000 records, 600/s, 17 s left` */
+export function overallText({ percent, done, total, estimated, measure, ...speed }: OverallProgress): string {
+  const amount = measure === 'bytes' ? bytes : count;
+  const noun = measure === 'bytes' ? '' : ' records';
+  return [
+    `${amount(done)}${ofTotal({ done, total, estimated }, amount)}${noun}`,
+    ...speedText(speed, amount, percent === 100),
+  ].join(', ');
+}
+
+/** {@link overallText} after the percentage that is done: `54%: 11,900 of 22,000 records`. */
+export function overallLine(overall: OverallProgress): string {
+  return `${overall.percent === undefined ? '' : `${overall.percent}%: `}${overallText(overall)}`;
+}
+
+const STAGES: Readonly<Record<OverallProgress['stage'], string>> = {
+  export: 'export',
+  seal: 'composition',
+  'read-back': 'verification',
+  inspect: 'inspection',
+  restore: 'load and verification',
+};
+
+/** `load and verification (2 of 2)` */
+export function stageText({ stage, stage_number, stages }: OverallProgress): string {
+  return `${STAGES[stage]} (${stage_number} of ${stages})`;
 }
 
 /** Whether every unit of a collection has reached its total. */
@@ -60,8 +126,14 @@ export function collectionsText(
   const done = finished ? collections.size : [...collections.values()].filter(isDone).length;
   const kinds = Map.groupBy([...collections.values()].flat(), ([unit]) => unit.slice(0, unit.indexOf(':')));
   const amounts = [...kinds].map(([kind, units]) => {
-    const sum = units.reduce((total, [, unit]) => total + unit.done, 0);
-    return kind === 'bytes' ? bytes(sum) : `${count(sum)} ${kind}`;
+    const sum = units.reduce((all, [, unit]) => all + unit.done, 0);
+    const whole = units.reduce((all, [, { total = 0 }]) => all + total, 0);
+    const isKnown = units.every(([, { total }]) => total !== undefined);
+    const estimated = units.some(([, unit]) => unit.estimated) || undefined;
+    // Other collections of the same store may report bytes later.
+    return kind === 'bytes'
+      ? bytes(sum)
+      : `${count(sum)}${ofTotal({ done: sum, total: isKnown ? whole : undefined, estimated }, count)} ${kind}`;
   });
   return [`${count(collections.size)} collections`, `${count(done)} done`, ...amounts].join(', ');
 }

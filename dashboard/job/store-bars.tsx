@@ -5,16 +5,17 @@ import SpaceBetween from '@cloudscape-design/components/space-between';
 import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import Table from '@cloudscape-design/components/table';
 import {
-  collectionsText,
   groupUnits,
   isDone,
   LISTED_MAX,
   type NamedUnit,
+  overallText,
+  stageText,
   unitText,
+  unitTexts,
 } from '../../cli/progress-units.ts';
 import { hasEnded } from '../../shared/core/job-state.ts';
 import type { JobView } from '../../shared/operations/show-job.ts';
-import { percentOf } from './progress-numbers.ts';
 
 type StoreProgress = JobView['progress'][number];
 
@@ -43,7 +44,7 @@ const PHASES: Record<StoreProgress['phase'], string> = {
   'read-back': 'Verifying archive',
 };
 
-/** One bar for each store: its phase, progress, rate and remaining time. */
+/** One bar for the whole job, and one for each store: its phase, progress, rate and remaining time. */
 export function StoreBars({ job }: { job: JobView }) {
   const ended = hasEnded(job.state);
   if (job.progress.length === 0) {
@@ -55,6 +56,14 @@ export function StoreBars({ job }: { job: JobView }) {
   }
   return (
     <SpaceBetween size="l">
+      {job.overall?.percent !== undefined && !ended && job.progress.length > 1 && (
+        <ProgressBar
+          label="All stores"
+          description={firstUpper(stageText(job.overall))}
+          additionalInfo={overallText(job.overall)}
+          value={job.overall.percent}
+        />
+      )}
       {job.progress.map((store) => (
         <StoreBar key={store.store} store={store} ended={ended} />
       ))}
@@ -62,17 +71,17 @@ export function StoreBars({ job }: { job: JobView }) {
   );
 }
 
+function firstUpper(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 /** The bar of one store. Many collections are summarized in one line, with a table of them below. */
 function StoreBar({ store, ended }: { store: StoreProgress; ended: boolean }) {
   const { finished } = store;
-  const percent = percentOf(store);
+  const percent = finished ? 100 : store.work?.percent;
   const stopped = ended && !finished;
-  const { collections, others } = groupUnits(store);
-  const summed = collections.size > LISTED_MAX;
-  const texts = [
-    ...(summed ? others : Object.entries(store.units)).map(([name, unit]) => unitText(name, unit, finished)),
-    ...(summed ? [collectionsText(collections, finished)] : []),
-  ];
+  const { collections } = groupUnits(store);
+  const texts = unitTexts(store);
   return (
     <div>
       {percent === undefined && !stopped ? (
@@ -92,7 +101,7 @@ function StoreBar({ store, ended }: { store: StoreProgress; ended: boolean }) {
             : { value: percent ?? 0 })}
         />
       )}
-      {summed && <Collections collections={collections} finished={finished} />}
+      {collections.size > LISTED_MAX && <Collections collections={collections} finished={finished} />}
     </div>
   );
 }

@@ -12,7 +12,6 @@ import { JobProperties } from '../job/facts.tsx';
 import { JobLog } from '../job/job-log.tsx';
 import { KIND_OF } from '../job/kinds.ts';
 import { JobHeader } from '../job/name.tsx';
-import { percentOfJob } from '../job/progress-numbers.ts';
 import { BackupOutcome, RestoreOutcome } from '../job/restore-result.tsx';
 import { stateText } from '../job/states.tsx';
 import { StoreBars } from '../job/store-bars.tsx';
@@ -37,7 +36,7 @@ export default function Job({ route }: PageProps) {
 
 /** `42 % backup of default`, for the tab. */
 export function jobTitle(job: JobView): string {
-  const percent = percentOfJob(job.progress);
+  const percent = job.overall?.percent;
   const what = `${KIND_OF[job.kind].toLowerCase()} ${job.target}`;
   if (job.state !== 'processing') return `${stateText(job.state)}: ${what}`;
   return `${percent === undefined ? '…' : `${percent} %`} ${what}`;

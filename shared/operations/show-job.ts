@@ -10,13 +10,13 @@ import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
 import { hasEnded, type JobState } from '../core/job-state.ts';
 import { noSuchJob } from '../core/refusals.ts';
-import { type Progress, readProgress } from '../workflows/job/progress.ts';
+import { expectedUnits, type Progress, readProgress } from '../workflows/job/progress.ts';
 import { JobRecord, readJob } from '../workflows/job/record.ts';
-import { findInspection, Inspection } from '../workflows/restore/inspection.ts';
+import { countsToLoad, findInspection, Inspection } from '../workflows/restore/inspection.ts';
 import { findAdmitted } from '../workflows/restore/plan.ts';
 import { RestoreOptions } from '../workflows/restore/request.ts';
 import type { OperationsContext } from './context.ts';
-import { StoreProgress, summarizeProgress } from './job-progress.ts';
+import { OverallProgress, overallProgress, StoreProgress, summarizeProgress } from './job-progress.ts';
 import { executionArn } from './start.ts';
 
 /** Number of events of the execution's history from which log lines are taken. */
@@ -25,6 +25,8 @@ const HISTORY_EVENTS = 200;
 export const JobView = JobRecord.extend({
   /** Progress of each store in its current phase. */
   progress: z.array(StoreProgress),
+  /** Progress of all stores together. Absent if the total is unknown. */
+  overall: OverallProgress.optional(),
   /** Options of a restore, once it was admitted. */
   options: RestoreOptions.optional(),
   /** Findings of the inspection, once a restore has been inspected. */
@@ -53,9 +55,19 @@ export async function showJob(context: OperationsContext, jobId: string): Promis
     arn === undefined ? [] : readLog(context, arn),
   ]);
   const options = inspected?.resolved?.options ?? restore?.options;
+  const moment = { now: Date.now(), ended: hasEnded(record.state) };
+  const stores = summarizeProgress(markFinished(progress, record), moment);
+  const restored = inspected?.stores
+    .filter(({ store }) => inspected.resolved?.stores.includes(store) ?? true)
+    .map((found) => {
+      const counts = countsToLoad(found, options?.only);
+      return { store: found.store, units: counts && expectedUnits(found.kind, counts) };
+    });
+  const overall = overallProgress(stores, restored, moment);
   return {
     ...record,
-    progress: summarizeProgress(markFinished(progress, record)),
+    progress: stores,
+    ...(overall ? { overall } : {}),
     ...(options ? { options } : {}),
     ...(inspected ? { inspection: Inspection.parse(inspected) } : {}),
     log,

@@ -33,6 +33,8 @@ export interface Shard {
   readonly params: Json;
   /** Estimated uncompressed bytes. */
   readonly estimatedBytes: number;
+  /** Approximate counts by tally name, for progress only. May be absent if it is the only shard of its store. */
+  readonly counts?: Readonly<Record<string, number>> | undefined;
 }
 
 /** One step of an export: a piece for the archive, its counts, and where to continue after it. */

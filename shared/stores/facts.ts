@@ -20,6 +20,11 @@ export interface TallyKind {
     /** True if progress reports sum them up. */
     readonly areSummed?: boolean;
   };
+  /**
+   * The units of progress of a verification, by mode of the restore. Each covers all of these records. Default: the
+   * name.
+   */
+  readonly verifiedAs?: Readonly<Record<'replace' | 'merge', readonly string[]>>;
   /** Absent for what is not a record: schema statements, settings, and what a load leaves out. */
   readonly records?: {
     /**

@@ -49,6 +49,11 @@ export function thingsAmong(tallies: Iterable<string>, field: keyof Subset): str
     .map((tally) => thingOf(tally) ?? '');
 }
 
+/** What a backend counts. Empty for a backend that the registry does not list. */
+export function talliesOfKind(backend: string): readonly TallyKind[] {
+  return FACTS.find(({ kind }) => kind === backend)?.tallies ?? [];
+}
+
 /** The noun for what a tally counts, in singular or plural. */
 export function nounOf(tally: string, count: number): string {
   const kind = kindOf(tally);

@@ -2,19 +2,20 @@ import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { ProgressPrinter } from '../../cli/follow.ts';
 import { inspectionText, jobText } from '../../cli/job-text.ts';
 import { fields } from '../../cli/output.ts';
-import { progressText } from '../../cli/progress-text.ts';
+import { progressLine, progressText } from '../../cli/progress-text.ts';
 import { JobView } from '../../shared/operations/show-job.ts';
 import { Inspection } from '../../shared/workflows/restore/inspection.ts';
 
 const AT = '2026-01-02T03:04:05.000Z';
 const MB = 1000 ** 2;
 
-const progress = (units: object, finished = false) =>
+const progress = (units: object, finished = false, work?: object) =>
   JobView.shape.progress.element.parse({
     store: 'vectors',
     phase: 'export',
     finished,
     units,
+    work,
     started_at: AT,
     updated_at: AT,
   });
@@ -72,6 +73,28 @@ describe('the progress of a store', () => {
     ).toBe('1,200 of 5,000 nodes, 300/s, 13 s left');
   });
 
+  test('of several units shows one rate and one remaining time, and the percentage if there is no bar', () => {
+    const work = {
+      measure: 'records',
+      done: 1200,
+      total: 9000,
+      percent: 13,
+      rate: 300,
+      remaining_seconds: 26,
+    };
+    const shown = progress(
+      {
+        nodes: { done: 1200, total: 5000, estimated: true, rate: 300, remaining_seconds: 13 },
+        relationships: { done: 0, total: 4000 },
+      },
+      false,
+      work,
+    );
+    const text = '1,200 of about 5,000 nodes · 0 of 4,000 relationships · 300/s, 26 s left';
+    expect(progressText(shown)).toBe(text);
+    expect(progressLine(shown)).toBe(`13%: ${text}`);
+  });
+
   test('shows no total once everything is done', () => {
     const units = { nodes: { done: 1819, total: 1819 }, relationships: { done: 3940, total: 3940, rate: 9 } };
     expect(progressText(progress(units, true))).toBe('1,819 nodes · 3,940 relationships');
@@ -84,12 +107,49 @@ describe('the progress of a store', () => {
     };
     expect(progressText(progress(few))).toBe('chunks 9.4 MB · entities 7 of 9 points');
     const units = many((number) => (number < 198 ? { done: 10, total: 10 } : { done: 5, total: 10 }));
-    expect(progressText(progress(units))).toBe('200 collections, 198 done, 1,990 points');
+    expect(progressText(progress(units))).toBe('200 collections, 198 done, 1,990 of 2,000 points');
     expect(progressText(progress(units), true)).toContain('c199 5 of 10 points');
   });
 
   test('of a store without units is one word', () => {
     expect([progressText(progress({})), progressText(progress({}, true))]).toEqual(['started', 'done']);
+  });
+});
+
+describe('the progress of a whole job', () => {
+  const overall = {
+    stage: 'restore',
+    stage_number: 2,
+    stages: 2,
+    measure: 'records',
+    done: 11_900,
+    total: 22_000,
+    percent: 54,
+    rate: 600,
+    remaining_seconds: 17,
+  };
+  const line = 'oad and verification (2 of 2): 54%: 11,900 of 22,000 records, 600/s, 17 s left';
+
+  test('has a stage, a total, a percentage, a rate and a remaining time', () => {
+    const text = jobText(job({ state: 'processing', finished_at: undefined, overall }));
+    expect(text.replaceAll(/ +/g, ' ')).toContain(`L${line}`);
+  });
+
+  test('is not shown once the job has ended', () => {
+    expect(jobText(job({ state: 'failed', overall }))).not.toContain('22,000');
+  });
+
+  test('of an inspection is in bytes', () => {
+    const inspecting = {
+      ...overall,
+      stage: 'inspect',
+      stage_number: 1,
+      measure: 'bytes',
+      done: MB,
+      total: 2 * MB,
+    };
+    const text = jobText(job({ state: 'processing', overall: { ...inspecting, rate: MB, percent: 50 } }));
+    expect(text).toContain('50%: 1 MB of 2 MB, 1 MB/s');
   });
 });
 
@@ -275,7 +335,7 @@ describe('following a job without a terminal', () => {
     watch.print(running);
     watch.print(running);
     expect(printed.filter((text) => text.includes('collections'))).toEqual([
-      '  vectors export: 200 collections, 0 done, 200 points',
+      '  vectors export: 200 collections, 0 done, 200 of 400 points',
     ]);
     jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 11_000);
     watch.print(running);

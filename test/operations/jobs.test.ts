@@ -198,26 +198,35 @@ describe('a job', () => {
 
   test('shows for each store what is done, the rate, and the remaining time', async () => {
     await job('job-1');
-    const part = (store: string, shard: string, units: object, seconds: number, phase = 'export') =>
-      context.bucket.writeRecord(`${jobProgressPrefix('job-1')}${store}-${shard}.json`, {
+    const now = Date.now();
+    const part = (store: string, shard: string, done: number, total?: number) => {
+      const unit = store === 'graph' ? 'nodes' : 'points:a';
+      const at = (seconds: number) => new Date(now - seconds * 1000).toISOString();
+      return context.bucket.writeRecord(`${jobProgressPrefix('job-1')}${store}-${shard}.json`, {
         store,
         shard,
-        phase,
-        units,
-        started_at: '2026-01-01T00:00:00.000Z',
-        updated_at: `2026-01-01T00:00:${String(seconds).padStart(2, '0')}.000Z`,
+        phase: 'load',
+        units: { [unit]: { done, ...(total === undefined ? {} : { total }) } },
+        samples: [{ at: at(20), work: 0, units: { [unit]: 0 } }],
+        started_at: at(500),
+        updated_at: at(10),
         finished: false,
       });
-    await part('graph', 'nodes', { nodes: { done: 100, total: 200 } }, 10);
-    await part('graph', 'more', { nodes: { done: 100, total: 400 } }, 20);
-    await part('vectors', 'points', { points: { done: 7 } }, 10);
-    const { progress } = await showJob(context, 'job-1');
-    expect(progress.find(({ store }) => store === 'graph')?.units).toEqual({
-      nodes: { done: 200, total: 600, rate: 10, remaining_seconds: 40 },
+    };
+    await part('graph', 'nodes', 100, 200);
+    await part('graph', 'more', 100, 400);
+    await part('vectors', 'points', 7);
+    const { progress, overall } = await showJob(context, 'job-1');
+    const nodes = { done: 200, total: 600, rate: 20, remaining_seconds: 20 };
+    expect(progress.find(({ store }) => store === 'graph')).toMatchObject({
+      units: { nodes },
+      work: { ...nodes, measure: 'records', percent: 33 },
     });
     expect(progress.find(({ store }) => store === 'vectors')?.units).toEqual({
-      points: { done: 7, rate: 0.7 },
+      'points:a': { done: 7, rate: 0.7 },
     });
+    // A total that is known in part would be misleading.
+    expect(overall).toBeUndefined();
   });
 
   test('shows what was done, not an estimated total, once a store is finished', async () => {

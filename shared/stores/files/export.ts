@@ -46,6 +46,8 @@ export async function* exportFiles(
   if (from && from.offset !== null && remaining[0]?.name !== from.file)
     throw new FileBegunError(folder.name, from.file);
   let done = files.length - remaining.length;
+  const bytes = sizeOf(files);
+  let bytesDone = bytes - sizeOf(remaining);
   for (const listed of remaining) {
     const start = listed.name === from?.file ? (from.offset ?? 0) : 0;
     const entry = names.get(listed.name) ?? '';
@@ -67,9 +69,20 @@ export async function* exportFiles(
     if (whole) {
       const next = last ? null : { file: file.name, offset: null, version: '' };
       yield { piece: whole.piece, tallies: whole.tallies, next };
-    } else yield* pieces(folder, file, entry, start, last);
+    } else {
+      for await (const step of pieces(folder, file, entry, start, last)) {
+        yield step;
+        context.progress('bytes', bytesDone + step.piece.offset + step.piece.length, bytes);
+      }
+    }
+    bytesDone += listed.size;
+    context.progress('bytes', bytesDone, bytes);
     context.progress('files', ++done, files.length);
   }
+}
+
+function sizeOf(files: readonly FileInfo[]): number {
+  return files.reduce((sum, { size }) => sum + size, 0);
 }
 
 /** A file and its state before it is read. */

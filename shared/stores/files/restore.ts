@@ -5,7 +5,7 @@ import { addTallies, type Tallies } from '../../core/digest.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
 import { Findings } from '../findings.ts';
-import { type Cursor, DONE, type LegResult } from '../leg.ts';
+import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
 import type { LoadOptions, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { type FilesScope, isIncluded } from './connection.ts';
 import { FileChangedError } from './errors.ts';
@@ -88,6 +88,44 @@ export async function neededBytes(
   return Math.max(0, most - deleted);
 }
 
+/** Reports the files and bytes of an archive that are written or compared. */
+class FilesProgress {
+  readonly #context: LegContext;
+  readonly #bytes: number;
+  #files: number;
+  /** Bytes of the files that are complete, and of the current one. */
+  #complete: number;
+  #current = 0;
+
+  private constructor(context: LegContext, bytes: number) {
+    this.#context = context;
+    this.#bytes = bytes;
+    this.#files = context.doneBefore?.('files') ?? 0;
+    this.#complete = context.doneBefore?.('bytes') ?? 0;
+  }
+
+  static async begin(archive: EntryReader, scope: FilesScope, context: LegContext): Promise<FilesProgress> {
+    let bytes = 0;
+    for await (const { entry } of filesOf(archive, scope)) bytes += entry.size;
+    return new FilesProgress(context, bytes);
+  }
+
+  async *watch(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const chunk of content) {
+      this.#current += chunk.length;
+      this.#context.progress('bytes', this.#complete + this.#current, this.#bytes);
+      yield chunk;
+    }
+  }
+
+  complete({ size }: IndexEntry): void {
+    this.#complete += size;
+    this.#current = 0;
+    this.#context.progress('bytes', this.#complete, this.#bytes);
+    this.#context.progress('files', ++this.#files);
+  }
+}
+
 /** Writes every file of the archive. Readers see the old file or the new one, never a partial one. */
 export async function loadFiles(
   folder: Folder,
@@ -95,22 +133,22 @@ export async function loadFiles(
   { archive, options, cursor, context }: RestoreLeg,
 ): Promise<LegResult> {
   let tallies: Tallies = {};
-  let done = context.doneBefore?.('files') ?? 0;
+  const progress = await FilesProgress.begin(archive, scope, context);
   for await (const { file, entry } of afterCursor(filesOf(archive, scope), cursor)) {
     context.signal.throwIfAborted();
     const merging = options.mode === 'merge' && options.onConflict !== 'overwrite';
     const existing = merging ? await folder.stat(file) : undefined;
-    if (existing && options.onConflict === 'fail') await requireSame(folder, existing, entry);
+    if (existing && options.onConflict === 'fail') await requireSame(folder, existing, entry, progress);
     if (!existing) {
       const digest = new FileDigest(file, entry.size);
-      const content = digest.watch(archive.open(entry));
+      const content = digest.watch(progress.watch(archive.open(entry)));
       const { leftovers } = context;
       const onBegin = leftovers && ((begun: BegunWrite) => leftovers.add(begun.id, begun.value));
       const write = { absent: merging, signal: context.signal, onBegin };
       if (await folder.write(file, content, entry.size, write))
         tallies = addTallies(tallies, digest.tallies());
     }
-    context.progress('files', ++done);
+    progress.complete(entry);
     if (context.timeLeft() <= 0) return { cursor: { after: file }, tallies };
   }
   return { cursor: null, tallies };
@@ -128,8 +166,13 @@ export async function requireNoConflicts(
   }
 }
 
-async function requireSame(folder: Folder, file: FileInfo, entry: IndexEntry): Promise<void> {
-  if (await isSame(folder, file, entry)) return;
+async function requireSame(
+  folder: Folder,
+  file: FileInfo,
+  entry: IndexEntry,
+  progress?: FilesProgress,
+): Promise<void> {
+  if (await isSame(folder, file, entry, progress)) return;
   throw new InvalidInputError(
     `${folder.name} has the file "${file.name}" with different content than the archive.`,
     {
@@ -145,7 +188,7 @@ export async function verifyFiles(
   { archive, options, cursor, context }: RestoreLeg,
   present: () => Promise<readonly FileInfo[]>,
 ): Promise<VerifyResult> {
-  let done = context.doneBefore?.('files') ?? 0;
+  const progress = await FilesProgress.begin(archive, scope, context);
   const findings = new Findings();
   const report = (file: string, problem: string) => findings.add(`file ${file}`, problem);
   for await (const { file, entry } of afterCursor(filesOf(archive, scope), cursor)) {
@@ -155,10 +198,10 @@ export async function verifyFiles(
     if (!info) report(file, 'is missing in the target');
     else if (!kept) {
       const digest = new FileDigest(file, entry.size);
-      if (await isSame(folder, info, entry, digest)) findings.tallies.merge(digest.tallies());
+      if (await isSame(folder, info, entry, progress, digest)) findings.tallies.merge(digest.tallies());
       else report(file, 'has different content');
     }
-    context.progress('files', ++done);
+    progress.complete(entry);
     if (context.timeLeft() <= 0) return findings.result({ after: file });
   }
   if (options.mode === 'replace') {
@@ -190,12 +233,14 @@ async function isSame(
   folder: Folder,
   file: FileInfo,
   entry: IndexEntry,
+  progress?: FilesProgress,
   digest?: FileDigest,
 ): Promise<boolean> {
   if (file.size !== entry.size) return false;
   const hash = createHash('sha256');
   try {
-    const content = folder.read(file, 0, file.size);
+    const read = folder.read(file, 0, file.size);
+    const content = progress?.watch(read) ?? read;
     for await (const chunk of digest ? digest.watch(content) : content) hash.update(chunk);
   } catch (error) {
     if (error instanceof FileChangedError) return false;

@@ -58,7 +58,12 @@ export async function planShards(
       relationships: cut(relationships, index, count),
       schema: index === count - 1,
     };
-    return { id: `graph-${number}`, params, estimatedBytes: Math.ceil(probe.estimatedBytes / count) };
+    return {
+      id: `graph-${number}`,
+      params,
+      estimatedBytes: Math.ceil(probe.estimatedBytes / count),
+      counts: { nodes: params.nodes?.records ?? 0, relationships: params.relationships?.records ?? 0 },
+    };
   });
 }
 

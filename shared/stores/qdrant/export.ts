@@ -187,11 +187,15 @@ export async function planQdrant(
         },
       );
     }
-    const points = collections.reduce((sum, name) => sum + (probe.counts[`points:${name}`] ?? 0), 0);
+    const counts = Object.fromEntries(
+      collections.map((name) => [`points:${name}`, probe.counts[`points:${name}`] ?? 0]),
+    );
+    const points = Object.values(counts).reduce((sum, count) => sum + count, 0);
     shards.push({
       id: shardId(shards.length, collections[0] ?? ''),
       params: { collections },
       estimatedBytes: Math.ceil((probe.estimatedBytes * points) / total),
+      counts,
     });
   }
   return shards;

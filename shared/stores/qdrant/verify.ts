@@ -29,6 +29,8 @@ import { retrieve } from './write.ts';
 
 /** Number of points looked up per request. */
 const LOOK_UP_POINTS = 500;
+/** Progress is reported after so many points. */
+const REPORTED_POINTS = 1000;
 
 const VerifyCursor = z.object({
   at: z.number().int().nonnegative(),
@@ -170,6 +172,7 @@ async function checkCollection(job: CollectionCheck, cursor: VerifyCursor): Prom
   const reading = readOptions(state.view, signal);
   const read = await digestFirst(client, name, points.digested, reading);
   findings.tallies.merge({ [`points:${name}`]: { count, digest: read.digest } });
+  job.context.progress(`points:${name}`, count, points.count);
   if (count !== points.count) {
     findings.add(
       `collection ${name}`,
@@ -206,10 +209,13 @@ async function checkPoints(job: CollectionCheck, cursor: VerifyCursor): Promise<
   const merge = options.mode === 'merge';
   const changed = state ? changedVectors(state.view) : UNCHANGED;
   const digest = new MultisetDigest();
+  const before = context.doneBefore?.(`points:${name}`) ?? 0;
   let count = 0;
+  const report = () => context.progress(`points:${name}`, before + count, config?.points.count);
   const take = (point: PointText) => {
     count++;
     digest.add(point.canonical);
+    if (count % REPORTED_POINTS === 0) report();
   };
   const onServer = new Reader(
     cursor.next === null || !state
@@ -227,7 +233,7 @@ async function checkPoints(job: CollectionCheck, cursor: VerifyCursor): Promise<
   };
   const end = (next: VerifyCursor): VerifyCursor => {
     findings.tallies.merge({ [`points:${name}`]: { count, digest: digest.hex() } });
-    context.progress(`points:${name}`, count, config?.points.count);
+    report();
     return next;
   };
   try {
@@ -281,6 +287,7 @@ async function checkById(job: CollectionCheck, cursor: VerifyCursor): Promise<Ve
   const { client, scope, archive, options, context, findings } = job;
   const { name, part, config } = job.collection;
   const digest = new MultisetDigest();
+  const before = context.doneBefore?.(`points:${name}`) ?? 0;
   let count = 0;
   const end = (next: VerifyCursor): VerifyCursor => {
     findings.tallies.merge({ [`points:${name}`]: { count, digest: digest.hex() } });
@@ -302,7 +309,7 @@ async function checkById(job: CollectionCheck, cursor: VerifyCursor): Promise<Ve
       if (found.canonical !== archived.canonical)
         findings.add(point, 'has different vectors or a different payload');
     }
-    context.progress(`points:${name}`, count, config?.points.count);
+    context.progress(`points:${name}`, before + count, config?.points.count);
   };
   const state = await readCollection(client, name, context.signal);
   const limit = Math.min(LOOK_UP_POINTS, state ? limitsOf(state.view).read : LOOK_UP_POINTS);

@@ -12,7 +12,7 @@ import type { Store } from '../../stores/store.ts';
 import { WarningCollector } from '../../stores/warning.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
-import { ProgressWriter, totalsOf } from '../job/progress.ts';
+import { expectedUnits, ProgressWriter, totalsOf } from '../job/progress.ts';
 import { BackupPlan, ExportState, readBackupPlan, storeScopes } from './plan.ts';
 import { writeExportWarnings } from './warnings.ts';
 
@@ -45,12 +45,14 @@ export async function exportLeg(
       remedy: 'Start a new backup.',
     });
   }
+  // The counts of a store are those of its only shard.
+  const counts = shard.counts ?? (planned?.shards.length === 1 ? planned.probe.counts : {});
   const progress = await ProgressWriter.open(
     environment.bucket,
     state.job_id,
     { store: state.store, shard: state.shard, phase: 'export' },
-    // Totals are known per store and per collection, so not for one of several shards of the same data.
-    planned?.shards.length === 1 || state.store === 'vectors' ? totalsOf(planned?.probe.counts ?? {}) : {},
+    totalsOf(counts),
+    expectedUnits(planned?.probe.kind ?? '', counts),
   );
   const warnings = new WarningCollector();
   const context = legContext(environment, leg, state.job_id, { progress, warnings });

@@ -54,7 +54,14 @@ export const BackupPlan = z.object({
     z.object({
       store: z.enum(STORE_NAMES),
       probe: ProbeRecord,
-      shards: z.array(z.object({ id: Id, params: z.json(), estimatedBytes: z.number() })),
+      shards: z.array(
+        z.object({
+          id: Id,
+          params: z.json(),
+          estimatedBytes: z.number(),
+          counts: z.record(z.string(), z.number()).optional(),
+        }),
+      ),
     }),
   ),
 });

@@ -1,11 +1,16 @@
 import { z } from 'zod';
 import type { Bucket } from '../../aws/bucket.ts';
 import { jobProgressPrefix } from '../../aws/keys.ts';
+import { recordCounts } from '../../catalog/record-counts.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
-import { tallyKind } from '../../stores/known-facts.ts';
+import { kindOf, talliesOfKind, tallyKind } from '../../stores/known-facts.ts';
+import { workOf } from './work.ts';
 
 /** Minimum interval between writes of a progress object, in milliseconds. */
 const WRITE_INTERVAL_MS = 1000;
+/** Interval between samples, in milliseconds, and their number: rates refer to the last minute. */
+const SAMPLE_INTERVAL_MS = 5000;
+const SAMPLES_MAX = 13;
 
 export const PHASES = [
   'export',
@@ -29,6 +34,13 @@ export const Progress = z.object({
   units: z.record(z.string(), z.object({ done: z.number(), total: z.number().optional() })),
   /** By unit: the number done when the last leg ended cleanly. A repeated leg starts from there. */
   at_last_leg: z.record(z.string(), z.number()).default({}),
+  /**
+   * Earlier states of the last minute, oldest first, from which rates are calculated: the work done, and the number done
+   * of the units that were changing. Absent in records of earlier versions.
+   */
+  samples: z
+    .array(z.object({ at: z.iso.datetime(), work: z.number(), units: z.record(z.string(), z.number()) }))
+    .default([]),
   started_at: z.iso.datetime(),
   updated_at: z.iso.datetime(),
   finished: z.boolean(),
@@ -51,6 +63,31 @@ export function totalsOf(counts: Readonly<Record<string, number>>): Totals {
   return totals;
 }
 
+/**
+ * The units that a phase will report, with their totals. Unlike {@link totalsOf}, only records are included, and only
+ * those that the backend of that kind counts.
+ *
+ * @param counts     by tally
+ * @param verifying  the mode of the restore that is verified
+ */
+export function expectedUnits(
+  backend: string,
+  counts: Readonly<Record<string, number>>,
+  verifying?: 'replace' | 'merge',
+): Totals {
+  const kinds = new Map(talliesOfKind(backend).map((kind) => [kind.name, kind]));
+  const units: Record<string, number> = {};
+  for (const [tally, count] of Object.entries(recordCounts(counts))) {
+    const kind = kinds.get(kindOf(tally));
+    if (kind === undefined || count === 0) continue;
+    for (const pass of (verifying && kind.verifiedAs?.[verifying]) ?? [kind.name]) {
+      const unit = kind.things?.areSummed ? pass : tally.replace(kind.name, pass);
+      units[unit] = (units[unit] ?? 0) + count;
+    }
+  }
+  return units;
+}
+
 /** Writes one progress object, at most once per second while the work continues, and once at the end. */
 export class ProgressWriter {
   readonly #bucket: Bucket;
@@ -71,13 +108,15 @@ export class ProgressWriter {
    * Continues the progress of an earlier leg of the same phase, so that units that this leg does not touch stay visible
    * and rates refer to the whole phase. Progress is informational: a record that cannot be read is replaced.
    *
-   * @param totals  by unit, for units whose reporter does not know the total
+   * @param totals    by unit, for units whose reporter does not know the total
+   * @param expected  units that will be reported, with their totals: they are listed before work on them begins
    */
   static async open(
     bucket: Bucket,
     jobId: string,
     part: Pick<Progress, 'store' | 'shard' | 'phase'>,
     totals: Totals = {},
+    expected: Totals = {},
   ): Promise<ProgressWriter> {
     const { store, shard, phase } = part;
     const key = `${jobProgressPrefix(jobId)}${store}-${shard}.json`;
@@ -88,13 +127,20 @@ export class ProgressWriter {
     const now = new Date().toISOString();
     const begun =
       earlier?.phase === phase
-        ? { units: earlier.units, at_last_leg: earlier.at_last_leg, started_at: earlier.started_at }
-        : { units: {}, at_last_leg: {}, started_at: now };
+        ? {
+            units: earlier.units,
+            at_last_leg: earlier.at_last_leg,
+            samples: earlier.samples,
+            started_at: earlier.started_at,
+          }
+        : { units: {}, at_last_leg: {}, samples: [], started_at: now };
+    const listed = Object.entries(expected).map(([unit, total]) => [unit, { done: 0, total }] as const);
+    const units = { ...Object.fromEntries(listed), ...begun.units };
     return new ProgressWriter(
       bucket,
       key,
-      { store, shard, phase, ...begun, updated_at: now, finished: false },
-      totals,
+      { store, shard, phase, ...begun, units, updated_at: now, finished: false },
+      { ...totals, ...expected },
     );
   }
 
@@ -130,7 +176,24 @@ export class ProgressWriter {
   async #write(): Promise<void> {
     this.#writtenAt = Date.now();
     this.#state.updated_at = new Date().toISOString();
+    this.#sample();
     await this.#bucket.writeRecord(this.#key, this.#state);
+  }
+
+  /** Keeps the current state as a sample, unless the last one is recent. */
+  #sample(): void {
+    const { samples, units, updated_at: at } = this.#state;
+    const last = samples.at(-1);
+    if (last && Date.parse(at) - Date.parse(last.at) < SAMPLE_INTERVAL_MS) return;
+    const changing = Object.entries(units).filter(
+      ([unit, { done, total }]) => done > 0 && done !== total && done !== last?.units[unit],
+    );
+    samples.push({
+      at,
+      work: workOf(units)?.done ?? 0,
+      units: Object.fromEntries(changing.map(([unit, { done }]) => [unit, done])),
+    });
+    if (samples.length > SAMPLES_MAX) samples.shift();
   }
 }
 

@@ -98,3 +98,15 @@ export async function readResolved(bucket: Bucket, jobId: string): Promise<Resol
   const { resolved } = await readInspection(bucket, jobId);
   return resolved ?? bucket.requireRecord(admittedRestoreKey(jobId), ResolvedRestore, 'Restore again.');
 }
+
+/**
+ * The counts of what a restore loads into a store, by tally name. Undefined if they are unknown: the archive states
+ * counts for each collection and namespace, but not for a label or a prefix.
+ */
+export function countsToLoad(
+  { store, archive }: Pick<Inspection['stores'][number], 'store' | 'archive'>,
+  only: Subset | undefined,
+): Readonly<Record<string, number>> | undefined {
+  const isCut = store === 'graph' ? only?.label : store === 'kv' ? only?.key_prefixes : undefined;
+  return isCut === undefined ? archive : undefined;
+}

@@ -23,11 +23,11 @@ import type { DrillPlace } from '../drill/destination.ts';
 import { claimScratch, findScratch, removeScratch } from '../drill/scratch.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
-import { ProgressWriter, type Totals, totalsOf } from '../job/progress.ts';
+import { expectedUnits, ProgressWriter, type Totals, totalsOf } from '../job/progress.ts';
 import { SmokeAnswer } from './answer.ts';
 import { writeDeferred } from './deferred.ts';
 import { requireEmpty } from './empty-target.ts';
-import { findInspection, readInspection } from './inspection.ts';
+import { countsToLoad, findInspection, readInspection } from './inspection.ts';
 import { underLease } from './lease.ts';
 import { openSource } from './open-source.ts';
 import {
@@ -131,7 +131,7 @@ async function writeLeg(
     environment.bucket,
     state.job_id,
     { store: name, shard: 'restore', phase },
-    await phaseTotals(environment.bucket, plan, name, phase),
+    ...(await phaseTotals(environment.bucket, plan, name, phase)),
   );
   const warnings = new WarningCollector();
   const began_at = new Date().toISOString();
@@ -168,18 +168,24 @@ async function writeLeg(
   return { ...state, cursor: null, done: true };
 }
 
-/** The number of records that a phase processes, for progress only. Empty if the inspection does not state it. */
+/**
+ * The number of records that a phase processes, for progress only: totals, and the units that it will report. Empty if
+ * the inspection does not state it.
+ */
 async function phaseTotals(
   bucket: Bucket,
   plan: RestorePlan,
   name: StoreName,
   phase: RestoreState['phase'],
-): Promise<Totals> {
-  // The counts of the archive include what a partial restore leaves out.
-  if (phase === 'finish' || phase === 'test-load' || plan.options.only !== undefined) return {};
-  const inspection = await findInspection(bucket, plan.job_id);
-  const store = inspection?.stores.find((other) => other.store === name);
-  return totalsOf((phase === 'clear' ? store?.target : store?.archive) ?? {});
+): Promise<[totals: Totals, expected: Totals]> {
+  if (phase === 'finish' || phase === 'test-load' || phase === 'remove') return [{}, {}];
+  const { only } = plan.options;
+  const store = (await findInspection(bucket, plan.job_id))?.stores.find((other) => other.store === name);
+  if (phase === 'clear') return [only === undefined ? totalsOf(store?.target ?? {}) : {}, {}];
+  const counts = store && countsToLoad(store, only);
+  if (!store || counts === undefined) return [{}, {}];
+  const verifying = phase === 'verify' ? storeOptions(plan).mode : undefined;
+  return [totalsOf(counts), expectedUnits(store.kind, counts, verifying)];
 }
 
 async function runPhase(

@@ -1,8 +1,12 @@
-import { expect, test } from '@jest/globals';
+import { expect, jest, test } from '@jest/globals';
 import { jobProgressPrefix } from '../../../shared/aws/keys.ts';
 import { ProgressWriter, readProgress, totalsOf } from '../../../shared/workflows/job/progress.ts';
 import { freshEnvironment } from '../../support/aws.ts';
 
+const TIMERS = [
+  ...(['hrtime', 'nextTick', 'performance', 'queueMicrotask', 'setImmediate', 'clearImmediate'] as const),
+  ...(['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout'] as const),
+];
 const PART = { store: 'graph', shard: 'graph-01', phase: 'export' } as const;
 
 test('totals of progress are derived from counts by tally; keys are summed over their namespaces', () => {
@@ -68,4 +72,38 @@ test('another phase, and an unreadable record, start over', async () => {
   const again = await ProgressWriter.open(bucket, 'job-1', PART);
   await again.close(true);
   expect(await readProgress(bucket, 'job-1')).toMatchObject([{ phase: 'export', units: {} }]);
+});
+
+test('lists the units that a phase will report before work on them begins', async () => {
+  const { bucket } = await freshEnvironment();
+  const first = await ProgressWriter.open(bucket, 'job-1', PART, {}, { nodes: 10, relationships: 20 });
+  first.report('nodes', 4);
+  await first.close(false);
+  const second = await ProgressWriter.open(bucket, 'job-1', PART, {}, { nodes: 10, relationships: 20 });
+  await second.close(false);
+  expect(await readProgress(bucket, 'job-1')).toMatchObject([
+    { units: { nodes: { done: 4, total: 10 }, relationships: { done: 0, total: 20 } } },
+  ]);
+});
+
+test('keeps a minute of samples over all legs of a phase, without units that do not change', async () => {
+  const { bucket } = await freshEnvironment();
+  const begin = Date.now();
+  // Only the clock is replaced: the records are written to the server.
+  const clock = jest.useFakeTimers({ doNotFake: [...TIMERS], now: begin });
+  try {
+    for (let second = 0; second < 100; second++) {
+      clock.setSystemTime(begin + second * 1000);
+      const leg = await ProgressWriter.open(bucket, 'job-1', PART, {}, { nodes: 10, relationships: 1000 });
+      leg.report('nodes', 10);
+      leg.report('relationships', second);
+      await leg.close(false);
+    }
+  } finally {
+    jest.useRealTimers();
+  }
+  const [{ samples } = { samples: [] }] = await readProgress(bucket, 'job-1');
+  const seconds = samples.map(({ at }) => (Date.parse(at) - begin) / 1000);
+  expect(seconds).toEqual(Array.from({ length: 13 }, (_, index) => 35 + index * 5));
+  expect(samples.at(-1)).toMatchObject({ work: 105, units: { relationships: 95 } });
 });
