@@ -2,8 +2,9 @@ import { Metrics } from '@aws-lambda-powertools/metrics';
 import { z } from 'zod';
 import { parseInput } from '../shared/core/input.ts';
 import { isTooOld, recoverability } from '../shared/operations/recoverability.ts';
+import { verdictMeasures } from '../shared/operations/verdict-measures.ts';
 import { Scheduler } from '../shared/schedules/scheduler.ts';
-import { BACKUP_TOO_OLD, NOT_RECOVERABLE } from '../shared/workflows/backup/measures.ts';
+import { BACKUP_TOO_OLD } from '../shared/workflows/backup/measures.ts';
 import { step } from './step.ts';
 
 const Settings = z.object({
@@ -15,7 +16,10 @@ const Settings = z.object({
 
 const metrics = new Metrics();
 
-/** Reports to CloudWatch, for every target, whether it is recoverable and whether its newest good backup is too old. */
+/**
+ * Reports to CloudWatch, for every target, whether it is recoverable, with RPO, RTO and the age of the last drill, and
+ * whether its newest good backup is too old.
+ */
 export const handler = step(z.unknown(), async (environment) => {
   const settings = parseInput(Settings, process.env, 'The environment of the function');
   const {
@@ -28,10 +32,12 @@ export const handler = step(z.unknown(), async (environment) => {
   const watched = targets
     .filter(({ target }) => Object.hasOwn(environment.config.targets, target))
     .map((verdict) => ({ ...verdict, tooOld: isTooOld(verdict) }));
-  for (const { target, tooOld, recoverable } of watched) {
-    metrics.addDimensions({ target });
-    metrics.addMetric(BACKUP_TOO_OLD, 'Count', tooOld ? 1 : 0);
-    metrics.addMetric(NOT_RECOVERABLE, 'Count', recoverable === 'no' ? 1 : 0);
+  for (const verdict of watched) {
+    metrics.addDimensions({ target: verdict.target });
+    metrics.addMetric(BACKUP_TOO_OLD, 'Count', verdict.tooOld ? 1 : 0);
+    for (const { name, unit, value } of verdictMeasures(verdict, Date.now())) {
+      metrics.addMetric(name, unit, value);
+    }
     metrics.publishStoredMetrics();
   }
   const named = (wanted: (verdict: (typeof watched)[number]) => boolean) =>

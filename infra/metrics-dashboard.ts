@@ -12,7 +12,15 @@ import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { backedUpTargets } from '../shared/core/config.ts';
-import { BACKUP_DURATION, BACKUP_WARNINGS, GOOD_BACKUPS } from '../shared/workflows/backup/measures.ts';
+import {
+  BACKUP_DURATION,
+  BACKUP_WARNINGS,
+  DRILL_AGE,
+  GOOD_BACKUPS,
+  RECOVERABLE,
+  RPO,
+  RTO,
+} from '../shared/workflows/backup/measures.ts';
 import { MISMATCHES } from './alarms.ts';
 import type { DeploymentConfig } from './config.ts';
 import { metricsNamespace } from './step-handler.ts';
@@ -42,6 +50,29 @@ export class MetricsDashboard extends Construct {
       dashboardName: Stack.of(this).stackName,
       defaultInterval: Duration.days(14),
     });
+    const verdicts = (title: string, metricName: string, statistic: string) =>
+      graph(
+        title,
+        targets.map((target) => this.#ofVerdict(metricName, target, statistic)),
+      );
+    dashboard.addWidgets(
+      verdicts('Recoverable (1: yes, 0.5: with warnings, 0: no)', RECOVERABLE, Stats.MINIMUM),
+      verdicts('A restore would lose (seconds)', RPO, Stats.MAXIMUM),
+      verdicts('A restore would take (seconds)', RTO, Stats.MAXIMUM),
+    );
+    dashboard.addWidgets(
+      verdicts('Time since the last restore drill (seconds)', DRILL_AGE, Stats.MAXIMUM),
+      graph(
+        'Duration of restores and drills (milliseconds)',
+        [50, 95, 99].map((p) =>
+          restore.metricTime({ statistic: Stats.percentile(p), period: PERIOD, label: `p${p}` }),
+        ),
+      ),
+      graph('Restores and drills', [
+        restore.metricStarted({ statistic: Stats.SUM, period: PERIOD, label: 'Started' }),
+        restore.metricSucceeded({ statistic: Stats.SUM, period: PERIOD, label: 'Succeeded' }),
+      ]),
+    );
     dashboard.addWidgets(
       graph(
         'Good backups',
@@ -49,7 +80,7 @@ export class MetricsDashboard extends Construct {
       ),
       graph('Failures', [
         failures(backup, 'Backups', Color.RED),
-        failures(restore, 'Restores', Color.ORANGE),
+        failures(restore, 'Restores and drills', Color.ORANGE),
         this.#metric(MISMATCHES, { label: 'Failed integrity checks', color: Color.PURPLE }),
       ]),
       graph(
@@ -80,6 +111,18 @@ export class MetricsDashboard extends Construct {
       statistic: Stats.SUM,
       period: PERIOD,
       ...options,
+    });
+  }
+
+  /** A metric sent by the function that assesses the targets. */
+  #ofVerdict(metricName: string, target: string, statistic: string): IMetric {
+    return new Metric({
+      namespace: this.#namespace,
+      metricName,
+      dimensionsMap: { service: 'watch-backups', target },
+      statistic,
+      period: PERIOD,
+      label: target,
     });
   }
 

@@ -4,21 +4,36 @@ import { SELFTEST_TARGET } from '../core/selftest.ts';
 import { VERSION } from '../core/version.ts';
 import { listedJobs, pastTotals } from '../workflows/job/days.ts';
 import { dayOf, SKIPPED } from '../workflows/job/record.ts';
-import type { JobSummary } from '../workflows/job/summary.ts';
 import { addJob, addTotals, type JobTotals, noTotals } from '../workflows/job/totals.ts';
 import type { OperationsContext } from './context.ts';
 import { listSchedules } from './list-schedules.ts';
 import { type CatalogState, readCatalogState } from './overview.ts';
-import { assessTargets, DecisiveJobs, type Grade, type TargetRecoverability } from './recoverability.ts';
+import { assessTargets, DecisiveJobs, type TargetRecoverability } from './recoverability.ts';
+import { GRADES } from './verdict-measures.ts';
 
 type Labels = Record<string, string>;
 type Sample = readonly [Labels, number];
 
+/** A metric with its samples, as prom-client exchanges them between processes. */
+interface Metric {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'gauge' | 'counter' | 'histogram';
+  /** How the values of several processes are combined; there is only one. */
+  readonly aggregator: 'first';
+  readonly values: readonly {
+    readonly labels: Readonly<Record<string, string | number>>;
+    readonly value: number;
+    /** Default: the name of the metric. */
+    readonly metricName?: string;
+  }[];
+}
+
 /**
  * Metrics for Prometheus: gauges over the catalog by target, counts of jobs (of the 90 days that job records live),
  * failures and durations since the deployment, and the schedules. They are computed from records, not observed by a
- * long-running process, which is why no Prometheus client library is used. Text exposition format 0.0.4. Records that
- * can't be read are counted, not silently omitted.
+ * long-running process: prom-client gets their values as if another process had sent them (docs/adr/0017-metrics.md).
+ * Text exposition format 0.0.4. Records that can't be read are counted, not silently omitted.
  */
 export async function metricsText(context: OperationsContext): Promise<string> {
   const now = Date.now();
@@ -36,13 +51,13 @@ export async function metricsText(context: OperationsContext): Promise<string> {
     [{ kind: 'backup' }, unreadableBackups],
     [{ kind: 'job' }, jobs.unreadable],
   ]);
-  return [version, ...verdicts, ...backups, ...jobs.text, ...schedules, unreadable].join('');
+  // Loaded only for this operation, so that no other one waits for it.
+  const { AggregatorRegistry } = await import('prom-client');
+  const all = [version, ...verdicts, ...backups, ...jobs.metrics, ...schedules, unreadable];
+  return AggregatorRegistry.aggregate([all]).metrics();
 }
 
-/** Values of `ngbak_recoverable`. */
-const GRADES: Readonly<Record<Grade, number>> = { yes: 1, yes_with_warnings: 0.5, no: 0 };
-
-function verdictMetrics(targets: readonly TargetRecoverability[]): string[] {
+function verdictMetrics(targets: readonly TargetRecoverability[]): Metric[] {
   const known = samplesOf(targets);
   return [
     metric(
@@ -73,7 +88,7 @@ function backupMetrics(
   { overview: { targets }, newestGood }: CatalogState,
   configured: readonly string[],
   now: number,
-): string[] {
+): Metric[] {
   const each = samplesOf(targets);
   const last = (value: (backup: BackupSummary) => number, without?: number): Sample[] => [
     ...newestGood.map((backup): Sample => {
@@ -165,53 +180,73 @@ async function jobMetrics({ bucket, config }: OperationsContext) {
   const past = await pastTotals(bucket);
   addTotals(totals, past.totals);
   for (const [day, ofDay] of ofDays) if (day > past.through) addTotals(totals, ofDay);
-  const text = [
+  const metrics = [
     metric('ngbak_jobs', 'Jobs of the last 90 days.', jobs.samples()),
     metric(
       'ngbak_checksum_mismatches',
       'Jobs of the last 90 days in which an integrity check failed.',
       mismatches.samples(),
     ),
-    ...kindMetrics('backup', totals.bounds, totals.targets),
-    ...kindMetrics(
-      'restore',
-      totals.bounds,
-      Object.fromEntries(Object.entries(totals.targets).map(([target, { restores }]) => [target, restores])),
-    ),
+    ...KINDS.flatMap((kind) => kindMetrics(kind, totals)),
   ];
-  return { text, unreadable, decisive: decisive.all() };
+  return { metrics, unreadable, decisive: decisive.all() };
 }
+
+/** Kinds of jobs that are counted, with the descriptions of their metrics. */
+const KINDS = [
+  {
+    kind: 'backup',
+    failures: 'Backups that have failed since the deployment.',
+    durations: 'Duration of completed backups since the deployment.',
+    of: (target: JobTotals['targets'][string]) => target,
+  },
+  {
+    kind: 'restore',
+    failures: 'Restores that have failed or were rolled back since the deployment.',
+    durations: 'Duration of completed restores since the deployment, without the wait for confirmation.',
+    of: (target: JobTotals['targets'][string]) => target.restores,
+  },
+  {
+    kind: 'drill',
+    failures: 'Drills that have failed since the deployment.',
+    durations:
+      'Duration of completed drills since the deployment, including the removal of what they restored.',
+    of: (target: JobTotals['targets'][string]) => target.drills,
+  },
+] as const;
 
 /** The counter of failures, and a histogram of durations from which Prometheus estimates quantiles. */
 function kindMetrics(
-  kind: JobSummary['kind'],
-  bounds: readonly number[],
-  targets: Readonly<Record<string, Pick<JobTotals['targets'][string], 'failures' | 'durations'>>>,
-): string[] {
-  const failures = metric(
-    `ngbak_${kind}_failures_total`,
-    `${kind === 'backup' ? 'Backups that have failed' : 'Restores that have failed or were rolled back'} since the deployment.`,
-    Object.entries(targets).map(([target, totals]): Sample => [{ target }, totals.failures]),
-    'counter',
-  );
+  { kind, failures, durations, of }: (typeof KINDS)[number],
+  { bounds, targets }: JobTotals,
+): Metric[] {
+  const all = Object.entries(targets).map(([target, totals]) => ({ target, ...of(totals) }));
   const name = `ngbak_${kind}_duration_seconds`;
-  const lines = Object.entries(targets).flatMap(([target, { durations }]) => {
+  const values = all.flatMap(({ target, durations: { counts, seconds } }) => {
     let sum = 0;
-    const buckets = durations.counts.map((count, index) => {
+    const buckets = counts.map((count, index) => {
       sum += count;
-      return `${name}_bucket{target="${target}",le="${bounds[index] ?? '+Inf'}"} ${sum}\n`;
+      const le = bounds[index] ?? '+Inf';
+      return { metricName: `${name}_bucket`, labels: { target, le }, value: sum };
     });
     return [
       ...buckets,
-      `${name}_sum{target="${target}"} ${durations.seconds}\n`,
-      `${name}_count{target="${target}"} ${sum}\n`,
+      { metricName: `${name}_sum`, labels: { target }, value: seconds },
+      { metricName: `${name}_count`, labels: { target }, value: sum },
     ];
   });
-  const help = `Duration of completed ${kind}s since the deployment${kind === 'restore' ? ', without the wait for confirmation' : ''}.`;
-  return [failures, `# HELP ${name} ${help}\n# TYPE ${name} histogram\n${lines.join('')}`];
+  return [
+    metric(
+      `ngbak_${kind}_failures_total`,
+      failures,
+      all.map(({ target, failures }): Sample => [{ target }, failures]),
+      'counter',
+    ),
+    { name, help: durations, type: 'histogram', aggregator: 'first', values },
+  ];
 }
 
-async function scheduleMetrics(context: OperationsContext): Promise<string[]> {
+async function scheduleMetrics(context: OperationsContext): Promise<Metric[]> {
   const { schedules, unreadable } = await listSchedules(context);
   return [
     metric(
@@ -263,14 +298,9 @@ class LabelledSums {
 function metric(
   name: string,
   help: string,
-  values: readonly Sample[],
+  samples: readonly Sample[],
   type: 'gauge' | 'counter' = 'gauge',
-): string {
-  const lines = values.map(([labels, value]) => {
-    // Targets, kinds, states and names of schedules are ids, so nothing needs escaping.
-    const inner = Object.entries(labels).map(([label, text]) => `${label}="${text}"`);
-    const formatted = value === Number.POSITIVE_INFINITY ? '+Inf' : String(value);
-    return `${name}${inner.length > 0 ? `{${inner.join(',')}}` : ''} ${formatted}\n`;
-  });
-  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join('')}`;
+): Metric {
+  const values = samples.map(([labels, value]) => ({ labels, value }));
+  return { name, help, type, aggregator: 'first', values };
 }

@@ -1,6 +1,8 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { Template } from 'aws-cdk-lib/assertions';
 import { FUNCTION_NAMES } from '../../infra/functions.ts';
+import { TargetRecoverability } from '../../shared/operations/recoverability.ts';
+import { verdictMeasures } from '../../shared/operations/verdict-measures.ts';
 import {
   BACKUP_TOO_OLD,
   BACKUP_WARNINGS,
@@ -223,6 +225,35 @@ describe('the CloudWatch dashboard', () => {
     }
     expect(body).toContain('"ExecutionsFailed"');
     expect(body).toContain('"ChecksumMismatches"');
+  });
+
+  test('shows verdict, RPO, RTO and the age of the last drill, as the function that assesses the targets sends them', () => {
+    const [{ DashboardBody } = {}] = all(synthesize(), 'AWS::CloudWatch::Dashboard');
+    const body = JSON.stringify(DashboardBody).replaceAll('\\', '');
+    const verdict = TargetRecoverability.parse({
+      target: 'default',
+      recoverable: 'yes_with_warnings',
+      reasons: [],
+      rpo_seconds: 3600,
+      rto_seconds: 90,
+      drill: { job_id: 'd', backup_id: 'b', finished_at: '2026-01-01T00:00:00Z', newest: true },
+    });
+    const sent = verdictMeasures(verdict, Date.parse('2026-01-01T00:01:00Z'));
+    expect(Object.fromEntries(sent.map(({ name, value }) => [name, value]))).toEqual({
+      Recoverable: 0.5,
+      NotRecoverable: 0,
+      Rpo: 3600,
+      Rto: 90,
+      DrillAge: 60,
+    });
+    for (const { name } of sent.filter((metric) => metric.name !== NOT_RECOVERABLE)) {
+      for (const target of ['default', 'other']) {
+        expect(body).toContain(`["ngbak/Ngbak","${name}","service","watch-backups","target","${target}"`);
+      }
+    }
+    // Nothing is sent for what is unknown: a graph has a gap there.
+    const { rpo_seconds, rto_seconds, drill, ...unknown } = verdict;
+    expect(verdictMeasures(unknown, 0).map(({ name }) => name)).toEqual(['Recoverable', 'NotRecoverable']);
   });
 
   test('can be omitted', () => {

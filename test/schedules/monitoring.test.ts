@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { CreateScheduleGroupCommand, SchedulerClient } from '@aws-sdk/client-scheduler';
 import { beforeEach, describe, expect, test } from '@jest/globals';
+import parsePrometheus from 'parse-prometheus-text-format';
 import { jobRecordKey } from '../../shared/aws/keys.ts';
 import { NgbakConfig } from '../../shared/core/config.ts';
 import { createSchedule } from '../../shared/operations/change-schedules.ts';
@@ -193,12 +194,58 @@ describe('metrics', () => {
   });
 });
 
+describe('the exposition for Prometheus', () => {
+  test('is read by an independent parser: names, types, descriptions, and no series twice', async () => {
+    await backup(2);
+    await job('a', { finished_at: ago(0.5) });
+    await job('drill_a', { kind: 'drill', finished_at: ago(0.9) });
+    const text = await metricsText(context);
+    const families = parsePrometheus(text);
+    expect(families.length).toBeGreaterThan(25);
+    for (const { name, help, type } of families) {
+      expect(name).toMatch(/^ngbak_[a-z_]+$/);
+      expect(help).toMatch(/^[A-Z1].*\.$/);
+      // The conventions of Prometheus: a counter, and nothing else, ends in _total.
+      expect([name, name.endsWith('_total')]).toEqual([name, type === 'COUNTER']);
+    }
+    const series = text.split('\n').flatMap((line) => /^ngbak\S+/.exec(line) ?? []);
+    expect(new Set(series).size).toBe(series.length);
+    expect(text.endsWith('\n')).toBe(true);
+  });
+
+  test('has histograms whose buckets are cumulative, up to the number of jobs', async () => {
+    await job('a', { finished_at: ago(0.5) });
+    await job('b', { finished_at: ago(0.9) });
+    await job('drill_a', { kind: 'drill', finished_at: ago(0.9) });
+    await job('drill_b', { kind: 'drill', state: 'failed' });
+    const text = await metricsText(context);
+    for (const [name, completed] of [
+      ['ngbak_backup_duration_seconds', 2],
+      ['ngbak_restore_duration_seconds', 0],
+      ['ngbak_drill_duration_seconds', 1],
+    ] as const) {
+      const values = (suffix: string) =>
+        text
+          .split('\n')
+          .filter((line) => line.startsWith(`${name}_${suffix}{target="default"`))
+          .map((line) => Number(line.split(' ')[1]));
+      const buckets = values('bucket');
+      expect(buckets).toEqual([...buckets].sort((a, b) => a - b));
+      expect([name, buckets.at(-1), values('count')]).toEqual([name, completed, [completed]]);
+      expect(values('sum')[0]).toBeGreaterThanOrEqual(completed * 300);
+    }
+    expect(text).toContain('ngbak_drill_failures_total{target="default"} 1\n');
+    // A target without jobs has zeros, from which rates can be calculated once something fails.
+    expect(text).toContain('ngbak_backup_failures_total{target="other"} 0\n');
+  });
+});
+
 test('the Grafana dashboard uses only metrics that exist', async () => {
   const text = await readFile(join(import.meta.dirname, '../../docs/grafana/ngbak.json'), 'utf8');
   const { panels } = JSON.parse(text) as { panels: { title: string; targets: { expr: string }[] }[] };
   const exported = new Set(
-    [...(await metricsText(context)).matchAll(/^# TYPE (\w+) (\w+)$/gm)].flatMap(([, name = '', type]) =>
-      type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
+    parsePrometheus(await metricsText(context)).flatMap(({ name, type }) =>
+      type === 'HISTOGRAM' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
     ),
   );
   expect(panels.length).toBeGreaterThan(10);

@@ -13,6 +13,14 @@ export const BACKUP_WARNINGS = 'BackupWarnings';
 export const BACKUP_TOO_OLD = 'BackupTooOld';
 /** Metric: 1 while a target cannot be recovered. An alarm fires on it. */
 export const NOT_RECOVERABLE = 'NotRecoverable';
+/** Metric: whether a target is recoverable: 1 yes, 0.5 yes with warnings, 0 no. */
+export const RECOVERABLE = 'Recoverable';
+/** Metric: age of the backup that a restore would use, in seconds. */
+export const RPO = 'Rpo';
+/** Metric: expected duration of a restore, in seconds. */
+export const RTO = 'Rto';
+/** Metric: time since the last drill, in seconds. */
+export const DRILL_AGE = 'DrillAge';
 /** Metric: duration of backups. */
 export const BACKUP_DURATION = 'BackupDuration';
 

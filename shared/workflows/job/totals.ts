@@ -21,8 +21,11 @@ const KindTotals = z.object({
 });
 type KindTotals = z.infer<typeof KindTotals>;
 
-/** Totals of one target: backups, and restores, which are absent in totals of earlier versions. */
-const TargetTotals = KindTotals.extend({ restores: KindTotals.prefault(noKindTotals) });
+/** Totals of one target: backups; and restores and drills, which are absent in totals of earlier versions. */
+const TargetTotals = KindTotals.extend({
+  restores: KindTotals.prefault(noKindTotals),
+  drills: KindTotals.prefault(noKindTotals),
+});
 
 /**
  * Sums over jobs, by target. These are Prometheus counters: they never decrease, unlike the number of existing records.
@@ -50,7 +53,7 @@ function noKindTotals(): KindTotals {
 }
 
 function noTargetTotals() {
-  return { ...noKindTotals(), restores: noKindTotals() };
+  return { ...noKindTotals(), restores: noKindTotals(), drills: noKindTotals() };
 }
 
 /**
@@ -59,13 +62,12 @@ function noTargetTotals() {
  */
 export function addJob(totals: JobTotals, job: JobSummary): void {
   if (job.target === SELFTEST_TARGET || job.error?.name === SKIPPED || isRollbackJob(job.job_id)) return;
-  // A drill may be throttled, and its failure leaves every target unchanged.
-  if (job.kind === 'drill') return;
   const failed = job.state === 'failed' || job.state === 'rolled_back';
   if (!failed && job.state !== 'completed') return;
   const target = totals.targets[job.target] ?? noTargetTotals();
   totals.targets[job.target] = target;
-  const kind = job.kind === 'backup' ? target : target.restores;
+  // Drills are counted separately: they may be throttled, and their failures leave every target unchanged.
+  const kind = { backup: target, restore: target.restores, drill: target.drills }[job.kind];
   if (failed) kind.failures++;
   const seconds = failed ? undefined : secondsOf(job);
   if (seconds === undefined) return;
@@ -90,6 +92,7 @@ export function addTotals(totals: JobTotals, { bounds, targets }: JobTotals): vo
     totals.targets[target] = to;
     addKind(to, added);
     addKind(to.restores, added.restores);
+    addKind(to.drills, added.drills);
   }
 }
 

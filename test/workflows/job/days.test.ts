@@ -144,10 +144,14 @@ test('failures and durations are counted since the deployment: they do not fall 
   await restore('rolled-back', 10, { state: 'rolled_back' });
   await restore('rollback_of_x', 10, { result });
   await restore('dry-run', 5, { finished_at: finished_at(5, 3), result: { dry_run: true } });
+  await job('drill', at(0), { kind: 'drill', finished_at: finished_at(0, 20), result });
+  await job('drill-long-ago', at(95), { kind: 'drill', finished_at: finished_at(95, 40) });
+  await job('drill-failed', at(95), { kind: 'drill', state: 'failed' });
   const all = async () => [
     ...(await lines('ngbak_backup_failures_total')),
     ...(await lines('ngbak_backup_duration_seconds')),
     ...(await lines('ngbak_restore_')),
+    ...(await lines('ngbak_drill_')),
   ];
   const before = await all();
   expect(before.filter((line) => !/le="([5-9]|\d{2,3})"/.test(line)).slice(0, 2)).toEqual([
@@ -166,6 +170,10 @@ test('failures and durations are counted since the deployment: they do not fall 
       'ngbak_restore_duration_seconds_bucket{target="default",le="30"} 0',
       'ngbak_restore_duration_seconds_bucket{target="default",le="60"} 1',
       'ngbak_restore_duration_seconds_sum{target="default"} 50',
+      // Until their removal, unlike restores.
+      'ngbak_drill_failures_total{target="default"} 1',
+      'ngbak_drill_duration_seconds_bucket{target="default",le="30"} 1',
+      'ngbak_drill_duration_seconds_sum{target="default"} 60',
     ]),
   );
   const { bucket } = environment;
@@ -175,9 +183,20 @@ test('failures and durations are counted since the deployment: they do not fall 
   }
   // The jobs of expired days are no longer listed.
   expect((await ids()).sort()).toEqual(
-    ['dry-run', 'failed', 'now', 'restore', 'rollback_of_x', 'rolled-back', 'skipped', 'slow'].sort(),
+    [
+      'drill',
+      'dry-run',
+      'failed',
+      'now',
+      'restore',
+      'rollback_of_x',
+      'rolled-back',
+      'skipped',
+      'slow',
+    ].sort(),
   );
-  for (const id of ['old', 'old-failed', 'restored-long-ago']) await bucket.removeAll(jobRecordKey(id));
+  for (const id of ['old', 'old-failed', 'restored-long-ago', 'drill-long-ago', 'drill-failed'])
+    await bucket.removeAll(jobRecordKey(id));
   expect(await all()).toEqual(before);
   const text = await metricsText(environment as never);
   expect(text).toContain('# TYPE ngbak_backup_failures_total counter\n');
