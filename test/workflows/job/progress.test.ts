@@ -105,5 +105,7 @@ test('keeps a minute of samples over all legs of a phase, without units that do 
   const [{ samples } = { samples: [] }] = await readProgress(bucket, 'job-1');
   const seconds = samples.map(({ at }) => (Date.parse(at) - begin) / 1000);
   expect(seconds).toEqual(Array.from({ length: 13 }, (_, index) => 35 + index * 5));
-  expect(samples.at(-1)).toMatchObject({ work: 105, units: { relationships: 95 } });
+  const { units = {}, work } = samples.at(-1) ?? {};
+  expect(Object.keys(units)).toEqual(['relationships']);
+  expect(work).toBe(10 + (units.relationships ?? 0));
 });
