@@ -254,8 +254,8 @@ export class QdrantClient {
     headers: Record<string, string> = {},
   ): Promise<Dispatcher.ResponseData> {
     const timeout = options.timeoutMs ?? this.#connection.timeout_seconds * 1000;
-    // Loaded with the first request: most steps of a workflow do not need it.
-    const { Agent, request } = await import('undici');
+    // Loaded with the first request: most steps of a workflow do not need it. A bundle has only the default export.
+    const { Agent, request } = (await import('undici')).default;
     const { ca } = this.#connection;
     this.#agent ??= new Agent({
       connect: { timeout: CONNECT_TIMEOUT_MS, ...(ca === undefined ? {} : { ca }) },

@@ -106,8 +106,8 @@ export class RedisClient {
 
   async #open(): Promise<readonly Redis[]> {
     this.#client?.disconnect();
-    // Loaded with the first connection: most steps of a workflow do not need it.
-    const ioredis = await import('ioredis');
+    // Loaded with the first connection: most steps of a workflow do not need it. A bundle has only the default export.
+    const { default: ioredis } = await import('ioredis');
     const { url, username, password, db, ca } = this.#connection;
     const options = {
       lazyConnect: true,
