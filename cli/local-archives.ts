@@ -48,7 +48,7 @@ export async function listLocal(folder: string): Promise<LocalArchive[]> {
     throw error;
   });
   const archives: LocalArchive[] = [];
-  const files = names.filter((name) => name.toLowerCase().endsWith('.ngbak'));
+  const files = names.filter((name) => /\.ngbak(\.age)?$/i.test(name));
   for await (const found of mapOrdered(files, OPEN_AT_ONCE, (name) => readLocal(folder, name))) {
     if (found) archives.push(found);
   }
@@ -121,6 +121,12 @@ async function readLocal(folder: string, name: string): Promise<LocalArchive | u
   if (!found.isFile()) return undefined;
   const { size, mtimeMs } = found;
   const file = { file_name: name, path, bytes: size };
+  if (/\.age$/i.test(name)) {
+    return {
+      ...file,
+      problem: 'It is encrypted with age: `ngbak archive list FILE --identity KEYFILE` reads its manifest.',
+    };
+  }
   try {
     const { backup_id, created_at, scope, tags } = await readManifest(path);
     const verified_at = await verifiedAt(path, size, mtimeMs);

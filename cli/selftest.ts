@@ -1,7 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { wholeEntry } from '../shared/archive/format/whole-entry.ts';
 import { openArchive } from '../shared/archive/read/open.ts';
@@ -191,32 +188,26 @@ class Selftest {
 
   async #restoreUpload(archive: Buffer): Promise<JobView> {
     const { client, signal } = this.#options;
-    const folder = await mkdtemp(join(tmpdir(), 'ngbak-selftest-'));
-    try {
-      const path = join(folder, 'selftest.ngbak');
-      await writeFile(path, archive, { mode: 0o600 });
-      const { job_id: jobId, multipart: layout } = await client.requestUpload(
-        RequestRestoreInput.parse({
-          target: SELFTEST_TARGET,
-          file_name: 'selftest.ngbak',
-          bytes: archive.length,
-          upload: 'multipart',
-        }),
-      );
-      this.#running = jobId;
-      this.#restoreJob = jobId;
-      await uploadFile({ client, jobId, layout, there: [], path, signal, progress: () => undefined });
-      const inspected = await this.#watch(jobId, (state) => state === 'awaiting_confirmation');
-      if (hasEnded(inspected.state)) throw notCompleted(inspected);
-      this.#filled = true;
-      await client.confirmRestore(jobId, {
-        phrase: SELFTEST_TARGET,
-        inspected_at: inspected.inspection?.inspected_at,
-      });
-      return await this.#complete(jobId);
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
+    const { job_id: jobId, multipart: layout } = await client.requestUpload(
+      RequestRestoreInput.parse({
+        target: SELFTEST_TARGET,
+        file_name: 'selftest.ngbak',
+        bytes: archive.length,
+        upload: 'multipart',
+      }),
+    );
+    this.#running = jobId;
+    this.#restoreJob = jobId;
+    const source = bufferSource('selftest.ngbak', archive);
+    await uploadFile({ client, jobId, layout, there: [], source, signal, progress: () => undefined });
+    const inspected = await this.#watch(jobId, (state) => state === 'awaiting_confirmation');
+    if (hasEnded(inspected.state)) throw notCompleted(inspected);
+    this.#filled = true;
+    await client.confirmRestore(jobId, {
+      phrase: SELFTEST_TARGET,
+      inspected_at: inspected.inspection?.inspected_at,
+    });
+    return await this.#complete(jobId);
   }
 
   /** Restores the previous contents of the target. */

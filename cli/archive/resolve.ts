@@ -5,17 +5,25 @@ import { Bucket } from '../../shared/aws/bucket.ts';
 import { archiveKey } from '../../shared/aws/keys.ts';
 import { InvalidInputError } from '../../shared/core/errors.ts';
 import { Id } from '../../shared/core/ids.ts';
+import { type ArchiveSource, decrypted } from '../age/encrypted-source.ts';
 import type { Settings } from '../settings.ts';
 
 /**
  * Finds the source that `ngbak archive` reads: an `s3://` address, a file, a file of the download folder, or the id of
  * a backup in the configured bucket; in that order, a file before an id. Settings are read for an id only, so files
  * need no AWS.
+ *
+ * @param identities  identity files of age, for an encrypted archive
  */
 export async function resolveSource(
   reference: string,
   settings: () => Promise<Settings>,
-): Promise<ClosableSource> {
+  identities: readonly string[] = [],
+): Promise<ArchiveSource> {
+  return decrypted(await findSource(reference, settings), identities);
+}
+
+async function findSource(reference: string, settings: () => Promise<Settings>): Promise<ClosableSource> {
   const address = /^s3:\/\/([^/]+)\/(.+)$/.exec(reference);
   if (address?.[1] !== undefined && address[2] !== undefined)
     return openObject(new Bucket(address[1]), address[2]);

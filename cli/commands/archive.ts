@@ -4,7 +4,6 @@ import { pipeline } from 'node:stream/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { Codec } from '../../shared/archive/format/codec.ts';
 import { quoteName } from '../../shared/archive/format/names.ts';
-import type { ByteSource } from '../../shared/archive/format/types.ts';
 import { isSeekable, openArchive } from '../../shared/archive/read/open.ts';
 import { fileSource } from '../../shared/archive/read/sources.ts';
 import { verifyArchive } from '../../shared/archive/read/verify.ts';
@@ -15,6 +14,7 @@ import type { Json } from '../../shared/core/json.ts';
 import { NotFoundError } from '../../shared/core/refusals.ts';
 import { type ArchiveCheckResult, checkArchive } from '../../shared/stores/check-archive.ts';
 import { convertScript } from '../../shared/stores/neo4j/script/convert.ts';
+import type { ArchiveSource } from '../age/encrypted-source.ts';
 import { extractEntry } from '../archive/extract.ts';
 import { type AnyArchive, openAny } from '../archive/open-any.ts';
 import { resolveSource } from '../archive/resolve.ts';
@@ -25,11 +25,17 @@ import { bytes, count, localTime, printable } from '../format.ts';
 import { recordVerified } from '../local-archives.ts';
 import { fields, table } from '../output.ts';
 import { verificationText } from '../verification.ts';
+import { IDENTITY, repeated } from './options.ts';
 
 const ARCHIVE = '<archive>';
 const ARCHIVE_HELP = 'file, s3:// address, or backup ID';
 
-interface RepackFlags {
+/** How an archive is opened. */
+interface OpenFlags {
+  readonly identity?: readonly string[];
+}
+
+interface RepackFlags extends OpenFlags {
   readonly codec: Codec;
   readonly level?: number;
   readonly cypherScript: boolean;
@@ -49,12 +55,14 @@ export function archiveCommand(program: Command): void {
       `
 An archive is a plain tar.gz: "tar -xzf x.ngbak && sha256sum -c SHA256SUMS" works without ngbak. These commands read only
 the ranges they need (a 1 TB archive in S3 is listed with two small reads), verify every digest they pass, and also accept
-archives that were repacked with tar.
+archives that were repacked with tar. They decrypt archives that were encrypted with age, range by range ("ngbak download
+--encrypt-to"); "age -d -i KEYFILE x.ngbak.age | tar -xz" works without ngbak.
 
 Examples:
   ngbak archive list backup.ngbak --prefix kv/
   ngbak archive cat s3://bucket/backups/snapshot_2026-01-02T03-00-00Z.ngbak manifest.json
   ngbak archive verify snapshot_2026-01-02T03-00-00Z
+  ngbak archive verify backup.ngbak.age --identity key.txt
   ngbak archive extract backup.ngbak -C restored graph/
   ngbak archive repack old.ngbak new.ngbak --codec zstd
 `,
@@ -66,9 +74,10 @@ Examples:
     .description('Shows a summary of the manifest and lists the entries with size and SHA-256.')
     .argument(ARCHIVE, ARCHIVE_HELP)
     .option('--prefix <prefix>', 'only entries whose names start with this', '')
-    .action(async (reference: string, { prefix }: { prefix: string }, command: Command) => {
+    .option(...IDENTITY, repeated)
+    .action(async (reference: string, flags: OpenFlags & { prefix: string }, command: Command) => {
       const cli = cliOf(command);
-      await withArchive(cli, reference, (opened, source) => list(cli, opened, source, prefix));
+      await withArchive(cli, reference, flags, (opened, source) => list(cli, opened, source, flags.prefix));
     });
 
   archive
@@ -79,9 +88,10 @@ Examples:
     )
     .argument(ARCHIVE, ARCHIVE_HELP)
     .argument('<entry>', 'name of the entry, such as kv/full_docs.json; also manifest.json')
-    .action(async (reference: string, name: string, _options, command: Command) => {
+    .option(...IDENTITY, repeated)
+    .action(async (reference: string, name: string, flags: OpenFlags, command: Command) => {
       const cli = cliOf(command);
-      await withArchive(cli, reference, async ({ archive: opened }) => {
+      await withArchive(cli, reference, flags, async ({ archive: opened }) => {
         if (name === 'manifest.json') {
           process.stdout.write(`${JSON.stringify(opened.manifest, null, 2)}\n`);
           return;
@@ -103,15 +113,16 @@ Examples:
     .argument('[prefixes...]', 'only entries whose names start with one of these (default: all)')
     .option('-C, --folder <folder>', 'destination folder', '.')
     .option('-f, --force', 'replace existing files', false)
+    .option(...IDENTITY, repeated)
     .action(
       async (
         reference: string,
         prefixes: string[],
-        options: { folder: string; force: boolean },
+        options: OpenFlags & { folder: string; force: boolean },
         command: Command,
       ) => {
         const cli = cliOf(command);
-        await withArchive(cli, reference, (opened, source) =>
+        await withArchive(cli, reference, options, (opened, source) =>
           extract(cli, opened, source, prefixes, options),
         );
       },
@@ -124,7 +135,10 @@ Examples:
       'Verifies every byte: footer, manifest, index, checksums, tar headers, sizes and digests of all entries. Checks the content as a restore would: every record, and the counts of the manifest. Exits with 7 if the integrity check fails.',
     )
     .argument(ARCHIVE, ARCHIVE_HELP)
-    .action(async (reference: string, _options, command: Command) => verify(cliOf(command), reference));
+    .option(...IDENTITY, repeated)
+    .action(async (reference: string, flags: OpenFlags, command: Command) =>
+      verify(cliOf(command), reference, flags),
+    );
 
   archive
     .command('repack')
@@ -142,6 +156,7 @@ Examples:
       false,
     )
     .option('-f, --force', 'replace an existing file', false)
+    .option(...IDENTITY, repeated)
     .action(async (reference: string, file: string, options: RepackFlags, command: Command) =>
       repack(cliOf(command), reference, file, options),
     );
@@ -150,9 +165,10 @@ Examples:
 async function withSource<T>(
   cli: Cli,
   reference: string,
-  work: (source: ByteSource) => Promise<T>,
+  { identity }: OpenFlags,
+  work: (source: ArchiveSource) => Promise<T>,
 ): Promise<T> {
-  const source = await resolveSource(reference, () => cli.settings());
+  const source = await resolveSource(reference, () => cli.settings(), identity);
   try {
     return await work(source);
   } finally {
@@ -163,9 +179,10 @@ async function withSource<T>(
 async function withArchive(
   cli: Cli,
   reference: string,
-  work: (opened: AnyArchive, source: ByteSource) => Promise<void>,
+  flags: OpenFlags,
+  work: (opened: AnyArchive, source: ArchiveSource) => Promise<void>,
 ): Promise<void> {
-  await withSource(cli, reference, async (source) => {
+  await withSource(cli, reference, flags, async (source) => {
     const progress = showTransfer(cli.output, 'reading');
     const opened = await openAny(source, progress.update, () =>
       cli.output.note(`${printable(source.name)} has no index: reading it front to back first.`),
@@ -181,7 +198,7 @@ async function withArchive(
 async function list(
   cli: Cli,
   { archive, seekable }: AnyArchive,
-  source: ByteSource,
+  source: ArchiveSource,
   prefix: string,
 ): Promise<void> {
   const { manifest, codec } = archive;
@@ -194,6 +211,7 @@ async function list(
     checksum: manifest.checksum,
     codec,
     seekable,
+    encrypted: source.isEncrypted,
     statistics: manifest.statistics,
     lacks: manifest.lacks ?? [],
   };
@@ -205,6 +223,7 @@ async function list(
       ['entries', count(manifest.index.entries)],
       ['checksum', manifest.checksum],
       ['seekable', seekable ? `yes, ${codec}` : 'no, repacked'],
+      ['encrypted', source.isEncrypted ? 'yes, with age' : 'no'],
       ...about.lacks.map((lack): [string, string] => ['not in archive', lack]),
     ]),
   );
@@ -221,7 +240,7 @@ async function list(
 async function extract(
   cli: Cli,
   { archive }: AnyArchive,
-  source: ByteSource,
+  source: ArchiveSource,
   prefixes: readonly string[],
   { folder, force }: { folder: string; force: boolean },
 ): Promise<void> {
@@ -246,8 +265,8 @@ async function extract(
   );
 }
 
-async function verify(cli: Cli, reference: string): Promise<void> {
-  await withSource(cli, reference, async (source) => {
+async function verify(cli: Cli, reference: string, flags: OpenFlags): Promise<void> {
+  await withSource(cli, reference, flags, async (source) => {
     const progress = showTransfer(cli.output, 'verify');
     const entry = (name: string, problem: string | undefined) =>
       cli.output.event('entry', { name, is_valid: problem === undefined, problem });
@@ -293,8 +312,8 @@ async function verify(cli: Cli, reference: string): Promise<void> {
 }
 
 async function repack(cli: Cli, reference: string, file: string, options: RepackFlags): Promise<void> {
-  await withSource(cli, reference, async (source) => {
-    const { force, cypherScript, ...how } = options;
+  await withSource(cli, reference, options, async (source) => {
+    const { force, cypherScript, identity: _, ...how } = options;
     const script = cypherScript ? convertScript : undefined;
     if (existsSync(file) && !force) {
       throw new InvalidInputError(`"${file}" already exists.`, {

@@ -1,14 +1,15 @@
 import { type Command, Option } from 'commander';
-import { NgbakError } from '../../shared/core/errors.ts';
+import { InvalidInputError, NgbakError } from '../../shared/core/errors.ts';
 import { parseInput } from '../../shared/core/input.ts';
 import { STORE_NAMES } from '../../shared/core/store-names.ts';
 import { StartBackupInput } from '../../shared/operations/start-backup.ts';
+import { newHeader } from '../age/recipients.ts';
 import { cliOf } from '../cli.ts';
 import { downloadBackup } from '../download-backup.ts';
 import { reportEnd } from '../finish.ts';
 import { followJob } from '../follow.ts';
 import { fields } from '../output.ts';
-import { list } from './options.ts';
+import { ENCRYPT_TO, list, repeated } from './options.ts';
 import { onlyOf, onlyOptions } from './restore-parts.ts';
 
 /** `ngbak backup` */
@@ -31,8 +32,17 @@ export function backupCommand(program: Command): void {
       '--download [folder]',
       'wait for completion, then download the archive (default folder: download_folder of the configuration)',
     )
+    .option(ENCRYPT_TO[0], `with --download: ${ENCRYPT_TO[1]}`, repeated)
     .action(async (options, command: Command) => {
       const cli = cliOf(command);
+      const { encryptTo: recipients } = options;
+      if (recipients !== undefined && options.download === undefined) {
+        throw new InvalidInputError('--encrypt-to is for the download of the archive.', {
+          remedy: 'Add --download. The archive in S3 is encrypted by the key of its bucket.',
+        });
+      }
+      // Before the backup, which takes much longer.
+      if (recipients !== undefined) await newHeader(recipients);
       const input = parseInput(
         StartBackupInput,
         {
@@ -70,6 +80,6 @@ export function backupCommand(program: Command): void {
         });
       }
       const folder = options.download === true ? undefined : options.download;
-      await downloadBackup(cli, client, id, { folder });
+      await downloadBackup(cli, client, id, { folder, recipients });
     });
 }

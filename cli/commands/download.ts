@@ -4,7 +4,7 @@ import { DownloadInput } from '../../shared/operations/download-backup.ts';
 import { cliOf } from '../cli.ts';
 import { downloadBackup } from '../download-backup.ts';
 import { fields } from '../output.ts';
-import { whole } from './options.ts';
+import { ENCRYPT_TO, repeated, whole } from './options.ts';
 
 /** `ngbak download` and `ngbak link` */
 export function downloadCommands(program: Command): void {
@@ -18,9 +18,26 @@ export function downloadCommands(program: Command): void {
     .option('--to <folder>', 'folder (default: download_folder of the configuration)')
     .option('-o, --output <file>', 'path of the file, in place of the default name')
     .option('-f, --force', 'replace an existing file')
+    .option(...ENCRYPT_TO, repeated)
+    .addHelpText(
+      'after',
+      `
+With --encrypt-to, the archive is encrypted with age (https://age-encryption.org) while it arrives, and saved as
+backup_YYYYMMDD_HHMMSS.ngbak.age; its plain bytes are never on the disk. Keep the secret key in two places: without it,
+nobody can read the file. An interrupted encrypted download starts over.
+
+Examples:
+  age-keygen -o key.txt                     # prints the public key: age1…
+  ngbak download snapshot_2026-01-02T03-00-00Z --encrypt-to age1… --encrypt-to age1…
+  ngbak archive verify backup_20260102_030000.ngbak.age --identity key.txt
+  ngbak restore backup_20260102_030000.ngbak.age --identity key.txt
+  age -d -i key.txt backup_20260102_030000.ngbak.age | tar -xz
+`,
+    )
     .action(async (id: string, options, command: Command) => {
       const cli = cliOf(command);
       await downloadBackup(cli, await cli.client(), id, {
+        recipients: options.encryptTo,
         folder: options.to,
         output: options.output,
         force: options.force,

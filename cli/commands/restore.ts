@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
-import { InvalidInputError, UnavailableError } from '../../shared/core/errors.ts';
+import { fileSource } from '../../shared/archive/read/sources.ts';
+import { IntegrityError, InvalidInputError, UnavailableError } from '../../shared/core/errors.ts';
 import { Id } from '../../shared/core/ids.ts';
 import { isSameJson, parseInput } from '../../shared/core/input.ts';
 import { OBJECT_BYTES_MAX } from '../../shared/core/limits.ts';
@@ -16,6 +17,7 @@ import {
 import type { JobView } from '../../shared/operations/show-job.ts';
 import type { UploadStatus } from '../../shared/operations/upload.ts';
 import { requireSize, shownFileName } from '../../shared/workflows/restore/request.ts';
+import { type ArchiveSource, decrypted } from '../age/encrypted-source.ts';
 import { showTransfer } from '../bars.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import type { CliClient } from '../client.ts';
@@ -27,12 +29,14 @@ import { inspectionText } from '../job-text.ts';
 import { findLocal } from '../local-archives.ts';
 import { ask } from '../prompt.ts';
 import { uploadFile } from '../transfer/upload.ts';
+import { IDENTITY, repeated } from './options.ts';
 import { type HowFlags, howOf, howOptions } from './restore-parts.ts';
 
 /** Timeout for a requested change to appear in the job. */
 const RECORD_TIMEOUT_MS = 30_000;
 
 interface RestoreFlags extends HowFlags {
+  readonly identity?: readonly string[];
   readonly target?: string;
   readonly cypherScript?: boolean;
   readonly dryRun?: boolean;
@@ -52,7 +56,7 @@ export function restoreCommands(program: Command): void {
     .command('restore')
     .summary('restore a backup, or an archive from this machine')
     .description(
-      'Restores a backup of the catalog, or uploads a .ngbak file and restores it. A name that is neither is looked for in the download folder. The archive is inspected and compared with the target first; then you confirm by typing the name of the target. The target is backed up before it is changed, and rolled back if the restore fails.',
+      'Restores a backup of the catalog, or uploads a .ngbak file and restores it. A name that is neither is looked for in the download folder. An encrypted file is decrypted on this machine while it is uploaded; its secret key stays here. The archive is inspected and compared with the target first; then you confirm by typing the name of the target. The target is backed up before it is changed, and rolled back if the restore fails.',
     )
     .argument('<backup-or-file>', 'backup ID, path of a .ngbak file, or name of one in the download folder')
     .option('-t, --target <name>', 'target to restore into (default: the one that was backed up)')
@@ -60,6 +64,7 @@ export function restoreCommands(program: Command): void {
       '--cypher-script',
       'read the graph of an NGRAF-023 archive from its Cypher script, which is parsed and never executed',
     )
+    .option(...IDENTITY, repeated)
     .option('--dry-run', 'inspect only; nothing is written')
     .option('--confirm <target>', 'name of the target; confirms the restore in advance')
     .option('--no-wait', 'do not wait for completion');
@@ -74,8 +79,8 @@ export function restoreCommands(program: Command): void {
       ...howOf(flags),
     };
     const jobId = Id.safeParse(what).success
-      ? await startFromCatalog(cli, client, what, options)
-      : await startFromFile(cli, client, await findFile(cli, what), options);
+      ? await startFromCatalog(cli, client, what, options, flags.identity)
+      : await startFromFile(cli, client, await findFile(cli, what), options, flags.identity);
     cli.output.note(`Job ${jobId}`);
     if (!flags.wait) {
       cli.output.result('started', { job_id: jobId }, () => jobId);
@@ -168,7 +173,16 @@ async function startFromCatalog(
   client: CliClient,
   id: string,
   options: { readonly target: string | undefined },
+  identities: readonly string[] | undefined,
 ): Promise<string> {
+  if (identities !== undefined) {
+    throw new InvalidInputError(
+      '--identity is for files: the backups of the catalog are not encrypted with age.',
+      {
+        remedy: 'Leave it out, or give the path of an encrypted file.',
+      },
+    );
+  }
   const input = parseInput(RestoreBackupInput, { backup_id: id, ...options }, 'The restore');
   try {
     return (await client.restoreBackup(input)).job_id;
@@ -209,20 +223,38 @@ async function findFile(cli: Cli, path: string): Promise<string> {
   });
 }
 
-async function startFromFile(cli: Cli, client: CliClient, path: string, options: object): Promise<string> {
-  const found = await stat(path);
-  if (!found.isFile()) {
-    throw new InvalidInputError(`"${path}" is not a file.`, { remedy: 'Give the path of a .ngbak file.' });
+async function startFromFile(
+  cli: Cli,
+  client: CliClient,
+  path: string,
+  options: object,
+  identities?: readonly string[],
+): Promise<string> {
+  const source = await decrypted(await fileSource(path), identities ?? []);
+  try {
+    requireSize(source.size, (await client.uploadLimit()) ?? OBJECT_BYTES_MAX);
+    const file_name = source.isEncrypted ? basename(path).replace(/\.age$/i, '') : basename(path);
+    const input = parseInput(
+      RequestRestoreInput,
+      { file_name, bytes: source.size, upload: 'multipart', ...options },
+      'The restore',
+    );
+    return await upload(cli, client, source, input);
+  } finally {
+    await source.close();
   }
-  requireSize(found.size, (await client.uploadLimit()) ?? OBJECT_BYTES_MAX);
-  const input = parseInput(
-    RequestRestoreInput,
-    { file_name: basename(path), bytes: found.size, upload: 'multipart', ...options },
-    'The restore',
-  );
+}
+
+/** Uploads an archive, or what an interrupted upload of it left out, and returns the job that restores it. */
+async function upload(
+  cli: Cli,
+  client: CliClient,
+  source: ArchiveSource,
+  input: RequestRestoreInput,
+): Promise<string> {
   const begun = await findUnfinished(client, input);
   if (begun) cli.output.note(`Resuming the upload of job ${begun.jobId}.`);
-  const upload = begun ?? (await requestUpload(client, input));
+  const job = begun ?? (await requestUpload(client, input));
   const abort = new AbortController();
   const stop = () => abort.abort();
   process.once('SIGINT', stop);
@@ -230,19 +262,26 @@ async function startFromFile(cli: Cli, client: CliClient, path: string, options:
   try {
     const { resumed } = await uploadFile({
       client,
-      ...upload,
-      path,
+      ...job,
+      source,
       signal: abort.signal,
       progress: bar.update,
     });
     bar.stop();
     if (resumed > 0) cli.output.note(`Resuming: ${bytes(resumed)} already transferred.`);
-    return upload.jobId;
+    return job.jobId;
   } catch (error) {
     bar.stop();
-    if (!abort.signal.aborted) throw error;
-    await leaveUpload(cli, client, upload.jobId);
-    throw new ExitError('interrupted');
+    if (abort.signal.aborted) {
+      await leaveUpload(cli, client, job.jobId);
+      throw new ExitError('interrupted');
+    }
+    // A damaged file will never be complete: nothing of it should wait for the rest.
+    if (error instanceof IntegrityError) {
+      await client.cancelJob(job.jobId);
+      cli.output.note(`Job ${job.jobId} was cancelled. The target was not changed.`);
+    }
+    throw error;
   } finally {
     process.off('SIGINT', stop);
   }

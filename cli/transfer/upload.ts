@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
+import type { ByteSource } from '../../shared/archive/format/types.ts';
 import { explainAwsError } from '../../shared/aws/aws-error.ts';
 import { InvalidInputError, NgbakError, UnavailableError } from '../../shared/core/errors.ts';
 import { mapOrdered } from '../../shared/core/ordered.ts';
@@ -20,7 +20,7 @@ const TRIES = { attempts: 6, firstMs: 300 };
 /** Longest time of a part without a byte sent or a response, in milliseconds. */
 const STALL_MS = 60_000;
 /**
- * Chunk size of reads from the file, in bytes. Each chunk renews the timeout: above 5 kB/s, no connection is considered
+ * Largest chunk that is read from the file, in bytes. Each chunk renews the timeout: above 5 kB/s, no connection is considered
  * stalled.
  */
 const READ_BYTES = 256 * 1024;
@@ -31,7 +31,8 @@ export interface UploadOptions {
   readonly layout: UploadLayout;
   /** The parts in S3 of an interrupted upload. */
   readonly there: readonly ReceivedPart[];
-  readonly path: string;
+  /** The archive: a file, or what a file decrypts to. */
+  readonly source: ByteSource;
   readonly signal: AbortSignal;
   progress(done: number, total: number): void;
 }
@@ -43,66 +44,62 @@ export interface UploadOptions {
  * Throws InvalidInputError if the file is not the one that was announced.
  */
 export async function uploadFile(options: UploadOptions): Promise<{ resumed: number }> {
-  const { layout, path, signal, client, jobId } = options;
-  const file = await open(path, 'r');
-  try {
-    const { size } = await file.stat();
-    if (size !== layout.bytes) throw changed(path);
-    const sums = new Map<number, string>();
-    let done = 0;
-    for (const part of options.there) {
-      if (part.sha256 === undefined) continue;
-      const sum = await digest(file, layout, part.number, signal);
-      sums.set(part.number, sum);
-      if (sum === part.sha256) done += part.bytes;
-      else sums.delete(part.number);
-    }
-    const resumed = done;
-    options.progress(done, layout.bytes);
-    const missing = Array.from({ length: layout.part_count }, (_, index) => index + 1).filter(
-      (number) => !sums.has(number),
-    );
-    const advance = (bytes: number) => {
-      done += bytes;
-      options.progress(done, layout.bytes);
-    };
-    const sent = mapOrdered(missing, CONNECTIONS, async (number) => {
-      signal.throwIfAborted();
-      const sha256 = await digest(file, layout, number, signal);
-      await persist(signal, async () => {
-        const { parts } = await client.presignParts(jobId, { parts: [{ number, sha256 }] });
-        await putPart(file, options, onlyOne(parts), advance);
-      });
-    });
-    for await (const _ of sent);
-    await persist(signal, () => client.completeUpload(jobId));
-    return { resumed };
-  } finally {
-    await file.close();
+  const { layout, source, signal, client, jobId } = options;
+  if (source.size !== layout.bytes) throw changed(source.name);
+  const sums = new Map<number, string>();
+  let done = 0;
+  for (const part of options.there) {
+    if (part.sha256 === undefined) continue;
+    const sum = await digest(source, layout, part.number, signal);
+    sums.set(part.number, sum);
+    if (sum === part.sha256) done += part.bytes;
+    else sums.delete(part.number);
   }
+  const resumed = done;
+  options.progress(done, layout.bytes);
+  const missing = Array.from({ length: layout.part_count }, (_, index) => index + 1).filter(
+    (number) => !sums.has(number),
+  );
+  const advance = (bytes: number) => {
+    done += bytes;
+    options.progress(done, layout.bytes);
+  };
+  const sent = mapOrdered(missing, CONNECTIONS, async (number) => {
+    signal.throwIfAborted();
+    const sha256 = await digest(source, layout, number, signal);
+    await persist(signal, async () => {
+      const { parts } = await client.presignParts(jobId, { parts: [{ number, sha256 }] });
+      await putPart(options, onlyOne(parts), advance);
+    });
+  });
+  for await (const _ of sent);
+  await persist(signal, () => client.completeUpload(jobId));
+  return { resumed };
 }
 
-/** The bytes of one part. Not with streams of the handle: each adds a listener to it, and there may be 10,000 parts. */
-async function* readPart(file: FileHandle, layout: UploadLayout, number: number): AsyncGenerator<Buffer> {
+/** The bytes of one part. */
+async function* readPart(
+  source: ByteSource,
+  layout: UploadLayout,
+  number: number,
+): AsyncGenerator<Uint8Array> {
   let position = (number - 1) * layout.part_bytes;
   const end = position + partLength(layout, number);
   while (position < end) {
-    const chunk = Buffer.allocUnsafe(Math.min(READ_BYTES, end - position));
-    const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
-    if (bytesRead === 0) throw new Error('The file ended early.');
-    position += bytesRead;
-    yield chunk.subarray(0, bytesRead);
+    const length = Math.min(READ_BYTES, end - position);
+    yield* source.read(position, length);
+    position += length;
   }
 }
 
 async function digest(
-  file: FileHandle,
+  source: ByteSource,
   layout: UploadLayout,
   number: number,
   signal: AbortSignal,
 ): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of readPart(file, layout, number)) {
+  for await (const chunk of readPart(source, layout, number)) {
     signal.throwIfAborted();
     hash.update(chunk);
   }
@@ -111,8 +108,7 @@ async function digest(
 
 /** Sends one part. Progress reported to `advance` is withdrawn if it fails. */
 async function putPart(
-  file: FileHandle,
-  { path, layout, signal }: UploadOptions,
+  { source, layout, signal }: UploadOptions,
   part: PresignedParts['parts'][number],
   advance: (bytes: number) => void,
 ): Promise<void> {
@@ -120,7 +116,7 @@ async function putPart(
   const timer = setTimeout(() => stalled.abort(), STALL_MS);
   let reported = 0;
   async function* counted() {
-    for await (const chunk of readPart(file, layout, part.number)) {
+    for await (const chunk of readPart(source, layout, part.number)) {
       yield chunk;
       timer.refresh();
       reported += chunk.length;
@@ -136,12 +132,12 @@ async function putPart(
       signal: AbortSignal.any([signal, stalled.signal]),
     } as RequestInit);
     const text = (await answer.text()).slice(0, 2000);
-    if (!answer.ok) throw refused(path, part.number, answer.status, text);
+    if (!answer.ok) throw refused(source.name, part.number, answer.status, text);
   } catch (error) {
     advance(-reported);
     if (signal.aborted || error instanceof NgbakError) throw error;
     // Without the address: a presigned URL is a credential.
-    throw new UnavailableError(`The upload of part ${part.number} of ${path} was interrupted.`, {
+    throw new UnavailableError(`The upload of part ${part.number} of ${source.name} was interrupted.`, {
       remedy: 'Run the same command again: it resumes where it stopped.',
       cause: error instanceof Error ? new Error(error.name) : undefined,
     });

@@ -6,6 +6,9 @@ import { findOnPath, type InstallContext } from './install.ts';
 
 const pkg = (name: string, version: string, sha256: string): DebianPackage => ({ name, version, sha256 });
 
+/** Both of its programs are named below. */
+const AGE = pkg('age', '1.1.1-1+b3', '574664c44f1c69ec9cb8f6f25ae3eaba647c923f62b65cca5086c899c1c26e09');
+
 /**
  * Programs that tests compare results with or that documented commands use, and their linked libraries other than
  * those that apt itself needs.
@@ -38,6 +41,8 @@ const TOOLS: Readonly<Record<string, readonly DebianPackage[]>> = {
     pkg('libjq1', '1.6-2.1+deb12u3', '5e9a7081ba10ce826f6d3d103aa9b912170c5adc836e2561000733571995dd5b'),
     pkg('libonig5', '6.9.8-1', '59ecfce6d88c7c4b09496ce182b3b8303e8e8477664e009b16ae83a09cd12be7'),
   ],
+  age: [AGE],
+  'age-keygen': [AGE],
   zstd: [
     pkg('zstd', '1.5.4+dfsg2-5', '3f6f833ae2fd533a0c9238310aef1148f51a64aa5d5f1278451ddc793d4d6d15'),
     pkg('liblz4-1', '1.9.4-1', '64cde86cef1deaf828bd60297839b59710b5cd8dc50efd4f12643caaee9389d3'),

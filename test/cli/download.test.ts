@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { Decrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { downloadArchive } from '../../cli/transfer/download.ts';
 import { crc32Base64 } from '../../shared/core/crc32.ts';
 import { DownloadInput, downloadBackup } from '../../shared/operations/download-backup.ts';
@@ -147,6 +148,25 @@ describe('a download', () => {
     expect(await readFile(path, 'utf8')).toBe('my own');
     expect((await run(['download', ID, '--output', path, '--force'], environment)).code).toBe(0);
     expect(BYTES.subarray(0, 100).equals(await readFile(path))).toBe(true);
+  });
+
+  test('is encrypted on request, named accordingly, and listed as what it is', async () => {
+    await put(ID, BYTES);
+    const secret = await generateX25519Identity();
+    const to = ['--to', folder, '--encrypt-to', await identityToRecipient(secret)];
+    const ran = await run(['download', ID, ...to], environment);
+    const path = join(folder, 'backup_20260102_030405.ngbak.age');
+    expect([ran.code, ran.stdout]).toEqual([0, `${path}\n`]);
+    expect(ran.stderr).toContain('Without its secret key, nobody can read the file');
+    const decrypter = new Decrypter();
+    decrypter.addIdentity(secret);
+    expect(BYTES.equals(await decrypter.decrypt(await readFile(path)))).toBe(true);
+    expect((await run(['download', ID, ...to], environment)).code).toBe(4);
+    const listed = await run(['list', '--local'], { ...environment, NGBAK_DOWNLOAD_FOLDER: folder });
+    expect(listed.stderr).toMatch(/030405\.ngbak\.age cannot be read: It is encrypted with age/);
+    const wrong = await run(['download', ID, '--encrypt-to', secret], environment);
+    expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('A secret key was given')]);
+    expect(wrong.stderr).not.toContain(secret.slice(20, 40));
   });
 
   describe('over an unreliable connection', () => {

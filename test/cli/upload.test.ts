@@ -4,9 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GetObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { generateX25519Identity, identityToRecipient } from 'age-encryption';
+import { newHeader } from '../../cli/age/recipients.ts';
+import { encrypt } from '../../cli/age/stream.ts';
 import type { CliClient } from '../../cli/client.ts';
 import { directClient } from '../../cli/direct-client.ts';
 import { uploadFile } from '../../cli/transfer/upload.ts';
+import { type ClosableSource, fileSource } from '../../shared/archive/read/sources.ts';
 import { Bucket } from '../../shared/aws/bucket.ts';
 import { restoreRequestKey } from '../../shared/aws/keys.ts';
 import { RequestRestoreInput } from '../../shared/operations/restore.ts';
@@ -26,6 +30,7 @@ let client: CliClient;
 let folder: string;
 let proxy: FaultProxy;
 let path: string;
+let source: ClosableSource;
 const signal = () => new AbortController().signal;
 
 beforeEach(async () => {
@@ -36,8 +41,10 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ngbak-upload-'));
   path = join(folder, 'mine.ngbak');
   await writeFile(path, FILE);
+  source = await fileSource(path);
 });
 afterEach(async () => {
+  await source.close();
   await proxy.stop();
   await rm(folder, { recursive: true });
 });
@@ -97,7 +104,7 @@ describe('an upload', () => {
       if (number === 5) abort.abort();
     });
     await expect(
-      uploadFile({ client: cutOff, jobId, layout, there: [], path, signal: abort.signal, progress }),
+      uploadFile({ client: cutOff, jobId, layout, there: [], source, signal: abort.signal, progress }),
     ).rejects.toThrow();
     const first = await there(jobId);
     expect(first.length).toBeGreaterThan(0);
@@ -108,7 +115,7 @@ describe('an upload', () => {
       jobId,
       layout,
       there: first,
-      path,
+      source,
       signal: signal(),
       progress,
     });
@@ -130,7 +137,7 @@ describe('an upload', () => {
       jobId,
       layout,
       there: await there(jobId),
-      path,
+      source,
       signal: signal(),
       progress,
     });
@@ -162,7 +169,7 @@ describe('an upload', () => {
       jobId,
       layout,
       there: [],
-      path,
+      source,
       signal: signal(),
       progress: (done) => {
         last = done;
@@ -176,10 +183,51 @@ describe('an upload', () => {
   test('of a file that has changed since it was announced is refused', async () => {
     const { jobId, layout } = await begin();
     await appendFile(path, 'x');
+    await source.close();
+    source = await fileSource(path);
     await expect(
-      uploadFile({ client, jobId, layout, there: [], path, signal: signal(), progress }),
+      uploadFile({ client, jobId, layout, there: [], source, signal: signal(), progress }),
     ).rejects.toThrow(/has changed/);
     expect(await there(jobId)).toEqual([]);
+  });
+});
+
+describe('an upload of an encrypted file', () => {
+  const args = () => ['--target', 'default', '--no-wait', '--json', '--identity', join(folder, 'key.txt')];
+  let encrypted: Buffer;
+
+  beforeEach(async () => {
+    const secret = await generateX25519Identity();
+    await writeFile(join(folder, 'key.txt'), secret);
+    const header = await newHeader([await identityToRecipient(secret)]);
+    const chunks: Buffer[] = [];
+    for await (const chunk of encrypt(source.read(0, source.size), header)) chunks.push(chunk);
+    encrypted = Buffer.concat(chunks);
+    path = join(folder, 'mine.ngbak.age');
+  });
+
+  test('sends exactly its decrypted bytes, under its name without .age', async () => {
+    await writeFile(path, encrypted);
+    const ran = await run(['restore', path, ...args()], environment);
+    expect([ran.code, ran.stderr]).toEqual([0, '']);
+    const jobId = String(ran.lines().find(({ type }) => type === 'started')?.data.job_id);
+    expect(FILE.equals(await stored(jobId))).toBe(true);
+    expect((await client.showJob(jobId)).upload?.file_name).toBe('mine.ngbak');
+  });
+
+  test('that turns out to be damaged is cancelled, and nothing of it is restored', async () => {
+    const at = encrypted.length - 5 * MIB;
+    encrypted[at] = (encrypted[at] ?? 0) ^ 1;
+    await writeFile(path, encrypted);
+    const ran = await run(['restore', path, ...args()], environment);
+    expect([ran.code, ran.stdout]).toEqual([7, expect.stringContaining('not authentic')]);
+    const { jobs } = await client.listJobs({ limit: 10 });
+    expect(jobs.map(({ state }) => state)).toEqual(['cancelled']);
+  });
+
+  test('of a backup in the catalog is refused, because those are not encrypted', async () => {
+    const ran = await run(['restore', 'snapshot_1', ...args()], environment);
+    expect([ran.code, ran.stdout]).toEqual([2, expect.stringContaining('--identity is for files')]);
   });
 });
 

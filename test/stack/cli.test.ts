@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { catalogKey, jobRecordKey } from '../../shared/aws/keys.ts';
 import { run, Session } from '../cli/run.ts';
 import { CLI, fillTarget, readTarget, withClients } from './content.ts';
@@ -105,6 +106,22 @@ test('without a terminal, a restore waits, reports it by its exit code, and is r
 test('a catalogued backup is restored with --yes', async () => {
   const [job] = await ngbak('job', ['restore', backupId, '--yes']);
   expect(job).toMatchObject({ state: 'completed', kind: 'restore' });
+  expect(await readTarget(CLI)).toEqual(whole);
+});
+
+test('an encrypted download is restored with its secret key, which stays on this machine', async () => {
+  const secret = await generateX25519Identity();
+  const key = join(folder, 'key.txt');
+  await writeFile(key, `${secret}\n`);
+  const to = ['--to', folder, '--encrypt-to', await identityToRecipient(secret)];
+  const [downloaded] = await ngbak('downloaded', ['download', backupId, ...to]);
+  const path = String(downloaded?.path);
+  expect(path).toMatch(/\.ngbak\.age$/);
+  await damage();
+  const refused = await run(['restore', path, '--target', 'cli', '--yes'], environment);
+  expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('is encrypted with age')]);
+  const restored = await run(['restore', path, '--target', 'cli', '--yes', '--identity', key], environment);
+  expect([restored.code, restored.stdout]).toEqual([0, expect.stringContaining('completed')]);
   expect(await readTarget(CLI)).toEqual(whole);
 });
 
