@@ -51,8 +51,8 @@ export async function metricsText(context: OperationsContext): Promise<string> {
     [{ kind: 'backup' }, unreadableBackups],
     [{ kind: 'job' }, jobs.unreadable],
   ]);
-  // Loaded only for this operation, so that no other one waits for it.
-  const { AggregatorRegistry } = await import('prom-client');
+  // Loaded only for this operation, so that no other one waits for it. A bundle has only the default export.
+  const { AggregatorRegistry } = (await import('prom-client')).default;
   const all = [version, ...verdicts, ...backups, ...jobs.metrics, ...schedules, unreadable];
   return AggregatorRegistry.aggregate([all]).metrics();
 }
