@@ -22,6 +22,7 @@ import {
 import {
   canonicalSchema,
   createStatement,
+  isInPlaceOfOneOf,
   parseSchemaLine,
   type SchemaRow,
   schemaObstacle,
@@ -212,9 +213,25 @@ class GraphCheck implements ContentCheck {
     return warnings;
   }
 
+  /** Reports indexes that cannot be created beside a constraint of the archive. */
+  async #displaced(): Promise<StoreWarning[]> {
+    // Unreadable lines are reported with their entry.
+    const rows = (await readArchivedSchema(this.#origin.archive).catch(() => undefined)) ?? [];
+    const names = rows.filter((row) => isInPlaceOfOneOf(rows, row)).map(({ name }) => name);
+    if (names.length === 0) return [];
+    return [
+      {
+        code: 'index-in-place-of-constraint',
+        text: 'Indexes are on the same properties as a constraint that needs an index of its own, because the constraint was replaced while the backup was made. A restore leaves these indexes out.',
+        count: names.length,
+        samples: names.slice(0, WARNING_SAMPLES_MAX).map((name) => name.slice(0, NAME_CHARACTERS)),
+      },
+    ];
+  }
+
   async end(): Promise<ContentFindings> {
     const { count, samples } = this.#ends.missingIn(this.#nodes, WARNING_SAMPLES_MAX);
-    const warnings = this.#repeated();
+    const warnings = [...this.#repeated(), ...(await this.#displaced())];
     if (this.#nodes.complete && count > 0) {
       warnings.push({
         code: RELATIONSHIPS_WITHOUT_ENDS,

@@ -10,6 +10,7 @@ import {
   canonicalSchema,
   createStatement,
   isInPlaceOf,
+  isInPlaceOfOneOf,
   isOfOthersToo,
   readSchema,
   type SchemaRow,
@@ -40,7 +41,8 @@ export async function loadSchema(site: Neo4jSite, book: TallyBook): Promise<void
   const archived = (await readArchivedSchema(archive)) ?? [];
   for (const row of archived) {
     const existing = (await readSchema(server, undefined, context.signal)).rows;
-    if (!existing.some((other) => sameDefinition(row, other))) await createOrLeaveOut(site, row, existing);
+    const isThere = isInPlaceOfOneOf(archived, row) || existing.some((other) => sameDefinition(row, other));
+    if (!isThere) await createOrLeaveOut(site, row, existing);
     book.add('schema', canonicalSchema(row));
     context.progress('schema', archived.indexOf(row) + 1, archived.length);
   }

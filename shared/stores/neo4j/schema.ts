@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { RecordShape } from 'neo4j-driver-core';
 import { z } from 'zod';
-import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
+import { ANOTHER_ARCHIVE, InvalidInputError, UnavailableError } from '../../core/errors.ts';
 import { parseJson } from '../../core/input.ts';
+import { retry } from '../../core/retry.ts';
 import { quote, RESERVED_PREFIX } from './names.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer, ServerVersion } from './server.ts';
@@ -9,6 +11,9 @@ import { decodeProperties, encodeProperties, type Properties } from './values.ts
 
 /** Maximum number of constraints and indexes: far more than a server can handle (each index costs files and memory). */
 export const SCHEMA_ROWS_MAX = 10_000;
+
+/** Delays while constraints or indexes change, about six seconds. */
+const UNCHANGED = { attempts: 12, firstMs: 50, longestMs: 1000 };
 
 const Names = z.array(z.string().min(1)).max(1000);
 
@@ -110,15 +115,12 @@ export async function readSchema(
   scope: ScopeText | undefined,
   signal: AbortSignal,
 ): Promise<ServerSchema> {
-  // `YIELD *`: older 5.x servers lack some of the columns.
-  const constraints = await server.read('reading its constraints', 'SHOW CONSTRAINTS YIELD *', {}, signal);
-  const indexes = await server.read('reading its indexes', 'SHOW INDEXES YIELD *', {}, signal);
-  const found = [
-    ...constraints.map((row) => foundRow('constraint', row)),
-    ...indexes
-      .filter((row) => row.owningConstraint === null && row.type !== 'LOOKUP')
-      .map((row) => foundRow('index', row)),
-  ].filter(({ name }) => !name.startsWith(RESERVED_PREFIX));
+  const all = await retry(() => readRows(server, signal), {
+    ...UNCHANGED,
+    signal,
+    isTransient: (error) => error instanceof SchemaChangedError,
+  });
+  const found = all.filter(({ name }) => !name.startsWith(RESERVED_PREFIX));
   const label = scope?.label;
   const types = scope === undefined ? undefined : await typesInScope(server, scope, found, signal);
   const ofScope = found.filter(({ entity, tokens }) =>
@@ -137,6 +139,35 @@ export async function readSchema(
   }
   rows.sort((a, b) => compare(canonicalSchema(a), canonicalSchema(b)));
   return { rows, unsaved };
+}
+
+/** Constraints or indexes changed while they were read. */
+class SchemaChangedError extends UnavailableError {}
+
+/**
+ * The constraints and indexes as of one instant. Constraints are read before and after the indexes: in between, one may
+ * be replaced by another, whose index has no owner until it is complete. Throws SchemaChangedError in that case.
+ */
+async function readRows(server: Neo4jServer, signal: AbortSignal): Promise<FoundRow[]> {
+  // `YIELD *`: older 5.x servers lack some of the columns.
+  const readConstraints = async () => {
+    const rows = await server.read('reading its constraints', 'SHOW CONSTRAINTS YIELD *', {}, signal);
+    return rows.map((row) => foundRow('constraint', row));
+  };
+  const constraints = await readConstraints();
+  const indexes = (await server.read('reading its indexes', 'SHOW INDEXES YIELD *', {}, signal))
+    .filter((row) => row.owningConstraint === null && row.type !== 'LOOKUP')
+    .map((row) => foundRow('index', row));
+  if (
+    !isDeepStrictEqual(constraints, await readConstraints()) ||
+    indexes.some((index) => isInPlaceOfOneOf(constraints, index))
+  ) {
+    throw new SchemaChangedError(
+      `Neo4j of target "${server.target}": its constraints and indexes changed each time they were read.`,
+      { remedy: 'Start again at a time when nothing creates or drops constraints.' },
+    );
+  }
+  return [...constraints, ...indexes];
 }
 
 /** The relationship types with constraints or indexes that occur between nodes of the scope. */
@@ -162,6 +193,8 @@ async function typesInScope(
 
 /** A row of the server, whose kind may be unknown to this version of ngbak. */
 type FoundRow = Omit<ServerRow, 'kind'> & { readonly kind: string };
+/** What determines where the index of a row is. */
+type Definition = Pick<FoundRow, 'type' | 'kind' | 'entity' | 'tokens' | 'properties'>;
 
 function foundRow(type: SchemaRow['type'], row: RecordShape): FoundRow {
   // 2025.x reports NODE_PROPERTY_UNIQUENESS for what 5.x calls UNIQUENESS.
@@ -244,7 +277,7 @@ export function sameDefinition(archived: SchemaRow, existing: SchemaRow): boolea
 }
 
 /** Whether an index occupies the place of a constraint's own index: same entity, label or type, and properties. */
-export function isInPlaceOf(constraint: SchemaRow, index: SchemaRow): boolean {
+export function isInPlaceOf(constraint: Definition, index: Definition): boolean {
   return (
     constraint.type === 'constraint' &&
     index.type === 'index' &&
@@ -253,6 +286,14 @@ export function isInPlaceOf(constraint: SchemaRow, index: SchemaRow): boolean {
     constraint.entity === index.entity &&
     String([constraint.tokens, constraint.properties]) === String([index.tokens, index.properties])
   );
+}
+
+/**
+ * Whether an index occupies the place of the own index of one of these constraints. A server never has both; archives of
+ * earlier versions may, if a constraint was replaced while its backup was made. A restore leaves that index out.
+ */
+export function isInPlaceOfOneOf(rows: readonly Definition[], index: Definition): boolean {
+  return rows.some((row) => isInPlaceOf(row, index));
 }
 
 /** Whether a row applies to relationships, whose types may also occur in other scopes of the database. */

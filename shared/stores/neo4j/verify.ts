@@ -20,7 +20,7 @@ import { mayBeLeftOut, warnLeftOut } from './load-schema.ts';
 import { ID_PROPERTY } from './names.ts';
 import { PAGES_AT_ONCE, type PageSink, type ReadPage, readNodes, readRelationships } from './read-range.ts';
 import type { ReadNode, ReadRelationship } from './read-record.ts';
-import { canonicalSchema, readSchema, sameDefinition, servesOnly } from './schema.ts';
+import { canonicalSchema, isInPlaceOfOneOf, readSchema, sameDefinition, servesOnly } from './schema.ts';
 import { Range, wholeRange } from './shards.ts';
 import type { Neo4jSite } from './site.ts';
 
@@ -333,7 +333,7 @@ async function compareSchema(site: Neo4jSite, findings: GraphFindings) {
   const { rows: existing } = await readSchema(server, undefined, context.signal);
   const leftOut: string[] = [];
   for (const row of archived) {
-    if (existing.some((other) => sameDefinition(row, other))) {
+    if (isInPlaceOfOneOf(archived, row) || existing.some((other) => sameDefinition(row, other))) {
       findings.tallies.add('schema', canonicalSchema(row));
     } else if (mayBeLeftOut(row, site)) {
       leftOut.push(row.name);

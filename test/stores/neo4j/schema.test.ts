@@ -323,6 +323,72 @@ describe('unknown kinds of indexes', () => {
   });
 });
 
+describe('constraints that are replaced while they are read', () => {
+  const row = (name: string, type: string, owningConstraint: string | null) => ({
+    name,
+    type,
+    entityType: 'NODE',
+    labelsOrTypes: ['Mine'],
+    properties: ['id'],
+    owningConstraint,
+    state: 'ONLINE',
+  });
+  type State = readonly [constraints: readonly object[], indexes: readonly object[]];
+  /** A server that is in the next state at each query, of constraints, indexes, and constraints again. */
+  const serverWith = (stateAt: (query: number) => State) => {
+    let queries = 0;
+    const read = async (_doing: string, cypher: string) =>
+      stateAt(queries++)[cypher === 'SHOW INDEXES YIELD *' ? 1 : 0];
+    return { target: 'default', read } as unknown as Neo4jServer;
+  };
+  const complete = (name: string): State => [[row(name, 'UNIQUENESS', null)], [row(name, 'RANGE', name)]];
+  /** The index of a constraint that is being created has no owner yet. */
+  const begun = (name: string): State => [[], [row(name, 'RANGE', null)]];
+  const read = (server: Neo4jServer) =>
+    readSchema(server, scopeText({ label: 'Mine' }), new AbortController().signal);
+
+  test.each([
+    ['by another', [complete('a'), begun('b'), begun('b'), complete('b')], 'b'],
+    ['by one of the same name', [complete('a'), begun('a'), complete('a')], 'a'],
+    ['after it was read', [begun('b'), begun('b'), complete('b')], 'b'],
+  ])('are read again: %s', async (_what, states, name) => {
+    const { rows } = await read(serverWith((query) => states[query] ?? complete(name)));
+    expect(rows.map((found) => `${found.type} ${found.name}`)).toEqual([`constraint ${name}`]);
+  });
+
+  test('fail a backup that cannot read them unchanged, which is retried', async () => {
+    const server = serverWith((query) =>
+      query % 3 === 1 ? begun('b') : complete(query % 3 === 0 ? 'a' : 'b'),
+    );
+    await expect(read(server)).rejects.toMatchObject({
+      retryable: true,
+      message: expect.stringContaining('changed each time they were read'),
+    });
+  });
+
+  test('leave an archive of an earlier version restorable: the index is left out, with a warning', async () => {
+    await run(driver, 'CREATE CONSTRAINT mine FOR (n:Mine) REQUIRE n.id IS UNIQUE');
+    await run(driver, "CREATE (:Mine {id: 'a'})");
+    const { archive } = await exportAll(mine());
+    const index = {
+      type: 'index',
+      name: 'other',
+      kind: 'RANGE',
+      entity: 'NODE',
+      tokens: ['Mine'],
+      properties: ['id'],
+    };
+    archive.set(
+      'graph/schema.jsonl',
+      `${archive.text('graph/schema.jsonl')}${JSON.stringify({ ...index, config: {} })}\n`,
+    );
+    expect((await restoreAll(mine(), archive)).samples).toEqual([]);
+    expect(await run(driver, 'SHOW INDEXES YIELD name, type WHERE type <> "LOOKUP" RETURN name')).toEqual([
+      { name: 'mine' },
+    ]);
+  });
+});
+
 describe('the inspection of a target before a restore', () => {
   test('tries a write and leaves nothing, not even a transaction', async () => {
     await run(driver, "CREATE (:Mine {id: 'a'})");
