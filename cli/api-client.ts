@@ -65,6 +65,7 @@ export function apiClient(url: string, key: string | undefined): CliClient {
     ...operations,
     where: base,
     verifyBackup: (id, { cursor }) => operations.verifyBackup(id, { cursor }),
+    diffBackups: (id, input) => operations.diffBackups(id, input),
     ...restoresOf(operations),
     uploadLimit: async () => (await operations.deployment()).upload?.max_bytes,
     rebuildCatalog: () => {

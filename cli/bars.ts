@@ -65,10 +65,13 @@ const SHORT_MS = 1000;
  * Shows the progress of a transfer: a bar at a terminal, occasional lines without one, JSON lines with `--json`,
  * nothing with `--quiet`. The first call of `update` passes the bytes that were transferred before. Output is driven by
  * a timer instead of the calls, so that a stalled transfer is visible.
+ *
+ * @param amount  what is counted, as text
  */
 export function showTransfer(
   output: Output,
   name: string,
+  amount: (count: number) => string = bytes,
 ): { update(done: number, total: number): void; stop(): void } {
   if (output.quiet && !output.json) return { update: () => undefined, stop: () => undefined };
   const begun = Date.now();
@@ -97,7 +100,7 @@ export function showTransfer(
   timer.unref();
   return {
     update(done, total) {
-      state = { done, total, meter: state?.meter ?? new Meter(done, total) };
+      state = { done, total, meter: state?.meter ?? new Meter(done, total, amount) };
     },
     stop() {
       clearInterval(timer);
@@ -108,15 +111,17 @@ export function showTransfer(
   };
 }
 
-/** Measures bytes, rate and remaining time of a transfer that continues from `base` bytes. */
+/** Measures amount, rate and remaining time of a transfer that continues from `base`. */
 class Meter {
   readonly #base: number;
   readonly #total: number;
   readonly #start = Date.now();
+  readonly #amount: (count: number) => string;
 
-  constructor(base: number, total: number) {
+  constructor(base: number, total: number, amount: (count: number) => string) {
     this.#base = base;
     this.#total = total;
+    this.#amount = amount;
   }
 
   /** Bytes per second, and the remaining time at that rate, in seconds. */
@@ -133,6 +138,7 @@ class Meter {
     const { rate, remaining_seconds } = this.measure(done);
     const left =
       done < this.#total && remaining_seconds !== undefined ? `, ${duration(remaining_seconds)} left` : '';
-    return `${bytes(done)} of ${bytes(this.#total)}, ${bytes(rate)}/s${left}`;
+    const amount = this.#amount;
+    return `${amount(done)} of ${amount(this.#total)}, ${amount(rate)}/s${left}`;
   }
 }

@@ -6,7 +6,7 @@ import { MultipartRequest } from '../shared/workflows/restore/request.ts';
 import type { AnyOperations } from './answers.ts';
 
 /** All operations of an operator, with AWS credentials (`--direct`) or through the HTTP API. */
-export interface CliClient extends Omit<AnyOperations, 'restore' | 'verifyBackup'> {
+export interface CliClient extends Omit<AnyOperations, 'restore' | 'verifyBackup' | 'diffBackups'> {
   /** The endpoint, for messages. */
   readonly where: string;
   /** One leg of a verification; repeat with its cursor until it is done. */
@@ -18,6 +18,12 @@ export interface CliClient extends Omit<AnyOperations, 'restore' | 'verifyBackup
       signal: AbortSignal;
     },
   ): Promise<Omit<VerificationLeg, 'cursor'> & { cursor: string | null }>;
+  /** One leg of a comparison of two backups; repeat with its cursor until it is done. */
+  diffBackups(
+    id: string,
+    input: Parameters<AnyOperations['diffBackups']>[1],
+    leg: { progress(done: number, total: number): void; signal: AbortSignal },
+  ): ReturnType<AnyOperations['diffBackups']>;
   restoreBackup(input: RestoreBackupInput): Promise<StartedJob>;
   /** Largest archive that may be uploaded, in bytes; undefined if the deployment does not state it. */
   uploadLimit(): Promise<number | undefined>;

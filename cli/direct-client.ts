@@ -44,6 +44,8 @@ export function directClient(context: OperationsContext): CliClient {
     where: `s3://${bucket.place}`,
     verifyBackup: (id, { cursor, ...leg }) =>
       run('verifyBackup', [id, { cursor }], leg) as ReturnType<CliClient['verifyBackup']>,
+    diffBackups: (id, input, leg) =>
+      run('diffBackups', [id, input], leg) as ReturnType<CliClient['diffBackups']>,
     ...restoresOf(operations),
     uploadLimit: async () => context.uploadBytesMax,
     rebuildCatalog: (options) => rebuildCatalog(context, options),

@@ -5,6 +5,7 @@ import type { JobView } from '../shared/operations/show-job.ts';
 import { warningText } from '../shared/stores/describe-warning.ts';
 import { kindOf } from '../shared/stores/known-facts.ts';
 import type { Inspection } from '../shared/workflows/restore/inspection.ts';
+import { comparisonText } from './comparison-text.ts';
 import { bytes, count, duration, localTime, printable } from './format.ts';
 import { fields, LINES_MAX, table } from './output.ts';
 import { phaseText, progressLine, storeText } from './progress-text.ts';
@@ -76,7 +77,7 @@ export function jobText(job: JobView, verbose = false): string {
 
 /** The result of an inspection: the archive, and a comparison of its contents with those of the target. */
 export function inspectionText(
-  { archive, target, stores, configuration, references, warnings, problems }: Inspection,
+  { archive, target, stores, configuration, comparison, references, warnings, problems }: Inspection,
   verbose = false,
 ): string {
   const named = (label: string, texts: readonly string[]) =>
@@ -97,6 +98,20 @@ export function inspectionText(
       ['', 'in archive', `in ${target} now`, 'change'],
       stores.flatMap((store) => contentRows(store, verbose)),
     ),
+    ...(comparison
+      ? [
+          '',
+          ...comparisonText(
+            comparison.stores,
+            {
+              before: `in ${target} now`,
+              after: 'in archive',
+              removed: comparison.mode === 'merge' ? 'kept' : 'removed',
+            },
+            verbose,
+          ),
+        ]
+      : []),
     ...(references.length > 0 ? [''] : []),
     ...references.map(
       ({ reference, total, dangling, against }) =>

@@ -5,6 +5,7 @@ import { backupCommand } from './commands/backup.ts';
 import { changeCommands } from './commands/change.ts';
 import { completionCommand } from './commands/completion.ts';
 import { deployCommand } from './commands/deploy.ts';
+import { diffCommand } from './commands/diff.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { downloadCommands } from './commands/download.ts';
 import { drillCommands } from './commands/drills.ts';
@@ -45,6 +46,7 @@ export function makeProgram(): Command {
   showCommands(program);
   downloadCommands(program);
   verifyCommand(program);
+  diffCommand(program);
   restoreCommands(program);
   changeCommands(program);
   retentionCommands(program);

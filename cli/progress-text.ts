@@ -5,6 +5,7 @@ import { unitTexts } from './progress-units.ts';
 const PHASES: Record<StoreProgress['phase'], string> = {
   export: 'export',
   inspect: 'inspection',
+  compare: 'comparison',
   'test-load': 'test load',
   clear: 'clear',
   load: 'load',

@@ -19,6 +19,7 @@ const PAGES: Record<string, ComponentType<PageProps>> = {
   '': lazy(() => import('./pages/home.tsx')),
   backups: lazy(() => import('./pages/backups.tsx')),
   backup: lazy(() => import('./pages/backup.tsx')),
+  compare: lazy(() => import('./pages/compare.tsx')),
   'create-backup': lazy(() => import('./pages/create-backup.tsx')),
   restore: lazy(() => import('./pages/restore.tsx')),
   jobs: lazy(() => import('./pages/jobs.tsx')),
@@ -42,7 +43,7 @@ const NAVIGATION: SideNavigationProps.Item[] = [
 ];
 
 /** Detail pages, by the page that the navigation marks for them. */
-const PARENTS: Record<string, string> = { backup: 'backups', job: 'jobs' };
+const PARENTS: Record<string, string> = { backup: 'backups', compare: 'backups', job: 'jobs' };
 
 export function App() {
   return (

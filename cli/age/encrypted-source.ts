@@ -1,8 +1,8 @@
 import type { Decrypter } from 'age-encryption';
 import type { ByteSource } from '../../shared/archive/format/types.ts';
 import type { ClosableSource } from '../../shared/archive/read/sources.ts';
-import { HELP } from '../../shared/core/help.ts';
 import { IntegrityError, InvalidInputError } from '../../shared/core/errors.ts';
+import { HELP } from '../../shared/core/help.ts';
 import { readIdentities } from './identities.ts';
 import { RECIPIENTS_MAX } from './recipients.ts';
 import { CHUNK_BYTES, NONCE_BYTES, openChunk, payloadKey, plainSize, SEALED_BYTES } from './stream.ts';

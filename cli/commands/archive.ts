@@ -16,8 +16,8 @@ import { type ArchiveCheckResult, checkArchive } from '../../shared/stores/check
 import { convertScript } from '../../shared/stores/neo4j/script/convert.ts';
 import type { ArchiveSource } from '../age/encrypted-source.ts';
 import { extractEntry } from '../archive/extract.ts';
-import { type AnyArchive, openAny } from '../archive/open-any.ts';
-import { resolveSource } from '../archive/resolve.ts';
+import type { AnyArchive } from '../archive/open-any.ts';
+import { type OpenFlags, withArchive, withSource } from '../archive/with-archive.ts';
 import { showTransfer } from '../bars.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
@@ -29,11 +29,6 @@ import { IDENTITY, repeated } from './options.ts';
 
 const ARCHIVE = '<archive>';
 const ARCHIVE_HELP = 'file, s3:// address, or backup ID';
-
-/** How an archive is opened. */
-interface OpenFlags {
-  readonly identity?: readonly string[];
-}
 
 interface RepackFlags extends OpenFlags {
   readonly codec: Codec;
@@ -160,39 +155,6 @@ Examples:
     .action(async (reference: string, file: string, options: RepackFlags, command: Command) =>
       repack(cliOf(command), reference, file, options),
     );
-}
-
-async function withSource<T>(
-  cli: Cli,
-  reference: string,
-  { identity }: OpenFlags,
-  work: (source: ArchiveSource) => Promise<T>,
-): Promise<T> {
-  const source = await resolveSource(reference, () => cli.settings(), identity);
-  try {
-    return await work(source);
-  } finally {
-    await source.close();
-  }
-}
-
-async function withArchive(
-  cli: Cli,
-  reference: string,
-  flags: OpenFlags,
-  work: (opened: AnyArchive, source: ArchiveSource) => Promise<void>,
-): Promise<void> {
-  await withSource(cli, reference, flags, async (source) => {
-    const progress = showTransfer(cli.output, 'reading');
-    const opened = await openAny(source, progress.update, () =>
-      cli.output.note(`${printable(source.name)} has no index: reading it front to back first.`),
-    ).finally(() => progress.stop());
-    try {
-      await work(opened, source);
-    } finally {
-      await opened.close();
-    }
-  });
 }
 
 async function list(

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { list } from './options.ts';
+import { list, whole } from './options.ts';
 
 /** Flags that select a subset of a knowledge base, shared by `ngbak backup`, `schedule` and `restore`. */
 export interface OnlyFlags {
@@ -43,6 +43,8 @@ export interface HowFlags extends PartFlags {
   readonly safetyBackup: boolean;
   readonly allowEmpty?: boolean;
   readonly defaultExpiries?: string;
+  readonly compare?: boolean;
+  readonly compareSeconds?: number;
 }
 
 /** Adds the flags of {@link HowFlags}. */
@@ -81,6 +83,16 @@ export function howOptions(command: Command): Command {
       'for keys of an NGRAF-023 archive, which has no expiries: set its defaults, counted from the backup or from the restore',
     ).choices(['from-backup', 'from-restore']),
   );
+  command
+    .option(
+      '--compare',
+      'compare archive and target record by record: what would be added, changed and removed; reads all of both',
+    )
+    .option(
+      '--compare-seconds <seconds>',
+      'time limit of that comparison (default: 1800); stores that are not compared by then are compared by their counts',
+      whole,
+    );
   return partOptions(command);
 }
 
@@ -93,6 +105,8 @@ export function howOf(flags: HowFlags): object {
     safety_backup: flags.safetyBackup,
     allow_empty: flags.allowEmpty,
     default_expiries: flags.defaultExpiries,
+    compare: flags.compare,
+    compare_seconds: flags.compareSeconds,
     ...partsOf(flags),
   };
 }

@@ -34,6 +34,7 @@ export function storeName(store: StoreProgress['store']): string {
 const PHASES: Record<StoreProgress['phase'], string> = {
   export: 'Exporting',
   inspect: 'Verifying archive',
+  compare: 'Comparing records',
   'test-load': 'Testing snapshots',
   clear: 'Clearing',
   load: 'Loading',

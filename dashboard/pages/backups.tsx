@@ -181,6 +181,12 @@ function ListHeader({ total, chosen }: { total: number | undefined; chosen: Back
             Details
           </Button>
           <Button
+            href={href(['compare'], chosen ? { to: chosen.backup_id } : {})}
+            {...blocked(refusal('diffBackups'))}
+          >
+            Compare
+          </Button>
+          <Button
             href={href(['restore'], chosen ? { backup: chosen.backup_id } : {})}
             disabled={!chosen}
             {...blocked(refusal('restore'))}

@@ -47,10 +47,12 @@ export const CATALOG_CACHE_KEY = `${CACHE}catalog.json`;
 export const catalogKey = (backupId: string) => `${BACKUPS}${backupId}.json`;
 
 /**
- * Prefix of the id under which a verification requested by an operator keeps its intermediate results in `staging/`.
+ * Prefix of the id under which a verification or a comparison of backups that an operator requested keeps its
+ * intermediate results in `staging/`.
  */
 export const VERIFICATIONS = 'verification_';
 export const verificationId = (unique: string) => `${VERIFICATIONS}${unique}`;
+export const comparisonId = (unique: string) => verificationId(`diff_${unique}`);
 export const stagingPrefix = (jobId: string) => `${STAGING}${jobId}/`;
 export const segmentsPrefix = (jobId: string) => `${STAGING}${jobId}/segments/`;
 export const exportWarningsPrefix = (jobId: string) => `${STAGING}${jobId}/warnings/`;
@@ -67,6 +69,12 @@ export const checkStateKey = (jobId: string, leg: number) =>
   `${STAGING}${jobId}/check/${String(leg).padStart(6, '0')}.json`;
 /** The results of an archive check, except the problems. */
 export const checkResultKey = (jobId: string) => `${STAGING}${jobId}/check/result.json`;
+/** The state that a leg of a comparison leaves for the next one. */
+export const comparisonStateKey = (id: string, leg: number) =>
+  `${STAGING}${id}/compare/state-${String(leg).padStart(6, '0')}.json`;
+/** A sorted run of the rows of a comparison. */
+export const comparisonRunKey = (id: string, store: string, run: number) =>
+  `${STAGING}${id}/compare/${store}-${String(run).padStart(6, '0')}`;
 /** What a step has started in buckets other than the archive bucket. */
 export const leftoversPrefix = (jobId: string) => `${STAGING}${jobId}/leftovers/`;
 export const leftoverKey = (jobId: string, id: string) => `${leftoversPrefix(jobId)}${id}.json`;

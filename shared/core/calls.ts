@@ -25,6 +25,7 @@ export const CALLS = {
   acknowledgeWarnings: { method: 'POST', path: '/backup/{id}/acknowledge', input: 'body', role: 'operator' },
   deleteBackup: { method: 'DELETE', path: '/backup/{id}', role: 'admin' },
   verifyBackup: { method: 'POST', path: '/backup/{id}/verify', input: 'body', role: 'operator' },
+  diffBackups: { method: 'POST', path: '/backup/{id}/diff', input: 'body', role: 'operator' },
   restore: { method: 'POST', path: '/restore', input: 'body', once: true, role: 'operator' },
   listUpload: { method: 'GET', path: '/restore/{job}/parts', input: 'query', role: 'viewer' },
   presignParts: { method: 'POST', path: '/restore/{job}/parts', input: 'body', role: 'operator' },

@@ -15,6 +15,7 @@ import { changeSchedule, createSchedule, removeSchedule } from './change-schedul
 import { Contents, ContentsInput, listContents, showManifest } from './contents.ts';
 import { Deletion, deleteBackup } from './delete-backup.ts';
 import { Deployment, describeDeployment } from './describe-deployment.ts';
+import { BackupDiff, DiffInput, diffBackups } from './diff-backups.ts';
 import { Download, DownloadInput, downloadBackup } from './download-backup.ts';
 import { DrillList, ListDrillsInput, listDrills, StartDrillInput, showDrill, startDrill } from './drills.ts';
 import { checkHealth, Health } from './health.ts';
@@ -188,6 +189,25 @@ export const OPERATIONS = {
         cursor: cursor == null ? null : (parseJson(z.json(), cursor, 'The cursor') as Json),
         timeLeft: () => timeLeft() - VERIFY_MARGIN_MS,
         ...(signal ? { signal } : {}),
+        ...(progress ? { progress } : {}),
+      });
+      return { ...leg, cursor: leg.cursor === null ? null : JSON.stringify(leg.cursor) };
+    },
+  }),
+  diffBackups: operation({
+    summary: 'Compare two backups record by record',
+    description:
+      'Finds which records were added, changed and removed from the backup in the path to the backup `to`, with the names of some. Works for some seconds. Until `done` is true, call it again with the `cursor` of the response. Reads only the archives.',
+    id: Id,
+    input: DiffInput.extend({ cursor: CursorText.nullable().optional() }),
+    rateLimited: true,
+    returns: 'The result so far.',
+    output: BackupDiff.extend({ cursor: CursorText.nullable() }),
+    async run({ context, timeLeft, signal, progress }, id, { cursor, ...input }) {
+      const leg = await diffBackups(context, id, input, {
+        cursor: cursor == null ? null : (parseJson(z.json(), cursor, 'The cursor') as Json),
+        timeLeft: () => timeLeft() - VERIFY_MARGIN_MS,
+        signal: signal ?? new AbortController().signal,
         ...(progress ? { progress } : {}),
       });
       return { ...leg, cursor: leg.cursor === null ? null : JSON.stringify(leg.cursor) };

@@ -3,6 +3,7 @@ import type { EntryReader } from '../archive/format/types.ts';
 import type { Json } from '../core/json.ts';
 import type { StoreName } from '../core/store-names.ts';
 import type { Subset } from '../core/subset.ts';
+import type { RecordComparison } from './comparison/record-reader.ts';
 import type { ContentCheck, ContentOrigin } from './content-check.ts';
 import type { ExportStep, Shard, StoreProbe } from './export-step.ts';
 import type { StoreFacts } from './facts.ts';
@@ -161,6 +162,8 @@ export interface StoreAdapter<Connection = unknown, Scope = unknown> {
    * Starts to check the archive's content of this store. `from` is the state that an earlier part of the check saved.
    */
   check(origin: ContentOrigin, from?: Json): ContentCheck;
+  /** How records are compared, and found by name. Absent if only their counts can be compared. */
+  readonly comparison?: RecordComparison<Scope>;
   /**
    * Reads the texts that records of an archive of that scope have in a field, in batches, to prove references: of
    * `nodes`, of `relationships`, of the collections that `isThing` accepts, or of a namespace of keys. Undefined if

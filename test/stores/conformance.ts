@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import { AccessDeniedError, UnavailableError } from '../../shared/core/errors.ts';
 import { NAMES_MAX, type Store, type StoreAdapter } from '../../shared/stores/store.ts';
 import { checkSealed } from './checked.ts';
+import { compareWithArchive } from './compared.ts';
 import {
   type Exported,
   exportAll,
@@ -45,8 +46,20 @@ export interface Conformance {
   stepsRepeat?: boolean;
   /** Whether `merge` is supported in this scope. */
   merges: boolean;
+  /** How its records are compared; absent if the adapter cannot compare them. */
+  compared?: ComparedSite;
   /** Called once after all tests. */
   close(): Promise<void>;
+}
+
+export interface ComparedSite {
+  readonly scope: unknown;
+  /** A store on the same server, in this scope. */
+  open(scope: unknown): Store;
+  /** By kind: how many records a restore would add, change and remove after {@link Conformance.change}. */
+  readonly changes: Readonly<Record<string, readonly [added: number, changed: number, removed: number]>>;
+  /** True if records are in a form that only the server can read: all kinds are compared by their counts. */
+  readonly countsOnly?: boolean;
 }
 
 /** A deadline for hangs, not for speed. */
@@ -252,6 +265,35 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       );
       expect(problems).toEqual([]);
       expect(await site.content()).toBe(original);
+    });
+
+    test('finds exactly what a restore would change, in one leg and in many, and writes nothing', async () => {
+      const { compared } = site;
+      if (!compared) return;
+      const { countsOnly = false } = compared;
+      await site.seed();
+      const same = await compareWithArchive(site, compared, exported, false);
+      expect(same.not_compared).toBeUndefined();
+      expect(same.kinds.length).toBeGreaterThan(0);
+      for (const { kind, before, after, added, changed, removed, limited } of same.kinds) {
+        expect([kind, limited?.by]).toEqual([kind, countsOnly ? 'counts' : undefined]);
+        expect([kind, before, added.count, changed.count, removed.count]).toEqual([kind, after, 0, 0, 0]);
+        expect([kind, after]).toEqual([kind, exported.tallies[kind]?.count ?? 0]);
+      }
+      await site.change();
+      const content = await site.content();
+      const inLegs = await compareWithArchive(site, compared, exported, true);
+      expect(await compareWithArchive(site, compared, exported, false)).toEqual(inLegs);
+      const changes = inLegs.kinds.flatMap(({ kind, added, changed, removed }) => {
+        const counts = [added.count, changed.count, removed.count];
+        for (const { count, samples } of [added, changed, removed]) {
+          expect([kind, samples.length]).toEqual([kind, Math.min(20, count)]);
+        }
+        return counts.every((count) => count === 0) ? [] : [[kind, counts]];
+      });
+      expect(Object.fromEntries(changes)).toEqual(countsOnly ? {} : compared.changes);
+      expect(await site.content()).toBe(content);
+      expect(await site.leftovers()).toEqual([]);
     });
 
     test('merges to the same result, once and twice', async () => {

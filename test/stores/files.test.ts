@@ -20,11 +20,10 @@ conformsToPort('files', async (): Promise<Conformance> => {
   const empty = async () => {
     for (const name of await readdir(folder)) await unlink(join(folder, name));
   };
+  const scope = filesAdapter.Scope.parse({ include: ['*'] });
+  const open = () => filesAdapter.create({ location: folder }, scope, { target: 'test' });
   return {
-    open: () =>
-      filesAdapter.create({ location: folder }, filesAdapter.Scope.parse({ include: ['*'] }), {
-        target: 'test',
-      }),
+    open,
     seed: async () => {
       await empty();
       for (const [name, text] of Object.entries(FILES)) {
@@ -51,6 +50,7 @@ conformsToPort('files', async (): Promise<Conformance> => {
       return (await Promise.all(hashes)).join('\n');
     },
     merges: true,
+    compared: { scope, open, changes: { files: [1, 1, 1] } },
     close: () => rm(folder, { recursive: true }),
   };
 });

@@ -1,4 +1,5 @@
 import { afterAll } from '@jest/globals';
+import { neo4jAdapter } from '../../shared/stores/neo4j/adapter.ts';
 import { conformsToPort } from './conformance.ts';
 import {
   dropSchema,
@@ -77,6 +78,11 @@ conformsToPort('neo4j (one label of a database)', async () => {
     content: () => graphContent(driver, LABEL, QUOTED),
     // Node d has no key, so it cannot be merged; merging is tested separately.
     merges: false,
+    compared: {
+      scope,
+      open: (other) => openGraph(server, neo4jAdapter.Scope.parse(other))(),
+      changes: { nodes: [1, 1, 2], relationships: [1, 0, 1] },
+    },
     close: () => driver.close(),
   };
 });
@@ -143,6 +149,11 @@ conformsToPort('neo4j (a whole database)', async () => {
     leftovers: () => graphLeftovers(driver),
     content: () => graphContent(driver),
     merges: false,
+    compared: {
+      scope: {},
+      open: () => openGraph(server)(),
+      changes: { nodes: [4, 0, 2], relationships: [4, 0, 1], schema: [0, 1, 0] },
+    },
     close: () => driver.close(),
   };
 });

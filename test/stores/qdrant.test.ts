@@ -7,10 +7,10 @@ import { ask, contentOf, result, SMALL, seedEverything, seedPlain, wipe } from '
 function conforms(kind: string, scope: object, own: Partial<Conformance>): void {
   conformsToPort(kind, async (): Promise<Conformance> => {
     const server = await OwnServer.start();
-    const open = (connection: object = {}) =>
+    const open = (connection: object = {}, other: unknown = scope) =>
       new QdrantStore(
         qdrantAdapter.Connection.parse({ url: server.url, api_key: server.apiKey, ...connection }),
-        qdrantAdapter.Scope.parse(scope),
+        qdrantAdapter.Scope.parse(other),
         { target: 'test' },
         SMALL,
       );
@@ -75,6 +75,12 @@ function conforms(kind: string, scope: object, own: Partial<Conformance>): void 
         ).join('\n');
       },
       merges: true,
+      compared: {
+        scope: qdrantAdapter.Scope.parse(scope),
+        open: (other) => open({}, other),
+        changes: { 'points:plain': [1, 1, 1] },
+        countsOnly: kind.includes('snapshots'),
+      },
       close: () => server.stop(),
       ...own,
     };

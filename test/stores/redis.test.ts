@@ -11,12 +11,11 @@ conformsToPort('redis', async (): Promise<Conformance> => {
   const redis = new Redis(url, { ...login, protocol: 2 });
   const root = freshPrefix();
   const expiry = Date.now() + 3_600_000;
+  const scope = redisAdapter.Scope.parse({ prefix: root, separator: ':' });
   const open = (connection: object) =>
-    redisAdapter.create(
-      redisAdapter.Connection.parse({ url, ...login, ...connection }),
-      redisAdapter.Scope.parse({ prefix: root, separator: ':' }),
-      { target: 'test' },
-    );
+    redisAdapter.create(redisAdapter.Connection.parse({ url, ...login, ...connection }), scope, {
+      target: 'test',
+    });
   return {
     open: () => open({}),
     wrongPassword: 'not-the-password',
@@ -44,6 +43,11 @@ conformsToPort('redis', async (): Promise<Conformance> => {
     leftovers: () => redis.keys(`${root}__ngbak*`),
     content: async () => JSON.stringify(await contentOf(redis, root)),
     merges: true,
+    compared: {
+      scope,
+      open: () => open({}),
+      changes: { 'keys:full_docs': [0, 1, 1], 'keys:odd': [1, 0, 0] },
+    },
     close: async () => {
       await redis.quit();
     },

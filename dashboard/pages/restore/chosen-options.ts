@@ -25,6 +25,7 @@ export interface OptionsDraft {
   readonly toParameters: string;
   readonly dangling: RestoreOptions['dangling'];
   readonly labelOrigin: boolean;
+  readonly compare: boolean;
 }
 
 /** The draft for the current options of a restore. */
@@ -45,6 +46,7 @@ export function draftOf({ only, rename, ...options }: RestoreOptions): OptionsDr
     toParameters: linesOf(rename?.parameters),
     dangling: options.dangling,
     labelOrigin: options.label_origin ?? false,
+    compare: options.compare ?? false,
   };
 }
 
@@ -72,7 +74,7 @@ export function renameOf({ toLabel, toPrefix, toCollections, toParameters }: Opt
 export function chosenOptions(draft: OptionsDraft, options: RestoreOptions) {
   const only = onlyOf(draft);
   const rename = renameOf(draft);
-  const { stores, dangling, allowEmpty, labelOrigin } = draft;
+  const { stores, dangling, allowEmpty, labelOrigin, compare } = draft;
   return {
     mode: draft.mode,
     on_conflict: draft.onConflict,
@@ -85,6 +87,8 @@ export function chosenOptions(draft: OptionsDraft, options: RestoreOptions) {
     // Options for reading the archive cannot be changed.
     ...(options.cypher_script === undefined ? {} : { cypher_script: options.cypher_script }),
     ...(options.default_expiries === undefined ? {} : { default_expiries: options.default_expiries }),
+    ...(compare || options.compare !== undefined ? { compare } : {}),
+    ...(options.compare_seconds === undefined ? {} : { compare_seconds: options.compare_seconds }),
     ...(labelOrigin || options.label_origin !== undefined ? { label_origin: labelOrigin } : {}),
   };
 }

@@ -115,7 +115,7 @@ export function OptionsForm({
   );
 }
 
-function ModeFields({ draft: { mode, onConflict, safety, allowEmpty }, set }: Part) {
+function ModeFields({ draft: { mode, onConflict, safety, allowEmpty, compare }, set }: Part) {
   return (
     <Container header={<Header variant="h2">Mode</Header>}>
       <SpaceBetween size="l">
@@ -166,6 +166,11 @@ function ModeFields({ draft: { mode, onConflict, safety, allowEmpty }, set }: Pa
             Allow clearing stores that have no records in the archive
           </Checkbox>
         )}
+        <FormField label="Comparison" description="Reads all records of the archive and of the target.">
+          <Checkbox checked={compare} onChange={({ detail }) => set({ compare: detail.checked })}>
+            Compare record by record
+          </Checkbox>
+        </FormField>
         {!safety && (
           <Alert type="warning">
             Without a safety backup, a failed restore leaves the target in an incomplete state.

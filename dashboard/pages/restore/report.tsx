@@ -12,6 +12,7 @@ import { bytes, count } from '../../../cli/format.ts';
 import type { Inspection } from '../../../shared/workflows/restore/inspection.ts';
 import type { RestoreOptions } from '../../../shared/workflows/restore/request.ts';
 import { Tally } from '../../job/restore-result.tsx';
+import { ComparisonTable } from '../../parts/comparison.tsx';
 import { Time } from '../../parts/time.tsx';
 import { type CountDifference, differences, type Finding, findings } from './findings.ts';
 
@@ -28,7 +29,7 @@ export function Report({
   ended?: boolean;
   onNext?: () => void;
 }) {
-  const { archive, stores, target } = inspection;
+  const { archive, stores, target, comparison } = inspection;
   return (
     <SpaceBetween size="l">
       {!ended && <Findings inspection={inspection} options={options} />}
@@ -78,6 +79,15 @@ export function Report({
         ]}
         empty={<Box>The archive and the target are empty.</Box>}
       />
+      {comparison && (
+        <ComparisonTable
+          stores={comparison.stores}
+          title="Changes, record by record"
+          before={ended ? 'In target before' : 'In target now'}
+          after="In archive"
+          keeps={comparison.mode === 'merge'}
+        />
+      )}
       {onNext && (
         <Box float="right">
           <Button variant="primary" onClick={onNext}>

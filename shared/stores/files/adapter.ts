@@ -9,6 +9,7 @@ import type { LabelLeg, RestoreInput, RestoreLeg, VerifyResult } from '../restor
 import { NAMES_MAX } from '../store.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { checkFiles } from './check.ts';
+import { filesComparison } from './comparison.ts';
 import { FilesConnection, FilesScope, isIncluded, openFolder, pathOf } from './connection.ts';
 import { exportFiles } from './export.ts';
 import { filesFacts } from './facts.ts';
@@ -45,6 +46,7 @@ export const filesAdapter = defineAdapter({
   // A folder does not include its subfolders.
   overlaps: (one, other) => pathOf(one.connection, one.scope) === pathOf(other.connection, other.scope),
   check: checkFiles,
+  comparison: filesComparison,
 });
 
 class FilesStore extends BaseStore {

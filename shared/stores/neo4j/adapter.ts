@@ -7,6 +7,7 @@ import { admitGraph } from './admits.ts';
 import { tidyUp } from './auxiliary.ts';
 import { checkGraph } from './check.ts';
 import { clearGraph } from './clear.ts';
+import { graphComparison } from './comparison.ts';
 import { Neo4jConnection, Neo4jScope } from './connection.ts';
 import { textBatches } from './entries.ts';
 import { exportShard } from './export.ts';
@@ -47,6 +48,7 @@ export const neo4jAdapter = defineAdapter({
   overlaps: graphsOverlap,
   scratch: graphScratch,
   check: checkGraph,
+  comparison: graphComparison,
   values: async (archive, _scope, { thing, field }) =>
     textBatches(archive, thing === 'nodes' ? 'nodes' : 'relationships', field),
 });

@@ -9,6 +9,7 @@ import { checkVectors } from './check.ts';
 import { clearQdrant, removeTemporary } from './clear.ts';
 import { QdrantClient } from './client.ts';
 import { listCollections } from './collections.ts';
+import { vectorsComparison } from './comparison.ts';
 import { QdrantConnection, QdrantScope } from './connection.ts';
 import { type ExportLimits, exportQdrant, planQdrant } from './export.ts';
 import { qdrantFacts } from './facts.ts';
@@ -42,6 +43,7 @@ export const qdrantAdapter = defineAdapter({
   overlaps: vectorsOverlap,
   scratch: vectorsScratch,
   check: checkVectors,
+  comparison: vectorsComparison,
   values: (archive, _scope, { field, isThing }) => vectorValues(archive, isThing, field),
 });
 

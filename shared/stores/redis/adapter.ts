@@ -10,6 +10,7 @@ import { readArchive } from './archive-records.ts';
 import { checkKeys } from './check.ts';
 import { clearKeys, clearTemporary } from './clear.ts';
 import { RedisClient, RedisConnection } from './client.ts';
+import { keysComparison } from './comparison.ts';
 import { exportKeys } from './export.ts';
 import { redisFacts } from './facts.ts';
 import { type Limits, scanKeys } from './keys.ts';
@@ -47,6 +48,7 @@ export const redisAdapter = defineAdapter({
   overlaps: keysOverlap,
   scratch: keysScratch,
   check: checkKeys,
+  comparison: keysComparison,
   values: async (archive, scope, { thing, field }) => keyValues(archive, new KeySpace(scope), thing, field),
 });
 

@@ -15,6 +15,7 @@ const SAMPLES_MAX = 13;
 export const PHASES = [
   'export',
   'inspect',
+  'compare',
   'test-load',
   'clear',
   'load',

@@ -13,7 +13,9 @@ import { checkLeg } from '../job/check-leg.ts';
 import { ProgressWriter } from '../job/progress.ts';
 import { updateJob } from '../job/record.ts';
 import { chooseStores } from './choose-stores.ts';
+import { compareWithRecords } from './compare-records.ts';
 import { compareWithTarget } from './compare-target.ts';
+import { readInspection, readResolved } from './inspection.ts';
 import { openSource } from './open-source.ts';
 import { type AdmittedRestore, type ObjectVersion, readAdmitted } from './plan.ts';
 import { RestoreOptions, resolveMode } from './request.ts';
@@ -26,6 +28,7 @@ const InspectCursor = z.discriminatedUnion('stage', [
   z.object({ stage: z.literal('format') }),
   z.object({ stage: z.literal('digests'), archive: z.json() }),
   z.object({ stage: z.literal('target') }),
+  z.object({ stage: z.literal('records'), leg: z.int().nonnegative() }),
 ]);
 type InspectCursor = z.infer<typeof InspectCursor>;
 
@@ -57,6 +60,7 @@ export async function inspectArchive(
   const admitted = await readAdmitted(bucket, state.job_id);
   const restore = state.options ? await withOptions(environment, admitted, state.options) : admitted;
   const cursor: InspectCursor = state.cursor ?? { stage: 'format' };
+  if (cursor.stage === 'records') return inspectRecords(environment, restore, cursor.leg, leg);
   const next = (value: InspectCursor): InspectResult => ({
     job_id: state.job_id,
     cursor: value,
@@ -78,14 +82,36 @@ export async function inspectArchive(
   const { problems } = inspected;
   // Problems of tentative options are only reported, so that the operator can try others.
   if (problems.length > 0 && !restore.options.dry_run && !state.options) throw refusal(restore, problems);
-  return {
-    job_id: state.job_id,
-    cursor: null,
-    done: true,
-    confirmed: restore.confirmed,
-    dry_run: restore.options.dry_run,
-    refused: problems.length > 0,
-  };
+  if (restore.options.compare && problems.length === 0) return next({ stage: 'records', leg: 0 });
+  return inspectionDone(restore, problems);
+}
+
+function inspectionDone(
+  { job_id, confirmed, options }: AdmittedRestore,
+  problems: readonly string[],
+): InspectResult {
+  const { dry_run } = options;
+  return { job_id, cursor: null, done: true, confirmed, dry_run, refused: problems.length > 0 };
+}
+
+/**
+ * Compares records, after everything else was inspected, and adds the result to the record of the inspection. The
+ * options are those of that record.
+ */
+async function inspectRecords(
+  environment: Environment,
+  admitted: AdmittedRestore,
+  number: number,
+  leg: LegLimits,
+): Promise<InspectResult> {
+  const { bucket } = environment;
+  const { job_id } = admitted;
+  const inspected = await readInspection(bucket, job_id);
+  const restore = { ...admitted, ...(await readResolved(bucket, job_id)) };
+  const { done, comparison } = await compareWithRecords(environment, restore, inspected, number, leg);
+  if (!done) return { job_id, cursor: { stage: 'records', leg: number + 1 }, done: false };
+  await bucket.writeRecord(inspectionKey(job_id), { ...inspected, comparison });
+  return inspectionDone(restore, inspected.problems);
 }
 
 /** The restore with other options instead of the requested ones. Everything that depends on them is resolved again. */

@@ -5,6 +5,7 @@ import { Id } from '../../core/ids.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
 import { Subset } from '../../core/subset.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
+import { ComparedStore } from '../../stores/comparison/result.ts';
 import { SettingDifference } from '../../stores/config/compare.ts';
 import { SmokeAnswer } from './answer.ts';
 import { ResolvedRestore } from './plan.ts';
@@ -69,6 +70,11 @@ export const Inspection = z.object({
    * differs, or if the archive has no configuration.
    */
   configuration: z.object({ differences: z.array(SettingDifference), total: z.number().int() }).optional(),
+  /**
+   * What a restore would change, record by record: `before` is the target as it is now, `after` the archive. Present if
+   * it was requested and no problem was found. With the mode `merge`, records that only the target has are kept.
+   */
+  comparison: z.object({ mode: z.enum(['replace', 'merge']), stores: z.array(ComparedStore) }).optional(),
   /** References between stores: where they lead, and how many are dangling. */
   references: z.array(ReferenceCount).default([]),
   warnings: z.array(z.string()),

@@ -26,6 +26,9 @@ const WAIT_SECONDS = { whole: 24 * 60 * 60, parts: 7 * 24 * 60 * 60 } as const;
 /** Largest object that one PUT or POST can upload, in bytes: a limit of S3. */
 export const SINGLE_UPLOAD_BYTES_MAX = 5 * 1024 ** 3;
 
+/** Longest time that a comparison of records may take, in seconds. */
+const COMPARE_SECONDS_MAX = 6 * 60 * 60;
+
 /** Options of a restore, whatever the source of its archive. */
 export const RestoreOptions = z.strictObject({
   /**
@@ -52,6 +55,13 @@ export const RestoreOptions = z.strictObject({
   default_expiries: z.enum(['from-backup', 'from-restore']).optional(),
   /** Allows `replace` to clear a store that holds records although the archive contains none for it. */
   allow_empty: z.boolean().optional(),
+  /**
+   * Compares the archive with the target record by record in the inspection: which records would be added, changed and
+   * removed. Reads all of both.
+   */
+  compare: z.boolean().optional(),
+  /** Seconds after which that comparison ends; stores that are not compared by then are compared by their counts. */
+  compare_seconds: z.int().min(1).max(COMPARE_SECONDS_MAX).optional(),
   /** Ends after the inspection. */
   dry_run: z.boolean().default(false),
   /** Takes a safety backup of the target first, so that a failed restore can be rolled back. */
