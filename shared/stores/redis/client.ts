@@ -107,7 +107,10 @@ export class RedisClient {
   async #open(): Promise<readonly Redis[]> {
     this.#client?.disconnect();
     // Loaded with the first connection: most steps of a workflow do not need it. A bundle has only the default export.
-    const { default: ioredis } = await import('ioredis');
+    // The type checker of the dashboard takes its type for that of the class.
+    const { default: ioredis } = (await import('ioredis')) as unknown as {
+      default: Pick<typeof import('ioredis'), 'Redis' | 'Cluster'>;
+    };
     const { url, username, password, db, ca } = this.#connection;
     const options = {
       lazyConnect: true,
