@@ -35,6 +35,10 @@ const logger = new Logger();
 function make() {
   const settings = parseInput(Settings, process.env, 'The environment of the API function');
   const { NGBAK_SCHEDULE_GROUP: group, NGBAK_SCHEDULE_ROLE_ARN: roleArn } = settings;
+  const stateMachines = {
+    backup: settings.NGBAK_BACKUP_STATE_MACHINE_ARN,
+    restore: settings.NGBAK_RESTORE_STATE_MACHINE_ARN,
+  };
   const { bucket, sfn, config } = readEnvironment((message, fields) =>
     logger.info(redact(message), redactFields(fields)),
   );
@@ -47,13 +51,10 @@ function make() {
       bucket,
       sfn,
       config,
-      stateMachines: {
-        backup: settings.NGBAK_BACKUP_STATE_MACHINE_ARN,
-        restore: settings.NGBAK_RESTORE_STATE_MACHINE_ARN,
-      },
+      stateMachines,
       ...(group === undefined || roleArn === undefined
         ? {}
-        : { scheduler: new Scheduler({ group, roleArn }, settings.NGBAK_BACKUP_STATE_MACHINE_ARN) }),
+        : { scheduler: new Scheduler({ group, roleArn }, stateMachines) }),
     },
     authenticator: new Authenticator(() => access.read()),
     pages: {

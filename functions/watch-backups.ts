@@ -9,6 +9,7 @@ import { step } from './step.ts';
 
 const Settings = z.object({
   NGBAK_BACKUP_STATE_MACHINE_ARN: z.string().startsWith('arn:'),
+  NGBAK_RESTORE_STATE_MACHINE_ARN: z.string().startsWith('arn:'),
   /** Absent if the daily backups are EventBridge rules. */
   NGBAK_SCHEDULE_GROUP: z.string().min(1).optional(),
   NGBAK_SCHEDULE_ROLE_ARN: z.string().startsWith('arn:').optional(),
@@ -26,8 +27,10 @@ export const handler = step(z.unknown(), async (environment) => {
     NGBAK_SCHEDULE_GROUP: group,
     NGBAK_SCHEDULE_ROLE_ARN: roleArn,
     NGBAK_BACKUP_STATE_MACHINE_ARN: backup,
+    NGBAK_RESTORE_STATE_MACHINE_ARN: restore,
   } = settings;
-  const scheduler = group && roleArn ? { scheduler: new Scheduler({ group, roleArn }, backup) } : {};
+  const scheduler =
+    group && roleArn ? { scheduler: new Scheduler({ group, roleArn }, { backup, restore }) } : {};
   const { targets } = await recoverability({ ...environment, ...scheduler });
   const watched = targets
     .filter(({ target }) => Object.hasOwn(environment.config.targets, target))

@@ -8,6 +8,7 @@ import { Id } from '../shared/core/ids.ts';
 import { parseInput, parseJson } from '../shared/core/input.ts';
 import { SELFTEST_TARGET } from '../shared/core/selftest.ts';
 import { resolveStore } from '../shared/profiles/open.ts';
+import { parseExpression, ScheduleExpression } from '../shared/schedules/expression.ts';
 import { TimeZone } from '../shared/schedules/time-zone.ts';
 import { DATA_MB, STORES_WITH_SERVER, type StoreWithServer } from './functions.ts';
 
@@ -47,6 +48,26 @@ const Schedule = z.strictObject({
   /** Name in the IANA time zone database. */
   timeZone: TimeZone.default('UTC'),
 });
+
+/** Regular drills of every target. */
+const Drills = z.strictObject({
+  /** `cron(0 4 ? * SUN *)` or `rate(7 days)`. */
+  expression: ScheduleExpression.refine(isRepeated, {
+    error: 'must be cron(…) with future runs, such as "cron(0 4 ? * SUN *)", or rate(…)',
+  }),
+  /** Name in the IANA time zone database. */
+  timeZone: TimeZone.default('UTC'),
+});
+
+function isRepeated(expression: string): boolean {
+  try {
+    const timing = parseExpression(expression, 'UTC');
+    return timing.kind === 'rate' || (timing.kind === 'cron' && timing.next(2, new Date()).length === 2);
+  } catch (error) {
+    if (error instanceof InvalidInputError) return false;
+    throw error;
+  }
+}
 
 const Alarms = z.strictObject({
   enabled: z.boolean().default(true),
@@ -114,6 +135,8 @@ export const DeploymentConfig = z.strictObject({
     ),
   /** The daily backup of every target. */
   schedule: Schedule.default(Schedule.parse({})),
+  /** Regular drills of every target. If omitted: none, except those of schedules that are created later. */
+  drills: Drills.optional(),
   /** Settings of the CloudWatch alarms. */
   alarms: Alarms.prefault({}),
   /** How many backups of each target are kept. */
@@ -242,6 +265,12 @@ export function readDeployment(context: unknown): DeploymentConfig {
   if (service === 'rules' && timeZone !== 'UTC') {
     throw new InvalidInputError('ngbak.schedule.service "rules" needs "timeZone": "UTC".', {
       remedy: 'Rules of EventBridge know no other zone: give the time of day in UTC, or use "scheduler".',
+      help: HELP.configuration,
+    });
+  }
+  if (service === 'rules' && checked.data.drills) {
+    throw new InvalidInputError('ngbak.drills needs EventBridge Scheduler, not "service": "rules".', {
+      remedy: 'Remove "drills", and start drills with `ngbak drill` from a scheduler of your own.',
       help: HELP.configuration,
     });
   }

@@ -5,7 +5,7 @@ import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { CREATED_BY_DEPLOYMENT } from '../shared/core/allowed.ts';
 import { backedUpTargets } from '../shared/core/config.ts';
-import { RETRY, scheduledRequest } from '../shared/schedules/target.ts';
+import { RETRY, scheduledBackup } from '../shared/schedules/target.ts';
 import type { DeploymentConfig } from './config.ts';
 import { dailyName } from './schedules.ts';
 
@@ -25,7 +25,7 @@ export class DailyRules extends Construct {
     if (!enabled) return;
     const [hour, minute] = time.split(':').map(Number);
     for (const target of backedUpTargets(deployment)) {
-      const { schedule, ...request } = scheduledRequest(dailyName(target), { target }, CREATED_BY_DEPLOYMENT);
+      const { schedule, ...request } = scheduledBackup(dailyName(target), { target }, CREATED_BY_DEPLOYMENT);
       new Rule(this, `Daily-${target}`, {
         description: `ngbak: daily backup of "${target}"`,
         schedule: Schedule.cron({ hour: String(hour), minute: String(minute) }),

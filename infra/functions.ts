@@ -157,9 +157,14 @@ export const SIZES = {
     timeoutMinutes: 2,
     stores: [],
     bucket: {
-      read: ['jobs/*', 'backups/*.json', 'deferred/*', CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY],
-      write: ['jobs/*'],
+      read: [
+        ...['jobs/*', 'locks/*', 'runs/*', 'backups/*.json', 'deferred/*'],
+        ...[CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY],
+      ],
+      // A scheduled drill records its run and takes its lock, or is skipped.
+      write: ['jobs/*', 'locks/*', 'runs/*'],
     },
+    describesExecutions: true,
   },
   'inspect-restore': {
     description: 'Verifies an archive and compares it with the target; writes to no store',

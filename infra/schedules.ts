@@ -7,7 +7,7 @@ import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { CREATED_BY_DEPLOYMENT } from '../shared/core/allowed.ts';
 import { backedUpTargets } from '../shared/core/config.ts';
-import { RETRY, scheduledRequest } from '../shared/schedules/target.ts';
+import { RETRY, scheduledBackup, scheduledDrill } from '../shared/schedules/target.ts';
 import type { DeploymentConfig } from './config.ts';
 import type { StepHandler } from './step-handler.ts';
 import { acceptWildcard } from './wildcards.ts';
@@ -15,30 +15,38 @@ import { acceptWildcard } from './wildcards.ts';
 /** EventBridge Scheduler's limit for the name of a schedule, in characters. */
 const NAME_LENGTH_MAX = 64;
 
-/** Name of a target's daily schedule. Long names end in a hash, because two targets may have a common beginning. */
+/** Name of the schedule of a target's daily backup. */
 export function dailyName(target: string): string {
-  const name = target === 'default' ? 'daily' : `daily-${target}`;
+  return nameOf('daily', target);
+}
+
+/** Name of a schedule of the deployment. Long names end in a hash, because two targets may have a common beginning. */
+function nameOf(what: 'daily' | 'drill', target: string): string {
+  const name = target === 'default' ? what : `${what}-${target}`;
   if (name.length <= NAME_LENGTH_MAX) return name;
   const hash = createHash('sha256').update(target).digest('hex').slice(0, 8);
   return `${name.slice(0, NAME_LENGTH_MAX - hash.length - 1)}-${hash}`;
 }
 
 export interface SchedulesProps {
+  /** Runs backups. */
   readonly backup: IStateMachine;
-  readonly deployment: Pick<DeploymentConfig, 'schedule' | 'targets'>;
+  /** Runs drills. */
+  readonly restore: IStateMachine;
+  readonly deployment: Pick<DeploymentConfig, 'schedule' | 'drills' | 'targets'>;
 }
 
 /**
  * An EventBridge Scheduler group with all schedules of the deployment, and the role that allows them only to start
- * the backup workflow. The stack creates a daily schedule for each target; all others are managed without a
- * deployment.
+ * the two workflows. The stack creates a daily schedule for each target and, if configured, one for its drills; all
+ * others are managed without a deployment.
  */
 export class Schedules extends Construct {
   /** Name of the group: that of the stack. */
   readonly groupName: string;
   readonly role: Role;
 
-  constructor(scope: Construct, id: string, { backup, deployment }: SchedulesProps) {
+  constructor(scope: Construct, id: string, { backup, restore, deployment }: SchedulesProps) {
     super(scope, id);
     const stack = Stack.of(this);
     this.groupName = stack.stackName;
@@ -48,7 +56,7 @@ export class Schedules extends Construct {
       removalPolicy: RemovalPolicy.DESTROY,
     });
     this.role = new Role(this, 'Role', {
-      description: 'Lets the schedules of ngbak start a backup',
+      description: 'Lets the schedules of ngbak start backups and drills',
       assumedBy: new ServicePrincipal('scheduler.amazonaws.com', {
         conditions: {
           StringEquals: {
@@ -58,30 +66,43 @@ export class Schedules extends Construct {
         },
       }),
     });
-    backup.grantStartExecution(this.role);
-    const { enabled, time, timeZone } = deployment.schedule;
-    if (!enabled) return;
-    const [hour, minute] = time.split(':').map(Number);
-    for (const target of backedUpTargets(deployment)) {
-      const scheduleName = dailyName(target);
-      new Schedule(this, `Daily-${target}`, {
-        scheduleName,
-        scheduleGroup: group,
-        description: `Daily backup of "${target}"`,
-        schedule: ScheduleExpression.cron({
-          hour: String(hour),
-          minute: String(minute),
-          timeZone: TimeZone.of(timeZone),
-        }),
-        target: new StepFunctionsStartExecution(backup, {
-          role: this.role,
-          input: ScheduleTargetInput.fromObject(
-            scheduledRequest(scheduleName, { target }, CREATED_BY_DEPLOYMENT),
-          ),
-          retryAttempts: RETRY.attempts,
-          maxEventAge: Duration.seconds(RETRY.seconds),
-        }),
+    // A policy for each: the role may start these two and nothing else.
+    for (const workflow of [backup, restore]) workflow.grantStartExecution(this.role);
+    const start = (workflow: IStateMachine, input: object) =>
+      new StepFunctionsStartExecution(workflow, {
+        role: this.role,
+        input: ScheduleTargetInput.fromObject(input),
+        retryAttempts: RETRY.attempts,
+        maxEventAge: Duration.seconds(RETRY.seconds),
       });
+    const { schedule, drills } = deployment;
+    for (const target of backedUpTargets(deployment)) {
+      if (schedule.enabled) {
+        const scheduleName = dailyName(target);
+        const [hour, minute] = schedule.time.split(':').map(Number);
+        new Schedule(this, `Daily-${target}`, {
+          scheduleName,
+          scheduleGroup: group,
+          description: `Daily backup of "${target}"`,
+          schedule: ScheduleExpression.cron({
+            hour: String(hour),
+            minute: String(minute),
+            timeZone: TimeZone.of(schedule.timeZone),
+          }),
+          target: start(backup, scheduledBackup(scheduleName, { target }, CREATED_BY_DEPLOYMENT)),
+        });
+      }
+      if (drills) {
+        const scheduleName = nameOf('drill', target);
+        const { expression, timeZone } = drills;
+        new Schedule(this, `Drill-${target}`, {
+          scheduleName,
+          scheduleGroup: group,
+          description: `Drill of "${target}"`,
+          schedule: ScheduleExpression.expression(expression, TimeZone.of(timeZone)),
+          target: start(restore, scheduledDrill(scheduleName, { target }, CREATED_BY_DEPLOYMENT)),
+        });
+      }
     }
   }
 

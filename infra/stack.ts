@@ -59,7 +59,11 @@ export class NgbakStack extends Stack {
     new Retention(this, 'Retention', { archive, handler: handlers['apply-retention'] });
     const schedules =
       deployment.schedule.service === 'scheduler'
-        ? new Schedules(this, 'Schedules', { backup: backup.stateMachine, deployment })
+        ? new Schedules(this, 'Schedules', {
+            backup: backup.stateMachine,
+            restore: restore.stateMachine,
+            deployment,
+          })
         : undefined;
     if (schedules === undefined)
       new DailyRules(this, 'DailyRules', { backup: backup.stateMachine, deployment });
@@ -91,7 +95,7 @@ export class NgbakStack extends Stack {
       schedules?.groupName,
       'Group of EventBridge Scheduler that holds the schedules',
     );
-    output('ScheduleRoleArn', schedules?.role.roleArn, 'What schedules start backups with');
+    output('ScheduleRoleArn', schedules?.role.roleArn, 'What schedules start backups and drills with');
     output('ApiUrl', api?.url, 'Address of the HTTP API');
     output('ApiSecretArn', api?.secret.secretArn, 'Who may call the HTTP API');
     output(

@@ -26,7 +26,10 @@ export class Watch extends Construct {
   constructor(scope: Construct, id: string, { handler, schedules }: WatchProps) {
     super(scope, id);
     schedules?.allowReads(handler);
-    handler.function.addEnvironment('NGBAK_BACKUP_STATE_MACHINE_ARN', stateMachineArn(this, 'Backup'));
+    for (const workflow of ['Backup', 'Restore'] as const) {
+      const variable = `NGBAK_${workflow.toUpperCase()}_STATE_MACHINE_ARN`;
+      handler.function.addEnvironment(variable, stateMachineArn(this, workflow));
+    }
     new Rule(this, 'Ages', {
       description: 'ngbak: measure how old the newest backups are',
       schedule: Schedule.rate(Duration.minutes(WATCH_MINUTES)),

@@ -19,6 +19,7 @@ import { type OnlyFlags, onlyOf, onlyOptions } from './restore-parts.ts';
 const TEACHING = `
 When to run, one of:
   --daily 03:00                      every day at that time
+  --weekly "sun 04:00"               every week at that day and time
   --cron "30 1 ? * MON-FRI *"        minutes, hours, day of month, month, day of week, year;
                                      one of the two day fields is "?"; L: last, 15W: weekday
                                      nearest the 15th, 6#3: third Friday (1 is Sunday)
@@ -29,6 +30,7 @@ Times are in the time zone of --zone, with daylight saving time.
 Examples:
   ngbak schedule create nightly --daily 02:30 --zone Europe/Berlin --keep 14d
   ngbak schedule create graph-hourly --rate "1 hour" --stores graph --keep 2d --tag hourly
+  ngbak schedule create weekly-drill --drill --weekly "sun 04:00"
   ngbak schedule change nightly --flexible 30
   ngbak schedule list --json | jq -r 'select(.type == "schedule") | .data.missed_runs[]'
 `;
@@ -39,7 +41,7 @@ export function scheduleCommand(program: Command): void {
     .command('schedule')
     .summary('list, create, change, pause and remove schedules')
     .description(
-      'Scheduled backups. Schedules are kept in EventBridge Scheduler: changing one needs no deployment, and running one needs no machine of yours.',
+      'Scheduled backups and drills. Schedules are kept in EventBridge Scheduler: changing one needs no deployment, and running one needs no machine of yours.',
     );
   listCommand(schedule);
   showCommand(schedule);
@@ -55,7 +57,7 @@ function listCommand(schedule: Command): void {
     .command('list')
     .summary('list schedules with their last, next and missed runs')
     .description(
-      'Lists the schedules: what each backs up, its last and next run, and the runs that were missed in the last week.',
+      'Lists the schedules: what each backs up or drills, its last and next run, and the runs that were missed in the last week.',
     )
     .action(async (_options, command: Command) => {
       const cli = cliOf(command);
@@ -80,7 +82,9 @@ function showCommand(schedule: Command): void {
   schedule
     .command('show')
     .summary('show one schedule')
-    .description('Shows a schedule: when it runs, what it backs up, its last, next and missed runs.')
+    .description(
+      'Shows a schedule: when it runs, what it backs up or drills, its last, next and missed runs.',
+    )
     .argument('<name>', 'name of the schedule')
     .action(async (name: string, _options, command: Command) => {
       const cli = cliOf(command);
@@ -97,14 +101,20 @@ function createCommand(schedule: Command): void {
       .description('Creates a schedule. Creating an identical one again is not an error.')
       .argument('<name>', 'name: letters, digits, "_" and "-", at most 64 characters'),
   )
+    .addOption(
+      new Option('--drill', 'start drills of the newest good backup instead of backups').conflicts([
+        ...BACKUP_OPTIONS,
+      ]),
+    )
     .option('--paused', 'create it paused')
     .addHelpText('after', TEACHING)
-    .action(async (name: string, options: ScheduleFlags & { paused?: true }, command: Command) => {
+    .action(async (name: string, options: CreateFlags, command: Command) => {
       const cli = cliOf(command);
       const expression = expressionOf(options);
       if (expression === undefined) {
         throw new InvalidInputError('No time given for the schedule.', {
-          remedy: 'Add --daily, --cron, --rate or --at; `ngbak schedule create --help` describes them.',
+          remedy:
+            'Add --daily, --weekly, --cron, --rate or --at; `ngbak schedule create --help` describes them.',
         });
       }
       const input = parseInput(
@@ -114,13 +124,24 @@ function createCommand(schedule: Command): void {
           expression,
           ...timesOf(options),
           enabled: options.paused !== true,
-          backup: backupOf(options),
+          ...(options.drill ? { drill: { target: options.target } } : { backup: backupOf(options) }),
         },
         'The schedule',
       );
       const created = await (await cli.client()).createSchedule(input);
       cli.output.result('schedule', created, () => scheduleText(created));
     });
+}
+
+/** The options that apply to backups only. */
+const BACKUP_OPTIONS = [
+  ...['stores', 'label', 'collections', 'namespaces', 'keyPrefixes'],
+  ...['tag', 'note', 'keep', 'codec'],
+];
+
+interface CreateFlags extends ScheduleFlags {
+  readonly paused?: true;
+  readonly drill?: true;
 }
 
 function changeCommand(schedule: Command): void {
@@ -134,37 +155,49 @@ function changeCommand(schedule: Command): void {
     .addOption(new Option('--no-retention', 'apply the retention policy to its backups').conflicts('keep'))
     .option('--all-stores', 'back up every store completely again')
     .addHelpText('after', TEACHING)
-    .action(
-      async (
-        name: string,
-        options: ScheduleFlags & { retention?: boolean; allStores?: true },
-        command: Command,
-      ) => {
-        const cli = cliOf(command);
-        const client = await cli.client();
-        const { backup } = await client.showSchedule(name);
-        const { retention, stores, only, ...rest } = backup;
-        const changed = {
-          ...rest,
-          ...(retention === undefined || options.retention === false ? {} : { retention }),
-          ...(stores === undefined || options.allStores ? {} : { stores }),
-          ...(only === undefined || options.allStores ? {} : { only }),
-          ...backupOf(options),
-        };
-        const changes = parseInput(
-          ScheduleChanges,
-          {
-            expression: expressionOf(options),
-            ...timesOf(options),
-            ...(JSON.stringify(changed) === JSON.stringify(backup) ? {} : { backup: changed }),
-          },
-          'The change',
-          'Give at least one change; `ngbak schedule change --help` lists the options.',
-        );
-        const now = await client.changeSchedule(name, changes);
-        cli.output.result('schedule', now, () => scheduleText(now));
-      },
-    );
+    .action(async (name: string, options: ChangeFlags, command: Command) => {
+      const cli = cliOf(command);
+      const client = await cli.client();
+      const work = changedWork(await client.showSchedule(name), options);
+      const changes = parseInput(
+        ScheduleChanges,
+        {
+          expression: expressionOf(options),
+          ...timesOf(options),
+          ...work,
+        },
+        'The change',
+        'Give at least one change; `ngbak schedule change --help` lists the options.',
+      );
+      const now = await client.changeSchedule(name, changes);
+      cli.output.result('schedule', now, () => scheduleText(now));
+    });
+}
+
+interface ChangeFlags extends ScheduleFlags {
+  readonly retention?: boolean;
+  readonly allStores?: true;
+}
+
+/** The changes to what a schedule starts. Empty if there are none. */
+function changedWork({ backup, drill }: ScheduleView, options: ChangeFlags) {
+  const given = backupOf(options);
+  if (drill) {
+    const { target, ...others } = given;
+    // The operation refuses options of backups, and names the schedule.
+    const forBackups = options.retention === false || options.allStores || Object.keys(others).length > 0;
+    if (forBackups) return { backup: given };
+    return target === undefined ? {} : { drill: { ...drill, target } };
+  }
+  const { retention, stores, only, ...rest } = backup ?? {};
+  const changed = {
+    ...rest,
+    ...(retention === undefined || options.retention === false ? {} : { retention }),
+    ...(stores === undefined || options.allStores ? {} : { stores }),
+    ...(only === undefined || options.allStores ? {} : { only }),
+    ...given,
+  };
+  return JSON.stringify(changed) === JSON.stringify(backup) ? {} : { backup: changed };
 }
 
 function pauseCommands(schedule: Command): void {
@@ -206,9 +239,9 @@ function removeCommand(schedule: Command): void {
 function runCommand(schedule: Command): void {
   schedule
     .command('run')
-    .summary('start the backup of a schedule now')
+    .summary('start the backup or drill of a schedule now')
     .description(
-      'Starts the backup of a schedule now, even if it is paused. The run is skipped if another job is running on the target.',
+      'Starts the backup or drill of a schedule now, even if it is paused. The run is skipped if another job is running on the target, or another drill of it.',
     )
     .argument('<name>', 'name of the schedule')
     .option('-w, --wait', 'wait for completion')
@@ -233,6 +266,7 @@ function runCommand(schedule: Command): void {
 
 interface ScheduleFlags extends OnlyFlags {
   readonly daily?: string;
+  readonly weekly?: string;
   readonly cron?: string;
   readonly rate?: string;
   readonly at?: string;
@@ -248,11 +282,12 @@ interface ScheduleFlags extends OnlyFlags {
 }
 
 function settings(command: Command): Command {
-  const times = ['daily', 'cron', 'rate', 'at'];
+  const times = ['daily', 'weekly', 'cron', 'rate', 'at'];
   const time = (name: string, flags: string, text: string) =>
     new Option(flags, text).conflicts(times.filter((other) => other !== name));
   command
     .addOption(time('daily', '--daily <time>', 'every day at this time, such as 03:00').argParser(daily))
+    .addOption(time('weekly', '--weekly <day-time>', 'every week, such as "sun 04:00"').argParser(weekly))
     .addOption(time('cron', '--cron <fields>', 'at the times given by six cron fields'))
     .addOption(time('rate', '--rate <interval>', 'repeatedly: "6 hours", "1 day"'))
     .addOption(time('at', '--at <time>', 'once, such as 2026-12-24T20:00:00'))
@@ -270,13 +305,31 @@ function settings(command: Command): Command {
 
 /** `3:05` → a cron expression. */
 function daily(text: string): string {
-  const [, hour, minute] = /^([01]?[0-9]|2[0-3]):([0-5][0-9])$/.exec(text) ?? [];
-  if (hour === undefined) throw new InvalidArgumentError('It must be a time of day such as 03:00.');
-  return `cron(${Number(minute)} ${Number(hour)} * * ? *)`;
+  const time = timeOfDay(text);
+  if (time === undefined) throw new InvalidArgumentError('It must be a time of day such as 03:00.');
+  return `cron(${time} * * ? *)`;
 }
 
-function expressionOf({ daily, cron, rate, at }: ScheduleFlags): string | undefined {
-  if (daily !== undefined) return daily;
+/** `sun 4:00` → a cron expression. */
+function weekly(text: string): string {
+  const [, day = '', clock = ''] = /^(sun|mon|tue|wed|thu|fri|sat) +(.*)$/i.exec(text.trim()) ?? [];
+  const time = timeOfDay(clock);
+  if (time === undefined) {
+    throw new InvalidArgumentError(
+      'It must be a day and a time, such as "sun 04:00"; --cron allows several days.',
+    );
+  }
+  return `cron(${time} ? * ${day.toUpperCase()} *)`;
+}
+
+/** `3:05` → the first two fields of a cron expression. */
+function timeOfDay(text: string): string | undefined {
+  const [, hour, minute] = /^([01]?[0-9]|2[0-3]):([0-5][0-9])$/.exec(text) ?? [];
+  return hour === undefined ? undefined : `${Number(minute)} ${Number(hour)}`;
+}
+
+function expressionOf({ daily, weekly, cron, rate, at }: ScheduleFlags): string | undefined {
+  if (daily !== undefined || weekly !== undefined) return daily ?? weekly;
   if (cron !== undefined) return `cron(${bare('cron', cron)})`;
   if (rate !== undefined) return `rate(${bare('rate', rate)})`;
   return at === undefined ? undefined : `at(${bare('at', at)})`;
@@ -297,17 +350,17 @@ function backupOf({ target, stores, tag, note, keep, codec, ...part }: ScheduleF
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
-const HEAD = ['schedule', 'when', 'backs up', 'state', 'last run', 'next run', 'missed'];
+const HEAD = ['schedule', 'when', 'starts', 'state', 'last run', 'next run', 'missed'];
 
 function row(schedule: ScheduleView): string[] {
-  const { name, backup, enabled, next_run, missed_total } = schedule;
+  const { name, kind, backup, drill, enabled, next_run, missed_total } = schedule;
   return [
     name,
     whenText(schedule),
     [
-      backup.target ?? 'the default target',
-      ...(backup.stores ? [`(${backup.stores.join('+')})`] : []),
-      ...(backup.only ? [`(${describeSubset(backup.only)})`] : []),
+      `${kind} of ${(backup ?? drill)?.target ?? 'the default target'}`,
+      ...(backup?.stores ? [`(${backup.stores.join('+')})`] : []),
+      ...(backup?.only ? [`(${describeSubset(backup.only)})`] : []),
     ].join(' '),
     enabled ? (next_run === undefined ? 'expired' : 'enabled') : 'paused',
     lastText(schedule),
@@ -328,10 +381,11 @@ function lastText({ last_run }: ScheduleView): string {
 }
 
 function scheduleText(schedule: ScheduleView): string {
-  const { backup, last_run, missed_runs, missed_total } = schedule;
+  const { kind, backup, drill, last_run, missed_runs, missed_total } = schedule;
   const missed = missed_runs.map((at): [string, string] => ['', localTime(at)]);
   return fields([
     ['schedule', schedule.name],
+    ['starts', `${kind}s`],
     ['description', schedule.description],
     ['when', whenText(schedule)],
     ['state', schedule.enabled ? 'enabled' : 'paused'],
@@ -340,13 +394,13 @@ function scheduleText(schedule: ScheduleView): string {
     ['', last_run?.problem],
     ['missed', missed_total > 0 ? `${missed_total} in the last week` : undefined],
     ...missed,
-    ['target', backup.target ?? 'default'],
-    ['stores', backup.stores?.join(', ') ?? storesNamed(backup.only)?.join(', ') ?? 'all'],
-    ['only', backup.only && describeSubset(backup.only)],
-    ['retention', backup.retention ?? 'by policy'],
-    ['tags', backup.tags.join(' ')],
-    ['note', backup.note],
-    ['codec', backup.codec],
+    ['target', (backup ?? drill)?.target ?? 'default'],
+    ['stores', backup && (backup.stores?.join(', ') ?? storesNamed(backup.only)?.join(', ') ?? 'all')],
+    ['only', backup?.only && describeSubset(backup.only)],
+    ['retention', backup && (backup.retention ?? 'by policy')],
+    ['tags', backup?.tags.join(' ')],
+    ['note', backup?.note],
+    ['codec', backup?.codec],
     ['created by', schedule.made_by],
     ['changed', localTime(schedule.changed_at)],
   ]);

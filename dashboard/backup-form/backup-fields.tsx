@@ -15,6 +15,38 @@ import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
 import { type BackupDraft, partOf, problemsOf, SAVED_STORES } from './draft.ts';
 
+/** The target, which a backup and a drill have in common. */
+export function TargetField({
+  draft,
+  deployment,
+  onChange,
+}: {
+  draft: BackupDraft;
+  deployment: Deployment;
+  onChange: (draft: BackupDraft) => void;
+}) {
+  const targets = deployment.targets.map(({ name, profile }) => ({
+    value: name,
+    label: name,
+    description: `profile ${profile}`,
+  }));
+  return (
+    <FormField
+      label="Target"
+      description="An administrator configures which labels, collections and key prefixes belong to a target."
+    >
+      <Select
+        selectedOption={targets.find(({ value }) => value === draft.target) ?? null}
+        placeholder="Choose a target"
+        options={targets}
+        onChange={({ detail }) =>
+          onChange({ ...draft, target: detail.selectedOption.value ?? '', stores: [] })
+        }
+      />
+    </FormField>
+  );
+}
+
 /** The fields that a backup and a schedule have in common: what to back up and how long to keep it. */
 export function BackupFields({
   draft,
@@ -32,11 +64,6 @@ export function BackupFields({
   const policy = useData('retention', api.showRetention).data?.policy;
   const problems = showProblems ? problemsOf(draft) : {};
   const set = (changes: Partial<BackupDraft>) => onChange({ ...draft, ...changes });
-  const targets = deployment.targets.map(({ name, profile }) => ({
-    value: name,
-    label: name,
-    description: `profile ${profile}`,
-  }));
   const target = deployment.targets.find(({ name }) => name === draft.target);
   const stores = (target?.stores ?? []).map(({ store, kind }) => ({
     value: store,
@@ -45,17 +72,7 @@ export function BackupFields({
   }));
   return (
     <SpaceBetween size="l">
-      <FormField
-        label="Target"
-        description="An administrator configures which labels, collections and key prefixes belong to a target."
-      >
-        <Select
-          selectedOption={targets.find(({ value }) => value === draft.target) ?? null}
-          placeholder="Choose a target"
-          options={targets}
-          onChange={({ detail }) => set({ target: detail.selectedOption.value ?? '', stores: [] })}
-        />
-      </FormField>
+      <TargetField draft={draft} deployment={deployment} onChange={onChange} />
       <FormField
         label="Stores"
         description="Default: all. If you select some of them, the backup is partial."

@@ -296,7 +296,9 @@ function nextRun(list: ScheduleList | undefined, target: string, targets: number
   const runs = list.schedules
     .filter(
       ({ backup }) =>
-        backup.target === target || (backup.target === undefined && (targets === 1 || target === 'default')),
+        backup &&
+        (backup.target === target ||
+          (backup.target === undefined && (targets === 1 || target === 'default'))),
     )
     .flatMap(({ next_run }) => next_run ?? []);
   return runs.sort()[0] ?? NONE;

@@ -194,7 +194,7 @@ export class RestoreWorkflow extends Construct {
       )
       .otherwise(
         Succeed.jsonata(this, 'Nothing to do', {
-          comment: 'Another execution handles this job: events may be delivered twice',
+          comment: 'Another execution handles this job, or a scheduled drill was skipped',
         }),
       );
     this.stateMachine = makeStateMachine(

@@ -38,6 +38,15 @@ export const OwnTags = z
   .max(TAGS_MAX)
   .refine((tags) => repeatedKey(tags) === undefined, unambiguous);
 
+/** In the request of a schedule: its name, its creator, and the planned time of this run. */
+export const ScheduledRunOf = z.strictObject({
+  name: Id,
+  /** Absent for a manual run. */
+  scheduled_at: z.iso.datetime().optional(),
+  made_by: z.string().max(200).optional(),
+});
+export type ScheduledRunOf = z.infer<typeof ScheduledRunOf>;
+
 /** Input of the backup workflow, as for `aws stepfunctions start-execution --input`. `{}` is a full backup. */
 export const BackupRequest = z.strictObject({
   /** The configured target. Optional if there is only one, or one named `default`. */
@@ -67,14 +76,8 @@ export const BackupRequest = z.strictObject({
       scopes: Scopes.optional(),
     })
     .optional(),
-  /** Set by a schedule: its name, its creator, and the planned time of this run. */
-  schedule: z
-    .strictObject({
-      name: Id,
-      scheduled_at: z.iso.datetime().optional(),
-      made_by: z.string().max(200).optional(),
-    })
-    .optional(),
+  /** Set by a schedule. */
+  schedule: ScheduledRunOf.optional(),
   /** The recorded requester: a person, the name of a key, or `schedule`. */
   requested_by: z.string().max(200).optional(),
 });

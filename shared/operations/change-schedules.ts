@@ -9,10 +9,13 @@ import {
   type Schedule,
   type ScheduleChanges,
   ScheduledBackup,
+  type ScheduledWork,
   ScheduleName,
   ScheduleSettings,
+  workOf,
 } from '../schedules/schedule.ts';
 import { chooseBackupStores, chooseScopes } from '../workflows/backup/choose-stores.ts';
+import { drillDestination } from '../workflows/drill/destination.ts';
 import { chooseTarget } from '../workflows/job/names.ts';
 import type { OperationsContext } from './context.ts';
 import { type ScheduleView, schedulerOf, showSchedule } from './list-schedules.ts';
@@ -28,7 +31,8 @@ export async function createSchedule(
 ): Promise<ScheduleView> {
   const scheduler = schedulerOf(context);
   checkTimes(settings);
-  const wanted = { ...settings, backup: resolveBackup(context.config, settings.backup) };
+  const { backup: _backup, drill: _drill, ...times } = settings;
+  const wanted = { ...times, ...resolveWork(context.config, workOf(settings)) };
   try {
     await scheduler.create(name, wanted, by.requestedBy);
   } catch (error) {
@@ -47,16 +51,17 @@ export async function createSchedule(
 export async function changeSchedule(
   context: OperationsContext,
   name: string,
-  { backup, ...changes }: ScheduleChanges,
+  { backup, drill, ...changes }: ScheduleChanges,
 ): Promise<ScheduleView> {
   const scheduler = schedulerOf(context);
   const id = parseInput(ScheduleName, name, 'The name of the schedule');
   const { settings, madeBy } = split(await scheduler.get(id));
+  requireKind(id, settings, { backup, drill });
   const given = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
   const changed: ScheduleSettings = {
     ...settings,
     ...given,
-    ...(backup === undefined ? {} : { backup: resolveBackup(context.config, backup) }),
+    ...((backup ?? drill) ? resolveWork(context.config, workOf({ backup, drill })) : {}),
   };
   // A schedule without future runs may still be paused or described.
   if (changed.enabled && (changes.expression ?? changes.time_zone ?? changes.enabled) !== undefined) {
@@ -77,19 +82,39 @@ export async function removeSchedule(context: OperationsContext, name: string): 
 }
 
 function split(schedule: Schedule): { settings: ScheduleSettings; madeBy: string | undefined } {
-  const { name, made_by, created_at, changed_at, ...settings } = schedule;
+  const { name, kind, made_by, created_at, changed_at, ...settings } = schedule;
   return { settings: ScheduleSettings.parse(settings), madeBy: made_by };
+}
+
+/** Throws InvalidInputError if a change is for schedules of the other kind. */
+function requireKind(
+  name: string,
+  current: Pick<ScheduleSettings, 'backup' | 'drill'>,
+  wanted: Pick<ScheduleSettings, 'backup' | 'drill'>,
+): void {
+  const isDrill = current.drill !== undefined;
+  if ((isDrill ? wanted.backup : wanted.drill) === undefined) return;
+  throw new InvalidInputError(
+    `Schedule "${name}" starts ${isDrill ? 'drills, which have no options of backups' : 'backups, not drills'}.`,
+    { remedy: 'Remove it and create another one, or leave these options out.' },
+  );
 }
 
 /**
  * Makes the target explicit, so that the schedule stays unambiguous when targets are added, and validates target,
  * stores and subset.
  */
-function resolveBackup(config: NgbakConfig | undefined, backup: ScheduledBackup): ScheduledBackup {
-  if (!config) return backup;
+function resolveWork(config: NgbakConfig | undefined, work: ScheduledWork): ScheduledWork {
+  if (!config) return work;
+  if (work.drill) {
+    const target = chooseTarget(config, work.drill.target);
+    drillDestination(config, target);
+    return { drill: { ...work.drill, target } };
+  }
+  const { backup } = work;
   const target = chooseTarget(config, backup.target);
   chooseScopes(config, target, chooseBackupStores(config, target, backup), backup.only);
-  return ScheduledBackup.parse({ ...backup, target });
+  return { backup: ScheduledBackup.parse({ ...backup, target }) };
 }
 
 /** Throws InvalidInputError if the expression is invalid or has no future runs. */

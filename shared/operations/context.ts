@@ -36,7 +36,7 @@ export function operationsContext(options: {
     stateMachines: options.stateMachines,
     ...(options.schedules === undefined
       ? {}
-      : { scheduler: new Scheduler(options.schedules, options.stateMachines.backup) }),
+      : { scheduler: new Scheduler(options.schedules, options.stateMachines) }),
     ...(options.config === undefined ? {} : { config: options.config }),
     ...(options.uploadBytesMax === undefined ? {} : { uploadBytesMax: options.uploadBytesMax }),
   };

@@ -1,11 +1,12 @@
 import { z } from 'zod';
+import { DrillInput } from '../catalog/drill-request.ts';
+import type { ScheduledRunOf } from '../catalog/request.ts';
 import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
 import { NotFoundError } from '../core/refusals.ts';
 import { chooseBackup } from '../workflows/drill/choose-backup.ts';
 import { drillDestination } from '../workflows/drill/destination.ts';
 import { DrillRecord, readDrill, readDrills } from '../workflows/drill/record.ts';
-import { DrillInput } from '../workflows/drill/request.ts';
 import type { OperationsContext } from './context.ts';
 import type { Requester } from './restore.ts';
 import { readCatalogued } from './show-backup.ts';
@@ -29,18 +30,27 @@ export const DrillList = z.object({
 });
 export type DrillList = z.infer<typeof DrillList>;
 
-/** Starts a drill. Throws NotFoundError, InvalidInputError or RefusedError. */
+/**
+ * Starts a drill. Throws NotFoundError, InvalidInputError or RefusedError.
+ *
+ * @param by.schedule  the schedule of which this is a manual run
+ */
 export async function startDrill(
   context: OperationsContext,
   input: StartDrillInput,
-  by: Requester,
+  by: Requester & { readonly schedule?: ScheduledRunOf },
 ): Promise<StartedJob> {
   const { bucket, sfn, config, stateMachines } = context;
   // Checked here to report an error immediately; the workflow checks again.
   if (input.backup_id !== undefined) await readCatalogued(context, input.backup_id);
   if (config) drillDestination(config, (await chooseBackup({ bucket, config }, input)).target);
+  const { schedule } = by;
   const jobId = newJobId('drill', by.idempotencyKey);
-  return startJob(sfn, stateMachines.restore, jobId, { drill: input, requested_by: by.requestedBy });
+  return startJob(sfn, stateMachines.restore, jobId, {
+    drill: input,
+    ...(schedule === undefined ? {} : { schedule }),
+    requested_by: by.requestedBy,
+  });
 }
 
 /** The newest drills that match, newest first. */

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { BackupRequest, OwnTags } from '../catalog/request.ts';
+import { BackupRequest, OwnTags, type ScheduledRunOf } from '../catalog/request.ts';
 import { Id } from '../core/ids.ts';
 import { chooseBackupStores, chooseScopes } from '../workflows/backup/choose-stores.ts';
 import { backupIdOf, chooseTarget } from '../workflows/job/names.ts';
@@ -35,7 +35,7 @@ export async function startBackup(
     requestedBy: string;
     idempotencyKey?: string | undefined;
     /** The schedule of which this is a manual run. */
-    schedule?: BackupRequest['schedule'];
+    schedule?: ScheduledRunOf;
   },
 ): Promise<StartedBackup> {
   const target = config ? chooseTarget(config, input.target) : input.target;

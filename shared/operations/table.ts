@@ -407,7 +407,7 @@ export const OPERATIONS = {
     run: ({ context }, name) => removeSchedule(context, name),
   }),
   runSchedule: operation({
-    summary: 'Start the backup of a schedule now',
+    summary: 'Start the backup or drill of a schedule now',
     description: ONCE,
     id: ScheduleName,
     rateLimited: true,

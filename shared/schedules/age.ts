@@ -12,7 +12,8 @@ const GAP_FACTOR = 2;
 
 /** The fields of a schedule that determine how old backups may be. */
 export type AgeSchedule = Parameters<typeof longestGapMs>[0] & {
-  readonly backup: Pick<Schedule['backup'], 'target'>;
+  /** Absent for a schedule of drills. */
+  readonly backup?: Pick<NonNullable<Schedule['backup']>, 'target'> | undefined;
 };
 
 /**
@@ -29,7 +30,7 @@ export function allowedAgeMs(
 ): number {
   if (hours !== undefined) return hours * HOUR_MS;
   const gaps = schedules
-    .filter(({ enabled, backup }) => enabled && (backup.target ?? target) === target)
+    .filter(({ enabled, backup }) => enabled && backup !== undefined && (backup.target ?? target) === target)
     .map((schedule) => longestGapMs(schedule, now))
     .filter((gap) => gap !== undefined);
   return gaps.length === 0 ? AGE_MIN_MS : Math.max(AGE_MIN_MS, GAP_FACTOR * Math.min(...gaps));

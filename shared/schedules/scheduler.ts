@@ -17,8 +17,8 @@ import { describeError, InvalidInputError } from '../core/errors.ts';
 import { parseInput } from '../core/input.ts';
 import { mapOrdered } from '../core/ordered.ts';
 import { NotFoundError, noSuchSchedule, RefusedError } from '../core/refusals.ts';
-import { Schedule, type ScheduleSettings } from './schedule.ts';
-import { RETRY, readScheduledRequest, scheduledRequest } from './target.ts';
+import { Schedule, type ScheduledWork, type ScheduleSettings, workOf } from './schedule.ts';
+import { RETRY, readScheduledRequest, scheduledBackup, scheduledDrill } from './target.ts';
 
 /** Schedules read concurrently. EventBridge Scheduler allows far more calls per second than these cause. */
 const READS_AT_ONCE = 10;
@@ -32,24 +32,31 @@ export type ReadSchedule<T> =
 export interface ScheduleGroup {
   /** Name of the schedule group in EventBridge Scheduler. */
   readonly group: string;
-  /** ARN of the role with which Scheduler starts backups. */
+  /** ARN of the role with which Scheduler starts backups and drills. */
   readonly roleArn: string;
+}
+
+/** ARNs of the workflows that schedules start. */
+export interface ScheduledWorkflows {
+  /** Runs backups. */
+  readonly backup: string;
+  /** Runs drills. */
+  readonly restore: string;
 }
 
 /** The schedules of one deployment, stored in its schedule group in EventBridge Scheduler. */
 export class Scheduler {
   readonly #client: SchedulerClient;
   readonly #where: ScheduleGroup;
-  readonly #backupArn: string;
+  readonly #workflows: ScheduledWorkflows;
 
-  /** @param backupArn  ARN of the backup workflow, which every schedule starts */
   constructor(
     where: ScheduleGroup,
-    backupArn: string,
+    workflows: ScheduledWorkflows,
     client: SchedulerClient = awsClient('scheduler', SchedulerClient),
   ) {
     this.#where = where;
-    this.#backupArn = backupArn;
+    this.#workflows = workflows;
     this.#client = client;
   }
 
@@ -91,17 +98,18 @@ export class Scheduler {
       this.#client.send(new GetScheduleCommand({ GroupName: this.#where.group, Name: name })),
       name,
     );
-    const { backup, madeBy } = readScheduledRequest(name, found.Target?.Input);
+    const { work, madeBy } = readScheduledRequest(name, found.Target?.Input);
     return parseInput(
       Schedule,
       {
         name,
+        kind: work.drill ? 'drill' : 'backup',
         expression: found.ScheduleExpression,
         time_zone: found.ScheduleExpressionTimezone ?? 'UTC',
         flexible_minutes: found.FlexibleTimeWindow?.MaximumWindowInMinutes ?? 0,
         enabled: found.State !== 'DISABLED',
         description: found.Description ?? '',
-        backup,
+        ...work,
         made_by: madeBy,
         created_at: (found.CreationDate ?? new Date(0)).toISOString(),
         changed_at: (found.LastModificationDate ?? found.CreationDate ?? new Date(0)).toISOString(),
@@ -151,12 +159,19 @@ export class Scheduler {
       // A schedule without future runs stays in the list, with its results, until it is removed.
       ActionAfterCompletion: 'NONE',
       Target: {
-        Arn: this.#backupArn,
+        ...this.#started(name, workOf(settings), madeBy),
         RoleArn: this.#where.roleArn,
-        Input: JSON.stringify(scheduledRequest(name, settings.backup, madeBy)),
         RetryPolicy: { MaximumRetryAttempts: RETRY.attempts, MaximumEventAgeInSeconds: RETRY.seconds },
       },
     };
+  }
+
+  /** The workflow that a schedule starts, and its input. */
+  #started(name: string, work: ScheduledWork, madeBy: string | undefined): { Arn: string; Input: string } {
+    const { backup, restore } = this.#workflows;
+    return work.drill
+      ? { Arn: restore, Input: JSON.stringify(scheduledDrill(name, work.drill, madeBy)) }
+      : { Arn: backup, Input: JSON.stringify(scheduledBackup(name, work.backup, madeBy)) };
   }
 
   async #explained<T>(call: Promise<T>, name?: string): Promise<T> {

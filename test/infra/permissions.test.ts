@@ -188,7 +188,12 @@ describe('in the bucket', () => {
 test('only functions that take locks read executions, and only the janitor starts one: a rollback', () => {
   const who = (action: string) =>
     steps.filter((name) => of(name).some(({ actions }) => actions.includes(action))).sort();
-  expect(who('states:DescribeExecution')).toEqual(['begin-restore', 'janitor', 'plan-backup']);
+  expect(who('states:DescribeExecution')).toEqual([
+    'admit-restore',
+    'begin-restore',
+    'janitor',
+    'plan-backup',
+  ]);
   expect(who('states:StartExecution')).toEqual(['janitor']);
   expect(steps.flatMap(of).flatMap(({ actions }) => actions)).not.toContain('states:StopExecution');
 });

@@ -28,10 +28,32 @@ describe('the schedules of a deployment', () => {
         Target: { RetryPolicy: { MaximumEventAgeInSeconds: 7200, MaximumRetryAttempts: 10 } },
       });
       const { Input } = properties.Target as unknown as { Input: string };
-      const { backup, madeBy } = readScheduledRequest(String(properties.Name), Input);
-      expect(backup.target).toBe(properties.Name === 'daily' ? 'default' : 'other');
+      const { work, madeBy } = readScheduledRequest(String(properties.Name), Input);
+      expect(work.backup?.target).toBe(properties.Name === 'daily' ? 'default' : 'other');
       expect(madeBy).toBe('deployment');
     }
+  });
+
+  test('include drills of each target if they are configured', () => {
+    const template = synthesize({ drills: { expression: 'cron(0 4 ? * SUN *)', timeZone: 'Europe/Berlin' } });
+    const drills = schedulesOf(template).filter(({ Name }) => String(Name).startsWith('drill'));
+    expect(drills.map(({ Name }) => Name).sort()).toEqual(['drill', 'drill-other']);
+    for (const { Name, Target, ...properties } of drills) {
+      expect(properties).toMatchObject({
+        ScheduleExpression: 'cron(0 4 ? * SUN *)',
+        ScheduleExpressionTimezone: 'Europe/Berlin',
+      });
+      const { Input, Arn } = Target as unknown as { Input: string; Arn: unknown };
+      expect(write(Arn)).toMatch(/^<Restore/);
+      expect(readScheduledRequest(String(Name), Input)).toEqual({
+        work: { drill: { target: Name === 'drill' ? 'default' : 'other' } },
+        madeBy: 'deployment',
+      });
+    }
+    for (const wrong of [{ expression: 'weekly' }, { expression: 'at(2030-01-01T00:00:00)' }])
+      expect(() => synthesize({ drills: wrong })).toThrow(/ngbak\.drills\.expression: must be cron/);
+    const rules = { schedule: { service: 'rules' }, drills: { expression: 'rate(7 days)' } };
+    expect(() => synthesize(rules)).toThrow(/ngbak\.drills needs EventBridge Scheduler/);
   });
 
   test('are rules of EventBridge in UTC where a region has no Scheduler, with requests that the backup accepts', () => {
@@ -68,7 +90,7 @@ describe('the schedules of a deployment', () => {
     expect(only(template, 'AWS::Scheduler::ScheduleGroup')[1].Properties.Name).toBe('Ngbak');
   });
 
-  test('may only start the backup workflow; and only Scheduler, for this group, may use that role', () => {
+  test('may only start the two workflows; and only Scheduler, for this group, may use that role', () => {
     const template = synthesize();
     const [role, { Properties }] = (
       Object.entries(template.findResources('AWS::IAM::Role')) as [string, Resource][]
@@ -78,8 +100,11 @@ describe('the schedules of a deployment', () => {
         (policy.Roles as unknown as { Ref: string }[]).some(({ Ref }) => Ref === role),
     );
     const allowed = policies.flatMap((policy) => statementsOf(policy.Properties));
-    expect(allowed.map(({ actions }) => actions)).toEqual([['states:StartExecution']]);
-    expect(allowed[0]?.resources).toEqual([expect.stringMatching(/^<Backup/)]);
+    expect(new Set(allowed.flatMap(({ actions }) => actions))).toEqual(new Set(['states:StartExecution']));
+    expect(allowed.flatMap(({ resources }) => resources).sort()).toEqual([
+      expect.stringMatching(/^<Backup/),
+      expect.stringMatching(/^<Restore/),
+    ]);
     const [trust] = (Properties.AssumeRolePolicyDocument as unknown as { Statement: object[] }).Statement;
     const condition = (trust as { Condition: { StringEquals: Record<string, unknown> } }).Condition;
     expect(write(condition.StringEquals['aws:SourceArn'])).toMatch(/:schedule-group\/Ngbak$/);

@@ -49,7 +49,7 @@ beforeEach(async () => {
   context = {
     ...fresh,
     config: NgbakConfig.parse({ targets: { default: { stores: {} }, other: { stores: {} } } }),
-    scheduler: new Scheduler({ group, roleArn }, fresh.stateMachines.backup),
+    scheduler: new Scheduler({ group, roleArn }, fresh.stateMachines),
   };
 });
 

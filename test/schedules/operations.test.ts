@@ -7,17 +7,25 @@ import {
 } from '@aws-sdk/client-scheduler';
 import { DescribeExecutionCommand } from '@aws-sdk/client-sfn';
 import { beforeEach, describe, expect, test } from '@jest/globals';
+import { DrillRequest } from '../../shared/catalog/drill-request.ts';
 import { changeSchedule, createSchedule, removeSchedule } from '../../shared/operations/change-schedules.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { listSchedules, showSchedule } from '../../shared/operations/list-schedules.ts';
 import { runSchedule } from '../../shared/operations/run-schedule.ts';
-import { recordRun } from '../../shared/schedules/runs.ts';
+import { allowedAgeMs } from '../../shared/schedules/age.ts';
+import { listRuns, recordRun } from '../../shared/schedules/runs.ts';
 import { CreateScheduleInput, ScheduleChanges, ScheduleSettings } from '../../shared/schedules/schedule.ts';
 import { Scheduler } from '../../shared/schedules/scheduler.ts';
 import { planBackup } from '../../shared/workflows/backup/plan.ts';
+import { readDrill } from '../../shared/workflows/drill/record.ts';
+import { cleanUpAfter } from '../../shared/workflows/janitor/janitor.ts';
+import { freeLock } from '../../shared/workflows/job/lock.ts';
 import { createJob, type JobRecord, readJob } from '../../shared/workflows/job/record.ts';
+import { admitRestore } from '../../shared/workflows/restore/admit.ts';
 import { freshContext } from '../operations/context.ts';
 import { waitingMachine } from '../support/aws.ts';
+import { idAt } from '../support/backup-id.ts';
+import { catalogue } from '../support/catalog.ts';
 
 const client = new SchedulerClient({});
 const ROLE = 'arn:aws:iam::000000000000:role/schedules';
@@ -32,7 +40,7 @@ beforeEach(async () => {
   fresh = await freshContext({ config: true });
   context = {
     ...fresh,
-    scheduler: new Scheduler({ group, roleArn: ROLE }, fresh.stateMachines.backup),
+    scheduler: new Scheduler({ group, roleArn: ROLE }, fresh.stateMachines),
   };
 });
 
@@ -80,6 +88,35 @@ describe('a schedule', () => {
       requested_by: 'schedule:nightly',
       schedule: { name: 'nightly', scheduled_at: '<aws.scheduler.scheduled-time>', made_by: 'ada' },
     });
+  });
+
+  test('of drills starts the restore workflow with a drill, and no option of backups', async () => {
+    const weekly = CreateScheduleInput.parse({ name: 'weekly', expression: 'rate(7 days)', drill: {} });
+    const made = await createSchedule(context, weekly, me);
+    expect(made).toMatchObject({ kind: 'drill', drill: { target: 'default' }, made_by: 'ada' });
+    expect(made).not.toHaveProperty('backup');
+    expect(await createSchedule(context, weekly, { requestedBy: 'bob' })).toEqual(made);
+    const { Target } = await client.send(new GetScheduleCommand({ GroupName: group, Name: 'weekly' }));
+    expect(Target).toMatchObject({ Arn: context.stateMachines.restore, RoleArn: ROLE });
+    expect(DrillRequest.safeParse(JSON.parse(Target?.Input?.replace(/<[^>]+>/, at) ?? '')).data).toEqual({
+      drill: { target: 'default' },
+      requested_by: 'schedule:weekly',
+      schedule: { name: 'weekly', scheduled_at: at, made_by: 'ada' },
+    });
+    expect(CreateScheduleInput.safeParse({ ...weekly, backup: {} }).error?.message).toMatch(
+      /backups or drills, not both/,
+    );
+    await expect(changeSchedule(context, 'weekly', { backup: { tags: [], codec: 'gzip' } })).rejects.toThrow(
+      /Schedule "weekly" starts drills, which have no options of backups/,
+    );
+    await createSchedule(context, nightly(), me);
+    await expect(changeSchedule(context, 'nightly', { drill: {} })).rejects.toThrow(
+      /starts backups, not drills/,
+    );
+    const changed = await changeSchedule(context, 'weekly', { enabled: false });
+    expect(changed).toMatchObject({ enabled: false, kind: 'drill', drill: { target: 'default' } });
+    expect((await listSchedules(context)).schedules.map(({ kind }) => kind)).toEqual(['backup', 'drill']);
+    expect(allowedAgeMs('default', [made])).toBe(allowedAgeMs('default', []));
   });
 
   test('created twice is one; another one with its name is refused', async () => {
@@ -160,6 +197,8 @@ describe('a schedule', () => {
   });
 });
 
+const at = '2026-11-21T03:00:00Z';
+
 describe('a run', () => {
   test('by hand starts what the schedule would start', async () => {
     await createSchedule(context, nightly(), me);
@@ -180,6 +219,23 @@ describe('a run', () => {
     expect(await runSchedule(context, 'nightly', { requestedBy: 'bob', idempotencyKey: 'k' })).toMatchObject({
       job_id: started.job_id,
       replayed: true,
+    });
+  });
+
+  test('by hand of drills starts a drill', async () => {
+    const weekly = CreateScheduleInput.parse({ name: 'weekly', expression: 'rate(7 days)', drill: {} });
+    await createSchedule(context, weekly, me);
+    await expect(runSchedule(context, 'weekly', me)).rejects.toThrow(/no good backup/);
+    await catalogue(context.bucket, { backup_id: idAt(new Date()) }, Buffer.from('archive'));
+    const started = await runSchedule(context, 'weekly', { requestedBy: 'bob' });
+    const { input } = await context.sfn.send(
+      new DescribeExecutionCommand({ executionArn: started.execution_arn }),
+    );
+    expect(started.execution_arn).toContain(context.stateMachines.restore.split(':').at(-1));
+    expect(JSON.parse(input ?? '')).toEqual({
+      drill: { target: 'default' },
+      requested_by: 'bob',
+      schedule: { name: 'weekly', made_by: 'ada' },
     });
   });
 
@@ -250,6 +306,52 @@ describe('a run that finds another job in progress', () => {
     const again = () => planBackup(fresh.environment, { stores: ['config'], schedule: run }, execution, leg);
     const skipped = await again();
     expect(await again()).toEqual(skipped);
+  });
+
+  const admitDrill = async (jobId: string, schedule?: object) => {
+    const machine = await waitingMachine(context.sfn);
+    const execution = { name: jobId, arn: await machine.start(jobId), start: new Date().toISOString() };
+    const admit = () =>
+      admitRestore(fresh.environment, { drill: {}, ...(schedule ? { schedule } : {}) }, execution);
+    return { admit, execution };
+  };
+
+  test('of drills is skipped while another drill runs, and after it was started twice', async () => {
+    await catalogue(context.bucket, { backup_id: idAt(new Date()) }, Buffer.from('archive'));
+    const [first, second, third] = [id('first'), id('second'), id('third')];
+    const one = await admitDrill(first, { name: 'weekly', scheduled_at: at });
+    expect(await one.admit()).toMatchObject({ admitted: true, job_id: first });
+    expect(await one.admit()).toMatchObject({ admitted: true, job_id: first });
+    const other = await admitDrill(second, { name: 'weekly', scheduled_at: '2026-11-28T03:00:00Z' });
+    const refused = { admitted: false, reason: expect.stringContaining(`in use by drill job ${first}`) };
+    expect(await other.admit()).toEqual(refused);
+    // A repeated function finds what it has decided, even if the lock is free now.
+    await freeLock(context.bucket, 'drill.default', one.execution.arn);
+    expect(await other.admit()).toEqual(refused);
+    const twice = await admitDrill(third, { name: 'weekly', scheduled_at: at });
+    expect(await twice.admit()).toMatchObject({ admitted: false, reason: expect.stringContaining('twice') });
+    for (const job of [second, third])
+      expect(await readJob(context.bucket, job)).toMatchObject({ kind: 'drill', error: { name: 'Skipped' } });
+    const detail = { executionArn: other.execution.arn, name: second, status: 'SUCCEEDED' as const };
+    const leg = { timeLeft: () => 60_000, signal: new AbortController().signal };
+    await cleanUpAfter(fresh.environment, { detail }, leg);
+    expect(await readDrill(context.bucket, second)).toBeUndefined();
+  });
+
+  test('of drills without a good backup fails with that reason, and is not missed', async () => {
+    const jobId = id('drill');
+    const { admit, execution } = await admitDrill(jobId, { name: 'weekly', scheduled_at: at });
+    await expect(admit()).rejects.toThrow(/no good backup/);
+    const cause = 'Target "default" has no good backup.';
+    const detail = { ...{ executionArn: execution.arn, name: jobId, cause }, error: 'InvalidInputError' };
+    const leg = { timeLeft: () => 60_000, signal: new AbortController().signal };
+    await cleanUpAfter(fresh.environment, { detail: { ...detail, status: 'FAILED' } }, leg);
+    expect(await readJob(context.bucket, jobId)).toMatchObject({
+      kind: 'drill',
+      state: 'failed',
+      error: { message: cause },
+    });
+    expect((await listRuns(context.bucket, 'weekly')).length).toBe(1);
   });
 
   test('without a schedule is refused as before', async () => {

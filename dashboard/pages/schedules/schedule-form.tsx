@@ -7,13 +7,14 @@ import FormField from '@cloudscape-design/components/form-field';
 import Header from '@cloudscape-design/components/header';
 import Input from '@cloudscape-design/components/input';
 import Multiselect from '@cloudscape-design/components/multiselect';
+import RadioGroup from '@cloudscape-design/components/radio-group';
 import Select from '@cloudscape-design/components/select';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import TimeInput from '@cloudscape-design/components/time-input';
 import { useState } from 'react';
 import type { Deployment } from '../../../shared/operations/describe-deployment.ts';
 import type { ScheduleView } from '../../../shared/operations/list-schedules.ts';
-import { BackupFields } from '../../backup-form/backup-fields.tsx';
+import { BackupFields, TargetField } from '../../backup-form/backup-fields.tsx';
 import { draftOf, EMPTY_DRAFT, inputOf, problemsOf } from '../../backup-form/draft.ts';
 import { useNotices } from '../../notices.tsx';
 import { blocked } from '../../parts/blocked.ts';
@@ -36,8 +37,11 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
   const [description, setDescription] = useState(schedule?.description ?? '');
   const [enabled, setEnabled] = useState(schedule?.enabled ?? true);
   const [draft, setDraft] = useState(() =>
-    schedule ? draftOf(schedule.backup) : { ...EMPTY_DRAFT, target: only ?? '' },
+    schedule
+      ? draftOf(schedule.backup ?? { target: schedule.drill?.target ?? '' })
+      : { ...EMPTY_DRAFT, target: only ?? '' },
   );
+  const [kind, setKind] = useState<ScheduleView['kind']>(schedule?.kind ?? 'backup');
   const [tried, setTried] = useState(false);
   const [busy, setBusy] = useState(false);
   const problems = {
@@ -54,7 +58,7 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
     : { name: undefined, timing: undefined, flexible: undefined, description: undefined };
   const wrong =
     Object.values(problems).some((problem) => problem !== undefined) ||
-    Object.keys(problemsOf(draft)).length > 0;
+    (kind === 'backup' && Object.keys(problemsOf(draft)).length > 0);
   const why = refusal('createSchedule') ?? (draft.target === '' ? 'Choose a target first.' : undefined);
   const save = async () => {
     setTried(true);
@@ -68,12 +72,16 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
       enabled,
       description,
       // Properties without a field in this form are not changed.
-      backup: {
-        ...(type ? { type } : {}),
-        ...(codec ? { codec } : {}),
-        ...(level ? { level } : {}),
-        ...inputOf(draft),
-      },
+      ...(kind === 'drill'
+        ? { drill: { ...schedule?.drill, target: draft.target } }
+        : {
+            backup: {
+              ...(type ? { type } : {}),
+              ...(codec ? { codec } : {}),
+              ...(level ? { level } : {}),
+              ...inputOf(draft),
+            },
+          }),
     };
     try {
       await (schedule ? api.changeSchedule(name, settings) : api.createSchedule({ name, ...settings }));
@@ -143,14 +151,43 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
               </Checkbox>
             </SpaceBetween>
           </Container>
-          <Container header={<Header variant="h2">Scope</Header>}>
-            <BackupFields draft={draft} deployment={deployment} showProblems={tried} onChange={setDraft} />
+          <Container header={<Header variant="h2">What</Header>}>
+            <SpaceBetween size="l">
+              {!schedule && (
+                <FormField label="Starts">
+                  <RadioGroup
+                    value={kind}
+                    items={STARTS}
+                    onChange={({ detail }) => setKind(detail.value === 'drill' ? 'drill' : 'backup')}
+                  />
+                </FormField>
+              )}
+              {kind === 'drill' ? (
+                <TargetField draft={draft} deployment={deployment} onChange={setDraft} />
+              ) : (
+                <BackupFields
+                  draft={draft}
+                  deployment={deployment}
+                  showProblems={tried}
+                  onChange={setDraft}
+                />
+              )}
+            </SpaceBetween>
           </Container>
         </SpaceBetween>
       </Form>
     </form>
   );
 }
+
+const STARTS = [
+  { value: 'backup', label: 'Backups' },
+  {
+    value: 'drill',
+    label: 'Drills',
+    description: 'Each restores the newest good backup to a scratch place, verifies it, and removes it.',
+  },
+];
 
 const KINDS: readonly { value: TimingDraft['kind']; label: string }[] = [
   { value: 'daily', label: 'Every day' },

@@ -9,6 +9,7 @@ import Table from '@cloudscape-design/components/table';
 import { useState } from 'react';
 import { describeSubset } from '../../../shared/core/describe-subset.ts';
 import type { ScheduleView } from '../../../shared/operations/list-schedules.ts';
+import { KIND_OF } from '../../job/kinds.ts';
 import { JobStateSign } from '../../job/states.tsx';
 import { useNotices } from '../../notices.tsx';
 import { blocked } from '../../parts/blocked.ts';
@@ -44,15 +45,15 @@ export function ScheduleTable() {
       setRemoving(undefined);
     }
   };
-  const choose = ({ name, enabled }: ScheduleView, action: string) => {
+  const choose = ({ name, kind, enabled }: ScheduleView, action: string) => {
     if (action === 'edit') navigate(href(['schedules', name, 'edit']));
     else if (action === 'remove') setRemoving(name);
     else if (action === 'run') {
       void act(
         name,
-        'Starting the backup',
+        `Starting the ${kind}`,
         () => api.runSchedule(name, crypto.randomUUID()),
-        `Backup of schedule ${name} started`,
+        `${kind === 'drill' ? 'Drill' : 'Backup'} of schedule ${name} started`,
       );
     } else {
       const done = enabled ? `Schedule ${name} paused` : `Schedule ${name} resumed`;
@@ -123,14 +124,17 @@ export function ScheduleTable() {
           },
           {
             id: 'what',
-            header: 'Backs up',
+            header: 'Starts',
             minWidth: 130,
-            cell: ({ backup }) => (
-              <bdi>
-                {backup.target ?? 'the only target'}
-                {backup.stores ? `: ${backup.stores.join(', ')}` : ''}
-                {backup.only ? `, only ${describeSubset(backup.only)}` : ''}
-              </bdi>
+            cell: ({ kind, backup, drill }) => (
+              <>
+                {KIND_OF[kind]}{' '}
+                <bdi>
+                  {(backup ?? drill)?.target ?? 'the only target'}
+                  {backup?.stores ? `: ${backup.stores.join(', ')}` : ''}
+                  {backup?.only ? `, only ${describeSubset(backup.only)}` : ''}
+                </bdi>
+              </>
             ),
           },
           {
@@ -215,8 +219,8 @@ export function ScheduleTable() {
           },
         }}
       >
-        <bdi>{removing}</bdi> will no longer start backups. Its existing backups are kept according to their
-        retention.
+        <bdi>{removing}</bdi> will no longer run. Its existing backups are kept according to their retention,
+        and results of drills are kept.
       </Question>
     </SpaceBetween>
   );

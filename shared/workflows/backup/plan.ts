@@ -18,9 +18,9 @@ import { legContext } from '../job/leg-context.ts';
 import { requireLock, takeLockSoon } from '../job/lock.ts';
 import { chooseTarget, freeBackupId } from '../job/names.ts';
 import { createJob, readJob, SKIPPED, updateJob } from '../job/record.ts';
+import { beginRun, lockOrSkip } from '../job/scheduled-run.ts';
 import { chooseBackupStores, chooseScopes } from './choose-stores.ts';
 import { requireSubset } from './require-subset.ts';
-import { lockOrSkip } from './skip.ts';
 
 /** zlib's best compression. */
 const GZIP_LEVEL_MAX = 9;
@@ -229,7 +229,8 @@ async function lockTarget(
       { signal },
     );
   if (request.schedule !== undefined) {
-    return lockOrSkip(environment, request.schedule, jobId, execution.start, lock);
+    const repeated = await beginRun(environment, request.schedule, jobId, execution.start);
+    return repeated ?? lockOrSkip(environment, request.schedule, jobId, lock);
   }
   await lock();
   return undefined;

@@ -1,11 +1,11 @@
 import type { Bucket } from '../../aws/bucket.ts';
 import { catalogKey } from '../../aws/keys.ts';
+import type { DrillInput } from '../../catalog/drill-request.ts';
 import { newestGood } from '../../catalog/good-backups.ts';
 import { CatalogRecord } from '../../catalog/record.ts';
 import type { NgbakConfig } from '../../core/config.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { chooseTarget } from '../job/names.ts';
-import type { DrillInput } from './request.ts';
 
 /**
  * The backup that a drill restores: the requested one, or the newest good full backup of the target. Throws

@@ -21,7 +21,7 @@ import { lockNameOf } from '../drill/destination.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { resumeWriters } from '../job/hooks.ts';
 import { changeLock, freeLock, Lock } from '../job/lock.ts';
-import { createJob, type JobRecord, parseResult, readJob, updateJob } from '../job/record.ts';
+import { createJob, type JobRecord, parseResult, readJob, SKIPPED, updateJob } from '../job/record.ts';
 import { writeDrillRecord } from '../restore/drill-record.ts';
 import { untilStepsEnded } from '../restore/lease.ts';
 import { isVerified } from '../restore/leg.ts';
@@ -101,7 +101,8 @@ async function closeDrill(
   const { executionArn } = event.detail;
   const end = closing(event);
   const restore = await findAdmitted(bucket, job.job_id);
-  if (restore?.drill) {
+  // A scheduled drill that was skipped created nothing, and proves nothing.
+  if (restore?.drill && job.error?.name !== SKIPPED) {
     const { drill } = restore;
     const lock = lockNameOf(restore);
     // The functions of a stopped execution continue to run. They must not load data during the removal.

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { admittedRestoreKey, catalogKey, deferredKey, restoreRequestKey, UPLOADS } from '../../aws/keys.ts';
+import { DrillRequest } from '../../catalog/drill-request.ts';
 import { CatalogRecord } from '../../catalog/record.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
@@ -7,12 +8,13 @@ import { isSafetyJob } from '../../core/job-kinds.ts';
 import { hasEnded } from '../../core/job-state.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { chooseBackup } from '../drill/choose-backup.ts';
-import { type DrillPlace, drillDestination, refuseDrillTarget } from '../drill/destination.ts';
-import { DrillRequest } from '../drill/request.ts';
+import { type DrillPlace, drillDestination, lockNameOf, refuseDrillTarget } from '../drill/destination.ts';
 import type { Environment } from '../environment.ts';
 import { type ExecutionInfo, jobIdOf } from '../job/execution.ts';
+import { takeLock } from '../job/lock.ts';
 import { chooseTarget } from '../job/names.ts';
-import { createJob, readJob, updateJob } from '../job/record.ts';
+import { createJob, type JobRecord, readJob, SKIPPED, updateJob } from '../job/record.ts';
+import { beginRun, lockOrSkip } from '../job/scheduled-run.ts';
 import { chooseStores } from './choose-stores.ts';
 import {
   type AdmittedRestore,
@@ -51,20 +53,24 @@ export async function admitRestore(
   const event = uploadOf(environment.bucket, input);
   const rollback = RollbackRequest.safeParse(input);
   const attach = AttachRequest.safeParse(input);
-  const isDrill = z.looseObject({ drill: z.unknown() }).safeParse(input).success;
+  if (z.looseObject({ drill: z.unknown() }).safeParse(input).success) {
+    return admitDrill(environment, input, execution);
+  }
   const restore = event
     ? await admitUpload(environment, event, execution)
     : rollback.success
       ? await admitRollback(environment, rollback.data.rollback_of, execution)
       : attach.success
         ? await admitAttach(environment, attach.data, execution)
-        : isDrill
-          ? await admitDrill(environment, input, execution)
-          : await admitCatalogRestore(environment, input, execution);
-  const refusal = await claim(environment, restore);
+        : await admitCatalogRestore(environment, input, execution);
+  const refusal = await claim(environment, { ...restore, kind: 'restore' });
   if (refusal !== undefined) return { admitted: false, reason: refusal };
   // The record of the first attempt of this execution takes precedence.
   await environment.bucket.writeOnce(admittedRestoreKey(restore.job_id), restore);
+  return admissionOf(restore);
+}
+
+function admissionOf(restore: AdmittedRestore): Admission {
   return {
     admitted: true,
     job_id: restore.job_id,
@@ -214,17 +220,39 @@ async function admitAttach(
   return { ...restore, attach_of: attach };
 }
 
-/** A drill is a restore into an empty scope; see shared/workflows/drill. */
+/**
+ * Admits a drill, which is a restore into an empty scope; see shared/workflows/drill. A scheduled one takes its lock
+ * now, and is skipped if another drill holds it.
+ */
 async function admitDrill(
   environment: Environment,
   input: unknown,
   execution: ExecutionInfo,
-): Promise<AdmittedRestore> {
+): Promise<Admission> {
+  const { bucket, config, sfn } = environment;
   const request = parseInput(DrillRequest, input, 'The drill', 'See docs/drills.md for its fields.');
-  const backup = await chooseBackup(environment, request.drill);
-  const { target, drill } = drillDestination(environment.config, backup.target);
-  return makeRecord(environment, execution, {
-    jobId: jobIdOf(execution),
+  const { schedule } = request;
+  const named =
+    request.drill.backup_id === undefined ? undefined : await chooseBackup(environment, request.drill);
+  const of = named?.target ?? chooseTarget(config, request.drill.target);
+  const jobId = jobIdOf(execution);
+  // Before anything that may fail, so that the job of a scheduled drill has the reason.
+  const refusal =
+    (await claim(environment, {
+      job_id: jobId,
+      kind: 'drill',
+      target: of,
+      execution_arn: execution.arn,
+      created_at: new Date(execution.start).toISOString(),
+      requested_by: request.requested_by,
+    })) ??
+    (schedule && (await beginRun(environment, schedule, jobId, execution.start)));
+  if (refusal !== undefined) return { admitted: false, reason: refusal };
+  const backup = named ?? (await chooseBackup(environment, { target: of }));
+  await updateJob(bucket, jobId, () => ({ backup_id: backup.backup_id }));
+  const { target, drill } = drillDestination(config, of);
+  const restore = makeRecord(environment, execution, {
+    jobId,
     target,
     source: sourceOf(environment, backup),
     // The scope is empty, so there is nothing to save. If it contains data when the load starts, the drill is refused.
@@ -234,6 +262,17 @@ async function admitDrill(
     backupId: backup.backup_id,
     drill,
   });
+  // The record of the first attempt of this execution takes precedence.
+  await bucket.writeOnce(admittedRestoreKey(jobId), restore);
+  const lock = () =>
+    takeLock(bucket, sfn, {
+      target: lockNameOf(restore),
+      job_id: jobId,
+      kind: 'drill',
+      execution_arn: execution.arn,
+    });
+  const skipped = schedule && (await lockOrSkip(environment, schedule, jobId, lock));
+  return skipped === undefined ? admissionOf(restore) : { admitted: false, reason: skipped };
 }
 
 function sourceOf({ bucket }: Environment, { archive }: CatalogRecord): AdmittedRestore['source'] {
@@ -277,27 +316,36 @@ function makeRecord(
   };
 }
 
-/** Claims the job for this execution. Returns undefined, or a message that names the execution that owns the job. */
-async function claim({ bucket }: Environment, restore: AdmittedRestore): Promise<string | undefined> {
-  const now = new Date().toISOString();
+/**
+ * Claims the job for this execution. Returns undefined, or the reason why this execution has nothing to do: another one
+ * owns the job, or an earlier attempt of this step skipped it.
+ */
+async function claim(
+  { bucket }: Environment,
+  claimed: Pick<JobRecord, 'job_id' | 'kind' | 'target' | 'created_at' | 'backup_id' | 'requested_by'> & {
+    readonly execution_arn: string;
+  },
+): Promise<string | undefined> {
+  const { job_id, kind, target, execution_arn, created_at, backup_id, requested_by } = claimed;
   const created = await createJob(bucket, {
-    job_id: restore.job_id,
-    kind: restore.drill ? 'drill' : 'restore',
-    target: restore.drill?.of ?? restore.target,
+    job_id,
+    kind,
+    target,
     state: 'processing',
-    execution_arn: restore.execution_arn,
-    created_at: restore.created_at,
-    updated_at: now,
-    ...(restore.backup_id === undefined ? {} : { backup_id: restore.backup_id }),
-    ...(restore.requested_by === undefined ? {} : { requested_by: restore.requested_by }),
+    execution_arn,
+    created_at,
+    updated_at: new Date().toISOString(),
+    ...(backup_id === undefined ? {} : { backup_id }),
+    ...(requested_by === undefined ? {} : { requested_by }),
   });
   if (created) return undefined;
-  const job = await updateJob(bucket, restore.job_id, (record) =>
+  const job = await updateJob(bucket, job_id, (record) =>
     record.execution_arn === undefined && !hasEnded(record.state)
-      ? { execution_arn: restore.execution_arn, state: 'processing' }
+      ? { execution_arn, state: 'processing' }
       : undefined,
   );
-  if (job?.execution_arn === restore.execution_arn) return undefined;
-  const current = job ?? (await readJob(bucket, restore.job_id));
-  return `Job ${restore.job_id} is already handled by execution ${current?.execution_arn ?? 'none'}, and is ${current?.state ?? 'gone'}.`;
+  if (job?.error?.name === SKIPPED) return job.error.message;
+  if (job?.execution_arn === execution_arn) return undefined;
+  const current = job ?? (await readJob(bucket, job_id));
+  return `Job ${job_id} is already handled by execution ${current?.execution_arn ?? 'none'}, and is ${current?.state ?? 'gone'}.`;
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { Id } from '../../core/ids.ts';
+import { Id } from '../core/ids.ts';
+import { ScheduledRunOf } from './request.ts';
 
 /** Options of a drill. */
 export const DrillInput = z.strictObject({
@@ -15,6 +16,8 @@ export type DrillInput = z.infer<typeof DrillInput>;
 /** Input of the restore workflow that makes it a drill. */
 export const DrillRequest = z.strictObject({
   drill: DrillInput,
+  /** Set by a schedule. */
+  schedule: ScheduledRunOf.optional(),
   requested_by: z.string().max(200).optional(),
 });
 export type DrillRequest = z.infer<typeof DrillRequest>;
