@@ -1,4 +1,5 @@
 import pc from '../shared/core/colors.ts';
+import type { Tallies } from '../shared/core/digest.ts';
 import type { DrillRecord } from '../shared/workflows/drill/record.ts';
 import { bytes, count, duration, localTime, printable } from './format.ts';
 import { fields, LINES_MAX } from './output.ts';
@@ -18,9 +19,19 @@ export function verdictText(verdict: DrillRecord['verdict']): string {
 
 /** Where a drill restored to, in words. */
 function destinationText({ destination, target }: DrillRecord): string {
+  if (destination.place === 'none') {
+    return `nowhere: a rehearsal${destination.reason === undefined ? '' : `, because there is no scratch place. ${destination.reason}`}`;
+  }
   return destination.place === 'names'
     ? `scratch names on the servers of ${destination.target}`
     : `target ${destination.target}, which is used for drills of ${target}`;
+}
+
+/** What a rehearsal has done with one store. */
+function rehearsedText(parsed: Tallies | undefined): string {
+  if (parsed === undefined) return pc.red('not rehearsed');
+  const text = talliesText(parsed);
+  return `${text}${text === '' ? '' : ': '}parsed, nothing written`;
 }
 
 /** What one drill has proved, as `ngbak drills ID` shows it. */
@@ -37,7 +48,7 @@ export function drillText(drill: DrillRecord, verbose = false): string {
   const stores = Object.entries(drill.stores);
   return [
     fields([
-      ['drill', drill.job_id],
+      [drill.kind, drill.job_id],
       ['verdict', verdictText(drill.verdict)],
       ['target', drill.target],
       ['backup', drill.backup_id],
@@ -55,19 +66,21 @@ export function drillText(drill: DrillRecord, verbose = false): string {
       : [
           '',
           fields(
-            stores.map(([store, { read_back, verified, differences, removed }]) => [
+            stores.map(([store, { read_back, verified, differences, removed, parsed }]) => [
               storeText(store),
-              [
-                talliesText(read_back),
-                verified
-                  ? 'verified, no differences'
-                  : differences > 0
-                    ? `${count(differences)} differences`
-                    : 'not verified',
-                removed ? 'removed' : pc.red('NOT REMOVED'),
-              ]
-                .filter((text) => text !== '')
-                .join(': '),
+              drill.kind === 'rehearsal'
+                ? rehearsedText(parsed)
+                : [
+                    talliesText(read_back),
+                    verified
+                      ? 'verified, no differences'
+                      : differences > 0
+                        ? `${count(differences)} differences`
+                        : 'not verified',
+                    removed ? 'removed' : pc.red('NOT REMOVED'),
+                  ]
+                    .filter((text) => text !== '')
+                    .join(': '),
             ]),
           ),
         ]),

@@ -11,6 +11,7 @@ const PHASES: Record<StoreProgress['phase'], string> = {
   load: 'load',
   verify: 'verification',
   finish: 'cleanup',
+  rehearse: 'rehearse',
   remove: 'removal',
   seal: 'composition',
   'read-back': 'verification',

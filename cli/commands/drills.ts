@@ -26,10 +26,22 @@ export function drillCommands(program: Command): void {
       '-t, --target <name>',
       'target whose backup is restored; required if there are several, without a backup',
     )
+    .option(
+      '--rehearse',
+      'write nothing: read the whole archive, inspect it against the target, and parse it in the functions that would restore it',
+    )
     .option('-w, --wait', 'wait for completion')
     .action(async (backup: string | undefined, options, command: Command) => {
       const cli = cliOf(command);
-      const input = parseInput(StartDrillInput, { backup_id: backup, target: options.target }, 'The drill');
+      const input = parseInput(
+        StartDrillInput,
+        {
+          backup_id: backup,
+          target: options.target,
+          ...(options.rehearse ? { rehearsal: 'always' } : {}),
+        },
+        'The drill',
+      );
       const client = await cli.client();
       const started = await client.startDrill(input);
       if (!options.wait) {
@@ -69,9 +81,10 @@ export function drillCommands(program: Command): void {
         drills.length === 0
           ? 'No drills. Start one with: ngbak drill'
           : table(
-              ['drill', 'started', 'target', 'backup', 'verdict', 'restored and verified in'],
+              ['drill', 'kind', 'started', 'target', 'backup', 'verdict', 'restored and verified in'],
               drills.map((drill) => [
                 drill.job_id,
+                drill.kind,
                 `${localTime(drill.started_at)} (${ago(drill.started_at)})`,
                 drill.target,
                 drill.backup_id ?? '',

@@ -106,11 +106,15 @@ function createCommand(schedule: Command): void {
         ...BACKUP_OPTIONS,
       ]),
     )
+    .option('--rehearse', 'with --drill: rehearsals only, which write nothing')
     .option('--paused', 'create it paused')
     .addHelpText('after', TEACHING)
     .action(async (name: string, options: CreateFlags, command: Command) => {
       const cli = cliOf(command);
       const expression = expressionOf(options);
+      if (options.rehearse && !options.drill) {
+        throw new InvalidInputError('--rehearse is an option of drills.', { remedy: 'Add --drill.' });
+      }
       if (expression === undefined) {
         throw new InvalidInputError('No time given for the schedule.', {
           remedy:
@@ -124,7 +128,9 @@ function createCommand(schedule: Command): void {
           expression,
           ...timesOf(options),
           enabled: options.paused !== true,
-          ...(options.drill ? { drill: { target: options.target } } : { backup: backupOf(options) }),
+          ...(options.drill
+            ? { drill: { target: options.target, ...(options.rehearse ? { rehearsal: 'always' } : {}) } }
+            : { backup: backupOf(options) }),
         },
         'The schedule',
       );
@@ -142,6 +148,7 @@ const BACKUP_OPTIONS = [
 interface CreateFlags extends ScheduleFlags {
   readonly paused?: true;
   readonly drill?: true;
+  readonly rehearse?: true;
 }
 
 function changeCommand(schedule: Command): void {
@@ -358,7 +365,7 @@ function row(schedule: ScheduleView): string[] {
     name,
     whenText(schedule),
     [
-      `${kind} of ${(backup ?? drill)?.target ?? 'the default target'}`,
+      `${drill?.rehearsal === 'always' ? 'rehearsal' : kind} of ${(backup ?? drill)?.target ?? 'the default target'}`,
       ...(backup?.stores ? [`(${backup.stores.join('+')})`] : []),
       ...(backup?.only ? [`(${describeSubset(backup.only)})`] : []),
     ].join(' '),
@@ -380,12 +387,19 @@ function lastText({ last_run }: ScheduleView): string {
   return `${localTime(last_run.at)} ${state}${last_run.by_hand ? ', started manually' : ''}`.trim();
 }
 
+/** When the drills of a schedule are rehearsals. */
+const REHEARSALS = {
+  never: '',
+  if_needed: ', or rehearsals without a scratch place',
+  always: ', rehearsals only',
+} as const;
+
 function scheduleText(schedule: ScheduleView): string {
   const { kind, backup, drill, last_run, missed_runs, missed_total } = schedule;
   const missed = missed_runs.map((at): [string, string] => ['', localTime(at)]);
   return fields([
     ['schedule', schedule.name],
-    ['starts', `${kind}s`],
+    ['starts', `${kind}s${drill ? REHEARSALS[drill.rehearsal ?? 'if_needed'] : ''}`],
     ['description', schedule.description],
     ['when', whenText(schedule)],
     ['state', schedule.enabled ? 'enabled' : 'paused'],

@@ -41,7 +41,7 @@ export function DrillEvidence({ drill }: { drill: DrillRecord }) {
         )}
         {stores.map(([name, store]) => (
           <Section key={name} title={storeName(name)}>
-            <StoreEvidence store={store} />
+            <StoreEvidence store={store} rehearsal={drill.kind === 'rehearsal'} />
           </Section>
         ))}
         {drill.references.length > 0 && (
@@ -69,6 +69,7 @@ function factsOf(drill: DrillRecord): KeyValuePairsProps.Item[] {
   const { archive, destination, restore_seconds: seconds } = drill;
   return [
     { label: 'Verdict', value: <VerdictSign verdict={drill.verdict} /> },
+    { label: 'Kind', value: drill.kind === 'rehearsal' ? 'Rehearsal: nothing was restored' : 'Drill' },
     {
       label: 'Backup',
       value:
@@ -88,9 +89,11 @@ function factsOf(drill: DrillRecord): KeyValuePairsProps.Item[] {
     {
       label: 'Restored to',
       value:
-        destination.place === 'names'
-          ? `scratch names, servers of ${destination.target}`
-          : destination.target,
+        destination.place === 'none'
+          ? `nowhere: a rehearsal${destination.reason === undefined ? '' : `. ${destination.reason}`}`
+          : destination.place === 'names'
+            ? `scratch names, servers of ${destination.target}`
+            : destination.target,
     },
     { label: 'Requested by', value: <bdi>{drill.requested_by ?? 'unknown'}</bdi> },
     { label: 'Started', value: utc(drill.started_at) },
@@ -114,27 +117,38 @@ function factsOf(drill: DrillRecord): KeyValuePairsProps.Item[] {
   ];
 }
 
-function StoreEvidence({ store }: { store: Drilled }) {
-  const { loaded, read_back: readBack } = store;
-  const names = [...new Set([...Object.keys(loaded), ...Object.keys(readBack)])];
+function StoreEvidence({ store, rehearsal }: { store: Drilled; rehearsal: boolean }) {
+  const { loaded, read_back: readBack, parsed = {} } = store;
+  const names = [...new Set([loaded, readBack, parsed].flatMap((tallies) => Object.keys(tallies)))];
   return (
     <SpaceBetween size="m">
       <p>
         {store.kind} {store.version}
         {store.saved_version === undefined ? '' : ` (backed up from ${store.saved_version})`}.{' '}
-        {store.verified ? 'Every record was read back and is equal to the archive.' : 'Not verified.'}{' '}
-        {store.differences > 0 ? `${count(store.differences)} records differ. ` : ''}
-        {store.removed ? 'Everything was removed.' : 'Something has not been removed.'}
+        {rehearsal ? (
+          store.parsed ? (
+            'Every record was parsed. Nothing was written.'
+          ) : (
+            'Not rehearsed.'
+          )
+        ) : (
+          <>
+            {store.verified ? 'Every record was read back and is equal to the archive.' : 'Not verified.'}{' '}
+            {store.differences > 0 ? `${count(store.differences)} records differ. ` : ''}
+            {store.removed ? 'Everything was removed.' : 'Something has not been removed.'}
+          </>
+        )}
       </p>
       {names.length > 0 && (
         <Rows
-          head={['Records', 'In archive', 'Loaded', 'Read back', 'Digest']}
+          head={['Records', 'In archive', ...(rehearsal ? ['Parsed'] : ['Loaded', 'Read back']), 'Digest']}
           rows={names.map((name) => [
             name,
             amount(store.in_archive[name]),
-            amount(loaded[name]?.count),
-            amount(readBack[name]?.count),
-            readBack[name]?.digest ?? '–',
+            ...(rehearsal
+              ? [amount(parsed[name]?.count)]
+              : [amount(loaded[name]?.count), amount(readBack[name]?.count)]),
+            (rehearsal ? parsed : readBack)[name]?.digest ?? '–',
           ])}
         />
       )}

@@ -36,6 +36,7 @@ const PHASES: Record<StoreProgress['phase'], string> = {
   inspect: 'Verifying archive',
   compare: 'Comparing records',
   'test-load': 'Testing snapshots',
+  rehearse: 'Rehearsing',
   clear: 'Clearing',
   load: 'Loading',
   verify: 'Comparing with archive',

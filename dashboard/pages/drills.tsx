@@ -1,6 +1,7 @@
 import Header from '@cloudscape-design/components/header';
 import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
+import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import Table from '@cloudscape-design/components/table';
 import { duration } from '../../cli/format.ts';
 import { DrillEvidence } from '../drill/evidence.tsx';
@@ -33,6 +34,11 @@ function List({ limit }: { limit: number }) {
   return (
     <SpaceBetween size="m">
       {error && <Problem error={error} retry={reload} />}
+      {data?.unreadable.map(({ job_id, problem }) => (
+        <StatusIndicator key={job_id} type="warning">
+          The record of <bdi>{job_id}</bdi> can’t be read: {problem}
+        </StatusIndicator>
+      ))}
       <Table
         variant="full-page"
         stickyHeader
@@ -45,7 +51,7 @@ function List({ limit }: { limit: number }) {
           <Header
             variant="h1"
             {...(data ? { counter: `(${data.total})` } : {})}
-            description="A drill restores a backup to a scratch place, verifies it and removes it."
+            description="A drill restores a backup to a scratch place, verifies it and removes it. A rehearsal reads and parses a backup, and restores nothing."
           >
             Drills
           </Header>
@@ -67,6 +73,12 @@ function List({ limit }: { limit: number }) {
             header: 'Verdict',
             minWidth: 130,
             cell: ({ verdict }) => <VerdictSign verdict={verdict} />,
+          },
+          {
+            id: 'kind',
+            header: 'Kind',
+            minWidth: 100,
+            cell: ({ kind }) => (kind === 'rehearsal' ? 'Rehearsal' : 'Drill'),
           },
           {
             id: 'backup',

@@ -2,6 +2,13 @@ import { z } from 'zod';
 import { Id } from '../core/ids.ts';
 import { ScheduledRunOf } from './request.ts';
 
+/**
+ * Whether a rehearsal takes the place of a drill: it reads and parses the whole archive in the functions that would
+ * restore it, and writes nothing. `if_needed`: if the target has no scratch place.
+ */
+export const Rehearsal = z.enum(['never', 'if_needed', 'always']);
+export type Rehearsal = z.infer<typeof Rehearsal>;
+
 /** Options of a drill. */
 export const DrillInput = z.strictObject({
   /** The backup to restore. Default: the newest good backup of the target. */
@@ -10,6 +17,8 @@ export const DrillInput = z.strictObject({
    * The target whose backup is restored, never the destination. Optional if there is only one, or if a backup is given.
    */
   target: Id.optional(),
+  /** Default: `never`; for schedules `if_needed`. */
+  rehearsal: Rehearsal.optional(),
 });
 export type DrillInput = z.infer<typeof DrillInput>;
 

@@ -108,7 +108,7 @@ function resolveWork(config: NgbakConfig | undefined, work: ScheduledWork): Sche
   if (!config) return work;
   if (work.drill) {
     const target = chooseTarget(config, work.drill.target);
-    drillDestination(config, target);
+    drillDestination(config, target, work.drill.rehearsal);
     return { drill: { ...work.drill, target } };
   }
   const { backup } = work;

@@ -43,7 +43,10 @@ export async function startDrill(
   const { bucket, sfn, config, stateMachines } = context;
   // Checked here to report an error immediately; the workflow checks again.
   if (input.backup_id !== undefined) await readCatalogued(context, input.backup_id);
-  if (config) drillDestination(config, (await chooseBackup({ bucket, config }, input)).target);
+  if (config) {
+    const { target } = await chooseBackup({ bucket, config }, input);
+    drillDestination(config, target, input.rehearsal);
+  }
   const { schedule } = by;
   const jobId = newJobId('drill', by.idempotencyKey);
   return startJob(sfn, stateMachines.restore, jobId, {

@@ -34,9 +34,11 @@ const NOT_COUNTED: StoreWarning = {
 };
 
 /** Input of one leg of {@link checkArchive}. */
-export interface ArchiveCheck extends Omit<Verification, 'open'> {
+export interface ArchiveCheck extends Omit<Verification, 'open' | 'reads'> {
   /** The stores whose content is checked. Default: all of them. */
   readonly stores?: readonly StoreName[];
+  /** `skip`: the entries of other stores are not read. Default: their bytes are checked, too. */
+  readonly others?: 'skip' | undefined;
   /** The backends that can be checked. Default: those of the registry. */
   readonly adapters?: readonly StoreAdapter[];
   /** The state that the previous leg returned; null for the first leg. */
@@ -78,6 +80,7 @@ export async function checkArchive(source: ByteSource, check: ArchiveCheck): Pro
     progress: (done, total) => check.progress?.(done, total),
     entry: (name, problem) => check.entry?.(name, problem),
     open: (entry, resumed) => contents.open(entry, resumed),
+    ...(check.others === 'skip' ? { reads: ({ name }) => contents.reads(name) } : {}),
   });
   if (cursor !== null) return { cursor, state: await contents.save(), problems, warnings: [], tallies: {} };
   // If entries are damaged, differing counts add no information.
@@ -120,11 +123,14 @@ class ContentChecks {
     }
   }
 
+  /** Whether an entry belongs to a store that is checked. */
+  reads(name: string): boolean {
+    const store = storeOf(name);
+    return store !== undefined && this.#checks.has(store);
+  }
+
   open(entry: IndexEntry, resumed: boolean): ContentSink | undefined {
-    const [folder = ''] = (entry.name.startsWith('references/') ? entry.name.slice(11) : entry.name).split(
-      '/',
-    );
-    const store = STORE_NAMES.find((name) => name === folder);
+    const store = storeOf(entry.name);
     const check = store === undefined ? undefined : this.#checks.get(store);
     if (store === undefined || !check) return undefined;
     const saved = resumed && this.#state.within?.store === store ? this.#state.within.sink : undefined;
@@ -226,6 +232,12 @@ class ContentChecks {
       samples: differing.slice(0, 20),
     });
   }
+}
+
+/** The store that an entry belongs to. */
+function storeOf(entry: string): StoreName | undefined {
+  const [folder] = (entry.startsWith('references/') ? entry.slice(11) : entry).split('/');
+  return STORE_NAMES.find((name) => name === folder);
 }
 
 function failingSink(error: unknown): ContentSink {

@@ -12,6 +12,7 @@ import Select from '@cloudscape-design/components/select';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import TimeInput from '@cloudscape-design/components/time-input';
 import { useState } from 'react';
+import type { Rehearsal } from '../../../shared/catalog/drill-request.ts';
 import type { Deployment } from '../../../shared/operations/describe-deployment.ts';
 import type { ScheduleView } from '../../../shared/operations/list-schedules.ts';
 import { BackupFields, TargetField } from '../../backup-form/backup-fields.tsx';
@@ -41,6 +42,7 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
       ? draftOf(schedule.backup ?? { target: schedule.drill?.target ?? '' })
       : { ...EMPTY_DRAFT, target: only ?? '' },
   );
+  const [rehearsal, setRehearsal] = useState<Rehearsal>(schedule?.drill?.rehearsal ?? 'if_needed');
   const [kind, setKind] = useState<ScheduleView['kind']>(schedule?.kind ?? 'backup');
   const [tried, setTried] = useState(false);
   const [busy, setBusy] = useState(false);
@@ -73,7 +75,7 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
       description,
       // Properties without a field in this form are not changed.
       ...(kind === 'drill'
-        ? { drill: { ...schedule?.drill, target: draft.target } }
+        ? { drill: { target: draft.target, rehearsal } }
         : {
             backup: {
               ...(type ? { type } : {}),
@@ -163,7 +165,20 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
                 </FormField>
               )}
               {kind === 'drill' ? (
-                <TargetField draft={draft} deployment={deployment} onChange={setDraft} />
+                <>
+                  <TargetField draft={draft} deployment={deployment} onChange={setDraft} />
+                  <FormField label="Rehearse only">
+                    <RadioGroup
+                      value={rehearsal}
+                      items={REHEARSALS}
+                      onChange={({ detail }) =>
+                        setRehearsal(
+                          REHEARSALS.find(({ value }) => value === detail.value)?.value ?? 'if_needed',
+                        )
+                      }
+                    />
+                  </FormField>
+                </>
               ) : (
                 <BackupFields
                   draft={draft}
@@ -179,6 +194,17 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
     </form>
   );
 }
+
+/** A rehearsal restores nothing: it reads and parses the archive in the functions that would restore it. */
+const REHEARSALS: readonly { value: Rehearsal; label: string; description: string }[] = [
+  {
+    value: 'if_needed',
+    label: 'Without a scratch place',
+    description: 'If the data cannot have other names, and no target for drills is configured.',
+  },
+  { value: 'always', label: 'Always', description: 'Nothing is written to any store.' },
+  { value: 'never', label: 'Never', description: 'Without a scratch place, the drill fails.' },
+];
 
 const STARTS = [
   { value: 'backup', label: 'Backups' },

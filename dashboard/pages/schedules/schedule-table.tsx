@@ -128,7 +128,7 @@ export function ScheduleTable() {
             minWidth: 130,
             cell: ({ kind, backup, drill }) => (
               <>
-                {KIND_OF[kind]}{' '}
+                {drill?.rehearsal === 'always' ? 'Rehearsal of' : KIND_OF[kind]}{' '}
                 <bdi>
                   {(backup ?? drill)?.target ?? 'the only target'}
                   {backup?.stores ? `: ${backup.stores.join(', ')}` : ''}

@@ -69,6 +69,8 @@ export interface Verification {
   /** Milliseconds until the leg should end. */
   timeLeft(): number;
   readonly signal?: AbortSignal;
+  /** Whether an entry is read. Default: every entry, so that every byte of the archive is checked. */
+  reads?(entry: IndexEntry): boolean;
   /** Reports the bytes of the archive checked so far. */
   progress?(bytesDone: number, bytesTotal: number): void;
   /** Called once for each entry, in archive order; `problem` is undefined if the entry is intact. */
@@ -196,6 +198,10 @@ class EntryChecker {
       for await (const line of readIndex(this.#source, footer, manifest, this.#limits)) {
         if (number++ < this.#cursor.entries) continue;
         signal?.throwIfAborted();
+        if (this.#verification.reads?.(line) === false) {
+          await this.#skip();
+          continue;
+        }
         const stop = (): VerificationResult => ({
           cursor: { entries: number - 1, problems, within },
           problems,
@@ -222,6 +228,12 @@ class EntryChecker {
     return { cursor: null, problems };
   }
 
+  /** The next entry that is read starts a new read. */
+  async #skip(): Promise<void> {
+    await this.#reader?.close();
+    this.#reader = undefined;
+  }
+
   /** Checks one entry. Returns its problem, undefined, or where to continue within it. */
   async #check(line: IndexLine, from: Within | null): Promise<string | undefined | Within> {
     const sink = this.#verification.open?.call(this.#verification, line, from !== null);
@@ -232,8 +244,7 @@ class EntryChecker {
       const kinds = [MemberError, IntegrityError, InvalidInputError];
       if (!(error instanceof Error) || !kinds.some((kind) => error instanceof kind)) throw error;
       // The stream is somewhere inside the entry, so the next entry starts a new read.
-      await this.#reader?.close();
-      this.#reader = undefined;
+      await this.#skip();
       return `entry ${quoteName(line.name)}: ${error.message.replace(/\.$/, '')}`;
     }
   }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Rehearsal } from '../../catalog/drill-request.ts';
 import { findTarget, type NgbakConfig } from '../../core/config.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
@@ -9,10 +10,20 @@ export const DrillPlace = z.object({
   of: Id,
   /**
    * `names`: under scratch names on the servers of that target. `target`: into a target that is dedicated to drills.
+   * `none`: a rehearsal, which restores nothing.
    */
-  place: z.enum(['names', 'target']),
+  place: z.enum(['names', 'target', 'none']),
+  /** True if a rehearsal takes its place if there are no scratch names. */
+  or_rehearse: z.boolean().optional(),
+  /** Why a rehearsal takes the place of a drill, if it was not requested. */
+  reason: z.string().optional(),
 });
 export type DrillPlace = z.infer<typeof DrillPlace>;
+
+/** Whether a restore is a rehearsal: it reads, inspects and parses, and writes to no store. */
+export function isRehearsal({ drill }: { readonly drill?: DrillPlace | undefined }): boolean {
+  return drill?.place === 'none';
+}
 
 /** Whether a target is dedicated to drills. */
 function isForDrills(config: NgbakConfig, target: string): boolean {
@@ -21,12 +32,13 @@ function isForDrills(config: NgbakConfig, target: string): boolean {
 
 /**
  * The destination for drills of a target: the target that lists it in `drills_of`, otherwise scratch names on its own
- * servers. Throws InvalidInputError for a target that is itself dedicated to drills, or if several targets are
+ * servers; none for a rehearsal. Throws InvalidInputError for a target that is itself dedicated to drills, or if several targets are
  * dedicated to its drills.
  */
 export function drillDestination(
   config: NgbakConfig,
   target: string,
+  rehearsal: Rehearsal = 'never',
 ): { readonly target: string; readonly drill: DrillPlace } {
   if (isForDrills(config, target)) {
     throw new InvalidInputError(
@@ -36,6 +48,7 @@ export function drillDestination(
       },
     );
   }
+  if (rehearsal === 'always') return { target, drill: { of: target, place: 'none' } };
   const [name, ...others] = Object.entries(config.targets).flatMap(([other, { drills_of }]) =>
     drills_of?.includes(target) ? [other] : [],
   );
@@ -46,7 +59,10 @@ export function drillDestination(
     );
   }
   return name === undefined
-    ? { target, drill: { of: target, place: 'names' } }
+    ? {
+        target,
+        drill: { of: target, place: 'names', ...(rehearsal === 'if_needed' ? { or_rehearse: true } : {}) },
+      }
     : { target: name, drill: { of: target, place: 'target' } };
 }
 

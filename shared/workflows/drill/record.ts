@@ -10,7 +10,7 @@ import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { DrillPlace } from './destination.ts';
 
 /** Phases of a drill that are timed, in order. */
-export const DRILL_PHASES = ['inspect', 'load', 'verify', 'remove'] as const;
+export const DRILL_PHASES = ['inspect', 'rehearse', 'load', 'verify', 'remove'] as const;
 
 /** A smoke check that was run against both the target and the restored copy. */
 const ComparedSmoke = z.object({
@@ -32,6 +32,8 @@ const DrilledStore = z.object({
   /** Counts and digests of the loaded records, and of the records read back. */
   loaded: TalliesRecord,
   read_back: TalliesRecord,
+  /** Of a rehearsal: counts and digests of the records that the restore function has parsed. Absent until then. */
+  parsed: TalliesRecord.optional(),
   /** True if every record was read back. */
   verified: z.boolean(),
   /** Records that differ from the archive, with samples. */
@@ -49,12 +51,17 @@ const DrilledStore = z.object({
 export const DrillRecord = z.object({
   drill_version: z.literal(1),
   job_id: Id,
-  /** `passed`: the whole backup was restored, read back and found equal, and everything was removed. */
+  /** `rehearsal`: the archive was read, inspected and parsed in the functions that would restore it. Nothing was written. */
+  kind: z.enum(['drill', 'rehearsal']).default('drill'),
+  /**
+   * `passed`: the whole backup was restored, read back and found equal, and everything was removed. For a rehearsal: the
+   * whole archive was verified, its target could load it, and every record was parsed.
+   */
   verdict: z.enum(['passed', 'failed', 'cancelled']),
   /** The target whose backup was restored. */
   target: Id,
-  /** The destination: a configured target, under scratch names or under its own. */
-  destination: DrillPlace.omit({ of: true }).extend({ target: Id }),
+  /** The destination: a configured target, under scratch names or under its own. A rehearsal has inspected the target. */
+  destination: DrillPlace.omit({ of: true, or_rehearse: true }).extend({ target: Id }),
   started_at: z.iso.datetime(),
   finished_at: z.iso.datetime(),
   /** Seconds from the start to the end of the verification. Absent if it was not verified. */

@@ -17,7 +17,7 @@ import { HELP, seeAlso, withPlatformHelp } from '../../core/help.ts';
 import { relatedJobId } from '../../core/job-ids.ts';
 import { hasEnded, type JobState } from '../../core/job-state.ts';
 import { BackupPlan } from '../backup/plan.ts';
-import { lockNameOf } from '../drill/destination.ts';
+import { isRehearsal, lockNameOf } from '../drill/destination.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { resumeWriters } from '../job/hooks.ts';
 import { changeLock, freeLock, Lock } from '../job/lock.ts';
@@ -390,6 +390,7 @@ async function cleanDestination(
   leg: LegLimits,
 ): Promise<void> {
   const plan = await findRestorePlan(environment.bucket, job_id);
+  if (plan && isRehearsal(plan)) return;
   await cleanServers(environment, { job_id, target }, plan?.stores ?? stores, leg);
 }
 

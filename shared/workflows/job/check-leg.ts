@@ -49,11 +49,14 @@ export async function checkLeg(
     leg,
     progress,
     stores,
+    others,
   }: {
     cursor: Json;
     leg: Pick<LegLimits, 'timeLeft'> & { readonly signal?: AbortSignal | undefined };
     progress?: ((bytesDone: number, bytesTotal: number) => void) | undefined;
     stores?: readonly StoreName[];
+    /** `skip`: the entries of other stores are not read. */
+    others?: 'skip';
   },
 ): Promise<CheckLeg> {
   const from =
@@ -70,7 +73,7 @@ export async function checkLeg(
   const { state, ...result } = await checkArchive(source, {
     cursor: saved.cursor as Json,
     state: saved.state,
-    ...(stores === undefined ? {} : { stores }),
+    ...(stores === undefined ? {} : { stores, others }),
     timeLeft: () => leg.timeLeft(),
     ...(leg.signal === undefined ? {} : { signal: leg.signal }),
     ...(progress === undefined ? {} : { progress }),

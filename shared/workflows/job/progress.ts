@@ -22,6 +22,7 @@ export const PHASES = [
   'verify',
   'finish',
   'remove',
+  'rehearse',
   'seal',
   'read-back',
 ] as const;

@@ -27,6 +27,7 @@ import {
 import {
   AttachRequest,
   CatalogRestore,
+  drillOptions,
   isConfirmed,
   RestoreOptions,
   RollbackRequest,
@@ -250,13 +251,13 @@ async function admitDrill(
   if (refusal !== undefined) return { admitted: false, reason: refusal };
   const backup = named ?? (await chooseBackup(environment, { target: of }));
   await updateJob(bucket, jobId, () => ({ backup_id: backup.backup_id }));
-  const { target, drill } = drillDestination(config, of);
+  const rehearsal = request.drill.rehearsal ?? (schedule ? 'if_needed' : 'never');
+  const { target, drill } = drillDestination(config, of, rehearsal);
   const restore = makeRecord(environment, execution, {
     jobId,
     target,
     source: sourceOf(environment, backup),
-    // The scope is empty, so there is nothing to save. If it contains data when the load starts, the drill is refused.
-    options: RestoreOptions.parse({ mode: 'if_empty', safety_backup: false }),
+    options: drillOptions({ drill }),
     confirmed: true,
     requestedBy: request.requested_by,
     backupId: backup.backup_id,

@@ -15,6 +15,7 @@ import type { SpaceEstimate } from '../../stores/room.ts';
 import type { Store } from '../../stores/store.ts';
 import { WarningCollector } from '../../stores/warning.ts';
 import { inconsistencies, isInconsistency } from '../backup/verify.ts';
+import { type DrillPlace, isRehearsal } from '../drill/destination.ts';
 import { scratchProblems } from '../drill/scratch.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { readCheckResult } from '../job/check-leg.ts';
@@ -30,6 +31,7 @@ import {
   scopesOf,
   storeOptions,
 } from './plan.ts';
+import { drillOptions } from './request.ts';
 import { expiryWarnings, readThrough, reasonOf, routeStore, scopeChange } from './routes.ts';
 import { smokeBefore } from './smoke.ts';
 import { originWarnings, serverWarnings } from './version-warnings.ts';
@@ -50,17 +52,17 @@ interface InspectionFindings {
  */
 export async function compareWithTarget(
   environment: Environment,
-  restore: AdmittedRestore & Pick<ResolvedRestore, 'archive'>,
+  requested: AdmittedRestore & Pick<ResolvedRestore, 'archive'>,
   leg: LegLimits,
 ): Promise<InspectionRecord> {
   const { bucket } = environment;
-  const upload = await openSource(bucket, restore.source);
-  const archive = await openArchive(await openSource(bucket, restore.archive));
+  const upload = await openSource(bucket, requested.source);
+  const archive = await openArchive(await openSource(bucket, requested.archive));
   const { manifest } = archive;
   const held = new Set<StoreName>(manifest.scope.stores);
-  const stores = restore.stores.filter((store) => held.has(store));
+  const stores = requested.stores.filter((store) => held.has(store));
+  const { restore, routes, refusals } = await routeOrRehearse(environment, requested, archive, stores);
   const { problems, warnings } = await compareScopes(environment, restore, manifest, stores);
-  const { routes, refusals } = await routeStores(environment, restore, archive, stores);
   const proposed: ProposedRestore = { ...restore, stores, routes };
   const compared = await Promise.all(
     stores.map((name) => compareStore(environment, proposed, archive, name, refusals.get(name), leg)),
@@ -80,7 +82,13 @@ export async function compareWithTarget(
     references: problems.length > 0 ? [] : await inspectReferences(environment, proposed, archive, leg),
     warnings,
     problems,
-    resolved: { options: restore.options, stores, archive: restore.archive, routes },
+    resolved: {
+      options: restore.options,
+      stores,
+      archive: restore.archive,
+      routes,
+      ...(restore.drill ? { drill: restore.drill } : {}),
+    },
   };
 }
 
@@ -105,7 +113,7 @@ async function compareScopes(
   }
   for (const store of held) {
     if (store !== 'config' && chosen === undefined && !stores.includes(store)) {
-      if (drill) problems.push(`target "${target}", which is there for the drill, has no ${store}`);
+      if (drill) problems.push(`target "${target}" has no ${store}, which a drill would have to restore`);
       warnings.push(`the archive contains ${store}, which target "${target}" does not have: it is left out`);
     }
   }
@@ -145,6 +153,24 @@ function describeArchive(
     ...(ngbak_version === undefined ? {} : { ngbak_version }),
     ...(system_version == null ? {} : { system_version }),
   };
+}
+
+/**
+ * Determines the destination of each store's data. A drill without scratch names becomes a rehearsal, if its request
+ * allows that.
+ */
+async function routeOrRehearse<T extends AdmittedRestore>(
+  environment: Environment,
+  restore: T,
+  archive: OpenedArchive,
+  stores: readonly StoreName[],
+): Promise<Awaited<ReturnType<typeof routeStores>> & { restore: T }> {
+  const routed = await routeStores(environment, restore, archive, stores);
+  const [reason] = routed.refusals.values();
+  if (reason === undefined || !restore.drill?.or_rehearse) return { restore, ...routed };
+  const drill: DrillPlace = { of: restore.drill.of, place: 'none', reason };
+  const rehearsal = { ...restore, drill, options: drillOptions({ drill }) };
+  return { restore: rehearsal, ...(await routeStores(environment, rehearsal, archive, stores)) };
 }
 
 /** Determines the destination of each store's data, or the reason why its names can't be rewritten. */
@@ -240,7 +266,7 @@ async function compareStore(
     const { drill } = proposed;
     const scope = proposed.routes[name]?.scope;
     const occupied =
-      drill && scope !== undefined
+      drill && !isRehearsal(proposed) && scope !== undefined
         ? await scratchProblems(environment, { ...proposed, drill, scope }, store, context)
         : [];
     const replacement = await checkReplacement(archive, proposed, probe, name, counts);

@@ -3,7 +3,7 @@ import type { BackupWarning } from '../../catalog/warnings.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { VERSION } from '../../core/version.ts';
 import type { ReferenceCount } from '../../profiles/reference-count.ts';
-import type { DrillPlace } from '../drill/destination.ts';
+import { type DrillPlace, isRehearsal } from '../drill/destination.ts';
 import { DRILL_PHASES, type DrillRecord } from '../drill/record.ts';
 import { findScratch } from '../drill/scratch.ts';
 import type { Environment } from '../environment.ts';
@@ -15,6 +15,7 @@ import { type AdmittedRestore, findRestorePlan } from './plan.ts';
 
 /** The phases of a restore that each phase of a drill comprises. */
 const STEPS: Record<Exclude<(typeof DRILL_PHASES)[number], 'inspect'>, readonly (keyof Sums)[]> = {
+  rehearse: ['rehearse'],
   load: ['clear', 'load'],
   verify: ['verify'],
   remove: ['finish', 'remove'],
@@ -46,9 +47,13 @@ async function describeDrill(
   end: DrillEnd,
 ): Promise<DrillRecord> {
   const { bucket } = environment;
-  const { drill, target, backup_id } = admitted;
+  const { target, backup_id } = admitted;
   const inspection = await findInspection(bucket, job_id);
   const plan = await findRestorePlan(bucket, job_id);
+  // The inspection may have turned a drill into a rehearsal.
+  const drill = plan?.drill ?? inspection?.resolved?.drill ?? admitted.drill;
+  const { of, place, reason } = drill;
+  const rehearsal = isRehearsal({ drill });
   const names = plan?.stores ?? inspection?.resolved?.stores ?? [];
   const times = new Times();
   if (inspection) times.add('inspect', { began_at: created_at, ended_at: inspection.inspected_at });
@@ -57,7 +62,7 @@ async function describeDrill(
   const warnings: BackupWarning[] = [];
   for (const name of names) {
     const sums = await sumSteps(environment, job_id, name);
-    for (const phase of ['load', 'verify', 'remove'] as const) {
+    for (const phase of ['rehearse', 'load', 'verify', 'remove'] as const) {
       for (const step of STEPS[phase]) times.add(phase, sums[step]);
     }
     references.push(...sums.verify.references);
@@ -71,15 +76,18 @@ async function describeDrill(
   }
   const all = Object.values(stores);
   const isProved =
-    end.state === 'completed' && all.length > 0 && all.every(({ verified, removed }) => verified && removed);
+    end.state === 'completed' &&
+    all.length > 0 &&
+    all.every(({ verified, removed, parsed }) => (rehearsal ? parsed !== undefined : verified && removed));
   const finished_at = new Date().toISOString();
   const verifiedAt = times.endOf('verify');
   return {
     drill_version: 1,
     job_id,
+    kind: rehearsal ? 'rehearsal' : 'drill',
     verdict: isProved ? 'passed' : end.state === 'cancelled' ? 'cancelled' : 'failed',
-    target: drill.of,
-    destination: { target, place: drill.place },
+    target: of,
+    destination: { target, place, ...(reason === undefined ? {} : { reason }) },
     started_at: created_at,
     finished_at,
     ...(all.length > 0 && all.every(({ verified }) => verified) && verifiedAt !== undefined
@@ -93,7 +101,7 @@ async function describeDrill(
     load_bytes_per_second: Object.fromEntries(
       names.flatMap((name) => {
         const rate = loadRateOf(environment, admitted, name);
-        return rate === undefined ? [] : [[name, rate]];
+        return rate === undefined || rehearsal ? [] : [[name, rate]];
       }),
     ),
     stores,
@@ -111,24 +119,25 @@ async function describeDrill(
   };
 }
 
-type Sums = Record<'clear' | 'load' | 'verify' | 'finish' | 'remove', LegSum>;
+type Sums = Record<'rehearse' | 'clear' | 'load' | 'verify' | 'finish' | 'remove', LegSum>;
 
 async function sumSteps(environment: Environment, jobId: string, name: StoreName): Promise<Sums> {
   const sum = (phase: RestorePhase) => sumLegs(environment, jobId, name, phase);
-  const [clear, load, verify, finish, remove] = await Promise.all([
+  const [rehearse, clear, load, verify, finish, remove] = await Promise.all([
+    sum('rehearse'),
     sum('clear'),
     sum('load'),
     sum('verify'),
     sum('finish'),
     sum('remove'),
   ]);
-  return { clear, load, verify, finish, remove };
+  return { rehearse, clear, load, verify, finish, remove };
 }
 
 function describeStore(
   inspection: InspectionRecord | undefined,
   name: StoreName,
-  { load, verify }: Sums,
+  { rehearse, load, verify }: Sums,
   removed: boolean,
 ): DrillRecord['stores'][StoreName] {
   const found = inspection?.stores.find(({ store }) => store === name);
@@ -140,6 +149,7 @@ function describeStore(
     in_archive: found.archive,
     loaded: load.tallies,
     read_back: verify.tallies,
+    ...(rehearse.complete ? { parsed: rehearse.tallies } : {}),
     // Only the last leg of a verification runs the smoke checks and counts the references.
     verified: verify.complete && verify.differences === 0,
     differences: verify.differences,

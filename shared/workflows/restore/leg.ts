@@ -19,7 +19,7 @@ import { viewOf } from '../../profiles/view.ts';
 import { DONE, type LegContext } from '../../stores/leg.ts';
 import type { Store } from '../../stores/store.ts';
 import { StoreWarning, WarningCollector } from '../../stores/warning.ts';
-import type { DrillPlace } from '../drill/destination.ts';
+import { type DrillPlace, isRehearsal } from '../drill/destination.ts';
 import { claimScratch, findScratch, removeScratch } from '../drill/scratch.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
@@ -38,13 +38,18 @@ import {
   scopesOf,
   storeOptions,
 } from './plan.ts';
+import { rehearse } from './rehearse.ts';
 import { smokeAfter } from './smoke.ts';
 
 /**
  * The phases of a store's restore. The workflow starts them, except for two that follow automatically: `load` follows
- * `clear`, and in a drill `remove` follows `finish`. `test-load` replaces nothing.
+ * `clear`, and in a drill `remove` follows `finish`. `test-load` replaces nothing. `rehearse` is the only phase of a
+ * rehearsal, in place of `clear`.
  */
-export const RESTORE_PHASES = ['test-load', 'clear', 'load', 'verify', 'finish', 'remove'] as const;
+export const RESTORE_PHASES = [
+  ...(['test-load', 'clear', 'load', 'verify', 'finish', 'remove'] as const),
+  'rehearse',
+] as const;
 
 /** Default rate limit for drills that load into servers shared with their target, in bytes per second. */
 const DRILL_BYTES_PER_SECOND = 8 * 1024 ** 2;
@@ -74,7 +79,7 @@ const LegRecord = z.object({
   samples: z.array(z.object({ thing: z.string(), problem: z.string() })),
   /** Warnings of the store. */
   warnings: z.array(StoreWarning).default([]),
-  /** Set by the last leg of a verification: the answers to the smoke checks. */
+  /** Set by the last leg of a verification: the answers to the smoke checks. Empty for a rehearsal. */
   smoke: z.array(SmokeAnswer).optional(),
   /** Absent in records of earlier versions. */
   began_at: z.iso.datetime().optional(),
@@ -104,8 +109,14 @@ export async function restoreLeg(
   if (state.phase === 'test-load' && !(await hasToBeTested(environment.bucket, plan))) {
     return { ...state, done: true };
   }
+  if (isRehearsal(plan)) {
+    if (state.phase !== 'clear' && state.phase !== 'rehearse') return { ...state, done: true };
+    return underLease(environment, plan, name, leg, (leased) =>
+      recordLeg(environment, plan, name, { ...state, phase: 'rehearse' }, leased),
+    );
+  }
   return underLease(environment, plan, name, leg, (leased) =>
-    writeLeg(environment, plan, name, state, leased),
+    recordLeg(environment, plan, name, state, leased),
   );
 }
 
@@ -119,7 +130,8 @@ async function hasToBeTested(bucket: Bucket, plan: RestorePlan): Promise<boolean
   return stores.some(({ store, target }) => plan.stores.includes(store) && countRecords(target) > 0);
 }
 
-async function writeLeg(
+/** Runs one leg of a phase and records it. */
+async function recordLeg(
   environment: Environment,
   plan: RestorePlan,
   name: StoreName,
@@ -139,7 +151,10 @@ async function writeLeg(
     environment.config,
     plan.target,
     name,
-    (store) => runPhase(environment, plan, store, state, leg, progress, warnings),
+    (store) =>
+      isRehearsal(plan)
+        ? rehearsalLeg(environment, plan, store, state, leg, progress, warnings)
+        : runPhase(environment, plan, store, state, leg, progress, warnings),
     scopesOf(plan),
   );
   const record: LegRecord = {
@@ -178,7 +193,9 @@ async function phaseTotals(
   name: StoreName,
   phase: RestoreState['phase'],
 ): Promise<[totals: Totals, expected: Totals]> {
-  if (phase === 'finish' || phase === 'test-load' || phase === 'remove') return [{}, {}];
+  if (phase === 'finish' || phase === 'test-load' || phase === 'remove' || phase === 'rehearse') {
+    return [{}, {}];
+  }
   const { only } = plan.options;
   const store = (await findInspection(bucket, plan.job_id))?.stores.find((other) => other.store === name);
   if (phase === 'clear') return [only === undefined ? totalsOf(store?.target ?? {}) : {}, {}];
@@ -186,6 +203,23 @@ async function phaseTotals(
   if (!store || counts === undefined) return [{}, {}];
   const verifying = phase === 'verify' ? storeOptions(plan).mode : undefined;
   return [totalsOf(counts), expectedUnits(store.kind, counts, verifying)];
+}
+
+/** A leg of a rehearsal, with a result as that of other phases. */
+async function rehearsalLeg(
+  environment: Environment,
+  plan: RestorePlan,
+  store: Store,
+  state: RestoreState,
+  leg: LegLimits,
+  progress: ProgressWriter,
+  warnings: WarningCollector,
+) {
+  const context = legContext(environment, leg, state.job_id, { progress, warnings });
+  const rehearsed = await rehearse(environment, plan, store, state.cursor, { leg, context, progress });
+  const result = { ...rehearsed, differences: 0, samples: [] };
+  // No smoke check of a copy, of which there is none: marks the last leg.
+  return rehearsed.cursor === null ? { ...result, smoke: [], references: [] } : result;
 }
 
 async function runPhase(
@@ -225,6 +259,7 @@ async function runPhase(
       references: await proveReferences(config, plan, opened, store, context),
     };
   }
+  if (state.phase === 'rehearse') throw new TypeError('this phase is part of rehearsals only');
   const rate = loadRateOf(environment, plan, store.name);
   const throttled = rate === undefined ? archive : throttle(archive, rate, leg.signal);
   const step = { archive: throttled, options, cursor: state.cursor, context };
@@ -326,7 +361,7 @@ export interface LegSum extends LegRecord {
   readonly legs: number;
   readonly smoke: SmokeAnswer[];
   readonly references: ReferenceCount[];
-  /** True if the last leg of a verification has ended. */
+  /** True if the last leg of a verification or rehearsal has ended. */
   readonly complete: boolean;
 }
 

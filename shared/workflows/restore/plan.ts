@@ -61,6 +61,8 @@ export const ResolvedRestore = z.object({
   archive: ObjectVersion,
   /** The destination of each store's data, and the names there. */
   routes: Routes,
+  /** Of a drill: its destination, which may have become that of a rehearsal. Absent in records of earlier versions. */
+  drill: DrillPlace.optional(),
 });
 export type ResolvedRestore = z.infer<typeof ResolvedRestore>;
 

@@ -12,6 +12,7 @@ import { isSameJson, parseInput } from '../../core/input.ts';
 import { hasEnded } from '../../core/job-state.ts';
 import { OBJECT_BYTES_MAX } from '../../core/limits.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
+import { type DrillPlace, isRehearsal } from '../drill/destination.ts';
 import { createJob, readJob } from '../job/record.ts';
 import { PARTS } from './parts.ts';
 import { abortUpload, beginUpload, layoutOf, UploadLayout } from './upload-parts.ts';
@@ -68,6 +69,14 @@ export const RestoreOptions = z.strictObject({
   safety_backup: z.boolean().default(true),
 });
 export type RestoreOptions = z.infer<typeof RestoreOptions>;
+
+/**
+ * The options of a drill. Its scope is empty, so there is nothing to save; if it contains data when the load starts, the
+ * drill is refused. A rehearsal inspects the target as a restore that replaces its contents would.
+ */
+export function drillOptions(plan: { readonly drill: DrillPlace }): RestoreOptions {
+  return RestoreOptions.parse({ mode: isRehearsal(plan) ? 'replace' : 'if_empty', safety_backup: false });
+}
 
 /**
  * The options with `overwrite` translated into a mode. Throws InvalidInputError if `overwrite` and `mode` contradict

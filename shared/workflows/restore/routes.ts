@@ -63,7 +63,7 @@ async function routeScratch(
   { kind, scratch }: StoreAdapter,
   { saved, configured }: { readonly saved: unknown; readonly configured: unknown },
 ): Promise<RouteRecord> {
-  const remedy = `Configure a target for drills of "${target}", with separate stores and "drills_of": ["${target}"] (docs/drills.md).`;
+  const remedy = `Configure a target for drills of "${target}", with separate stores and "drills_of": ["${target}"], or rehearse without one: \`ngbak drill --rehearse\` (docs/drills.md).`;
   try {
     if (scratch === undefined) {
       throw new InvalidInputError(`A store of kind "${kind}" has no names that could be changed.`, {

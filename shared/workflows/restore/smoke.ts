@@ -4,6 +4,7 @@ import type { StoreName } from '../../core/store-names.ts';
 import { resolveStore, withStore } from '../../profiles/open.ts';
 import type { LegContext } from '../../stores/leg.ts';
 import type { Store } from '../../stores/store.ts';
+import { isRehearsal } from '../drill/destination.ts';
 import type { SmokeAnswer } from './answer.ts';
 import type { RestorePlan } from './plan.ts';
 
@@ -32,7 +33,7 @@ export async function smokeBefore(
   const { name } = store;
   if (name === 'config') return [];
   const { drill } = plan;
-  if (!drill) return askAll(store, checksOf(config, plan, name), context);
+  if (!drill || isRehearsal(plan)) return askAll(store, checksOf(config, plan, name), context);
   const checks = drillChecks(config, plan, drill.of, name).map(({ text, question, there }) => ({
     text,
     question: there === undefined ? undefined : question,

@@ -285,6 +285,100 @@ describe('a drill under scratch names', () => {
   });
 });
 
+describe('a rehearsal', () => {
+  test('parses every record in each restore function with credentials that cannot write, also in many legs', async () => {
+    const user = { username: `reader${process.pid}`, password: 'reads-only' };
+    await withClients(({ redis }) =>
+      redis.acl('SETUSER', user.username, 'on', `>${user.password}`, '~*', '&*', '+@all', '-@write'),
+    );
+    try {
+      const limited = await putSecrets({ kv: { ...connections().kv, ...user } });
+      use({ default: targetOf(LIVE, limited) });
+      await backUp(environment, 'default');
+      for (const timeLeft of [() => 60_000, () => 0]) {
+        const drill = await Drill.start(environment, { rehearsal: 'always' });
+        expect(await drill.run({ timeLeft, signal: new AbortController().signal })).toBeUndefined();
+        const rehearsed = await record(drill);
+        expect(rehearsed).toMatchObject({
+          kind: 'rehearsal',
+          verdict: 'passed',
+          destination: { target: 'default', place: 'none' },
+          load_bytes_per_second: {},
+        });
+        expect(rehearsed).not.toHaveProperty('restore_seconds');
+        expect(rehearsed.phases.map(({ phase }) => phase)).toEqual(['inspect', 'rehearse']);
+        for (const store of STORES) {
+          const { parsed, in_archive, loaded, verified, smoke } = rehearsed.stores[store] ?? {};
+          const counts = Object.entries(parsed ?? {}).map(([name, { count }]) => [name, count]);
+          expect(Object.fromEntries(counts)).toMatchObject(in_archive ?? {});
+          // It claims nothing that only a restore could prove.
+          expect([loaded, verified, smoke?.every(({ drill: copy }) => copy === undefined)]).toEqual([
+            {},
+            false,
+            true,
+          ]);
+        }
+      }
+    } finally {
+      await withClients(({ redis }) => redis.acl('DELUSER', user.username));
+    }
+    await expectUntouched();
+  });
+
+  test('takes the place of a drill without scratch names only if that is requested, and says why', async () => {
+    const { stores } = targetOf(LIVE, secrets);
+    use({ default: { stores: { ...stores, graph: { ...stores.graph, scope: {} } } } });
+    await backUp(environment, 'default');
+    const drill = await Drill.start(environment, { rehearsal: 'if_needed' });
+    expect(await drill.run()).toBeUndefined();
+    expect(await record(drill)).toMatchObject({
+      kind: 'rehearsal',
+      verdict: 'passed',
+      destination: { place: 'none', reason: expect.stringContaining('whole database') },
+    });
+    const refused = await Drill.start(environment, { rehearsal: 'never' });
+    expect(await refused.run()).toMatchObject({ message: expect.stringContaining('--rehearse') });
+    use({ default: targetOf(LIVE, secrets) });
+    await backUp(environment, 'default', 'snapshot_2026-01-03T03-04-05Z');
+    const restored = await Drill.start(environment, { rehearsal: 'if_needed' });
+    expect(await restored.run()).toBeUndefined();
+    expect(await record(restored)).toMatchObject({ kind: 'drill', verdict: 'passed' });
+    await expectUntouched();
+  });
+
+  test('fails if a server refuses the credentials, or if the archive is damaged', async () => {
+    const limited = await putSecrets({ vectors: { ...connections().vectors, api_key: 'expired' } });
+    use({ default: targetOf(LIVE, secrets) });
+    const bytes = await backUp(environment, 'default');
+    use({ default: targetOf(LIVE, limited) });
+    const refused = await Drill.start(environment, { rehearsal: 'always' });
+    expect(await refused.run()).toMatchObject({ name: expect.stringMatching(/AccessDenied|Unavailable/) });
+    expect(await record(refused)).toMatchObject({ kind: 'rehearsal', verdict: 'failed' });
+    use({ default: targetOf(LIVE, secrets) });
+    const damaged = Buffer.from(bytes);
+    const at = Math.floor(damaged.length / 3);
+    damaged[at] = (damaged[at] ?? 0) ^ 0xff;
+    const { bucket } = environment;
+    const object = { Bucket: bucket.name, Key: archiveKey(BACKUP), Body: damaged };
+    await bucket.s3.send(new PutObjectCommand(object));
+    const found = await Drill.start(environment, { rehearsal: 'always' });
+    expect(await found.run()).toMatchObject({ name: expect.stringMatching(/IntegrityError|MemberError/) });
+    expect(await record(found)).toMatchObject({ kind: 'rehearsal', verdict: 'failed' });
+    await expectUntouched();
+  });
+
+  test('that is killed leaves nothing, and does not keep the next one from running', async () => {
+    await backUp(environment, 'default');
+    const drill = await Drill.start(environment, { rehearsal: 'always' });
+    for await (const step of drill.steps()) if (step === 'clear of vectors') break;
+    await drill.end('ABORTED');
+    expect(await record(drill)).toMatchObject({ kind: 'rehearsal', verdict: 'cancelled' });
+    const next = await Drill.start(environment, { rehearsal: 'always' });
+    expect(await next.run()).toBeUndefined();
+    await expectUntouched();
+  });
+});
+
 test('restores workspaces of LightRAG, which share collections, into separate collections', async () => {
   const workspace = `ws${process.pid}`;
   const collections = ['entities', 'relationships', 'chunks'].map((name) => `lightrag_vdb_${name}_drill`);

@@ -7,7 +7,7 @@ import type { Environment, LegLimits } from '../../../shared/workflows/environme
 import { cleanUpAfter } from '../../../shared/workflows/janitor/janitor.ts';
 import { admitRestore } from '../../../shared/workflows/restore/admit.ts';
 import { beginRestore } from '../../../shared/workflows/restore/begin.ts';
-import { closeRestore } from '../../../shared/workflows/restore/close.ts';
+import { closeExecution } from '../../../shared/workflows/restore/close-rehearsal.ts';
 import { InspectState, inspectArchive } from '../../../shared/workflows/restore/inspect.ts';
 import { RestoreState, restoreLeg } from '../../../shared/workflows/restore/leg.ts';
 import { buildArchive, DRAFT } from '../../archive/build.ts';
@@ -125,7 +125,7 @@ export class Drill {
         }
       }
     }
-    await closeRestore(this.#environment, job_id);
+    await closeExecution(this.#environment, job_id);
     yield 'closed';
   }
 
