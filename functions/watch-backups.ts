@@ -1,7 +1,7 @@
 import { Metrics } from '@aws-lambda-powertools/metrics';
 import { z } from 'zod';
 import { parseInput } from '../shared/core/input.ts';
-import { isTooOld, recoverability } from '../shared/operations/recoverability.ts';
+import { isDrillOverdue, isTooOld, recoverability } from '../shared/operations/recoverability.ts';
 import { verdictMeasures } from '../shared/operations/verdict-measures.ts';
 import { Scheduler } from '../shared/schedules/scheduler.ts';
 import { BACKUP_TOO_OLD } from '../shared/workflows/backup/measures.ts';
@@ -19,7 +19,7 @@ const metrics = new Metrics();
 
 /**
  * Reports to CloudWatch, for every target, whether it is recoverable, with RPO, RTO and the age of the last drill, and
- * whether its newest good backup is too old.
+ * whether its newest good backup or its last drill is too old.
  */
 export const handler = step(z.unknown(), async (environment) => {
   const settings = parseInput(Settings, process.env, 'The environment of the function');
@@ -34,7 +34,7 @@ export const handler = step(z.unknown(), async (environment) => {
   const { targets } = await recoverability({ ...environment, ...scheduler });
   const watched = targets
     .filter(({ target }) => Object.hasOwn(environment.config.targets, target))
-    .map((verdict) => ({ ...verdict, tooOld: isTooOld(verdict) }));
+    .map((verdict) => ({ ...verdict, tooOld: isTooOld(verdict), drillOverdue: isDrillOverdue(verdict) }));
   for (const verdict of watched) {
     metrics.addDimensions({ target: verdict.target });
     metrics.addMetric(BACKUP_TOO_OLD, 'Count', verdict.tooOld ? 1 : 0);
@@ -47,6 +47,7 @@ export const handler = step(z.unknown(), async (environment) => {
     watched.filter(wanted).map(({ target }) => target);
   return {
     too_old: named(({ tooOld }) => tooOld),
+    drill_overdue: named(({ drillOverdue }) => drillOverdue),
     not_recoverable: named(({ recoverable }) => recoverable === 'no'),
   };
 });

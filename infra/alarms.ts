@@ -15,7 +15,12 @@ import { Construct } from 'constructs';
 import { backedUpTargets } from '../shared/core/config.ts';
 import { InvalidInputError } from '../shared/core/errors.ts';
 import { HELP } from '../shared/core/help.ts';
-import { BACKUP_TOO_OLD, BACKUP_WARNINGS, NOT_RECOVERABLE } from '../shared/workflows/backup/measures.ts';
+import {
+  BACKUP_TOO_OLD,
+  BACKUP_WARNINGS,
+  DRILL_OVERDUE,
+  NOT_RECOVERABLE,
+} from '../shared/workflows/backup/measures.ts';
 import type { DeploymentConfig } from './config.ts';
 import type { HttpApi } from './http-api.ts';
 import { metricsNamespace } from './step-handler.ts';
@@ -35,7 +40,7 @@ const ANY = {
 };
 
 export interface AlarmsProps {
-  readonly deployment: Pick<DeploymentConfig, 'alarms' | 'schedule' | 'targets'>;
+  readonly deployment: Pick<DeploymentConfig, 'alarms' | 'schedule' | 'drills' | 'targets'>;
   readonly handlers: StepHandlers;
   readonly api: Pick<HttpApi, 'rejections'> | undefined;
   readonly backup: IStateMachine;
@@ -122,7 +127,6 @@ export class Alarms extends Construct {
         }),
       );
     }
-    if (!deployment.schedule.enabled) return;
     for (const target of backedUpTargets(deployment)) {
       const measured = (metricName: string) =>
         new Metric({
@@ -132,6 +136,15 @@ export class Alarms extends Construct {
           statistic: 'Maximum',
           period: Duration.hours(1),
         });
+      if (deployment.drills) {
+        this.#alarm(
+          `Drill-overdue-${target}`,
+          `The last drill of "${target}" that passed is older than its schedules allow: \`ngbak status ${target}\` says more.`,
+          measured(DRILL_OVERDUE),
+          ANY,
+        );
+      }
+      if (!deployment.schedule.enabled) continue;
       this.#alarm(
         `No-backup-${target}`,
         `The newest good full backup of "${target}" is older than its schedules allow, or there is none: verified, with records, not far smaller than before.`,

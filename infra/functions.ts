@@ -210,7 +210,7 @@ export const SIZES = {
     stores: STORES_WITH_SERVER,
     writesStores: true,
     bucket: {
-      read: ['jobs/*', 'locks/*', 'staging/*', 'backups/*'],
+      read: ['jobs/*', 'locks/*', 'staging/*', 'backups/*', 'drills/*'],
       write: ['jobs/*', 'locks/*', 'drills/*'],
       delete: ['jobs/*', 'locks/*', 'staging/*', 'uploads/*', 'backups/*.ngbak'],
       // Includes uploads of jobs that never started: the janitor removes those that belong to no job.
@@ -238,7 +238,7 @@ export const SIZES = {
     stores: [],
     bucket: {
       // Reads a byte of each archive that a restore would read, to check that it is readable.
-      read: ['backups/*', 'jobs/*', 'locks/*', CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY],
+      read: ['backups/*', 'jobs/*', 'locks/*', 'drills/*', CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY],
       write: [CATALOG_CACHE_KEY],
     },
   },

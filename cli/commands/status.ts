@@ -41,6 +41,16 @@ const MARKS: Readonly<Record<Reason['severity'], string>> = {
   note: pc.dim('i'),
 };
 
+/** When a drill or a restore was, and of which backup. */
+function eventText({
+  finished_at,
+  newest,
+  backup_id,
+  job_id,
+}: NonNullable<TargetRecoverability['drill']>): string {
+  return `${ago(finished_at)}, of ${newest ? 'the latest good backup' : backup_id} (job ${job_id})`;
+}
+
 /** The assessment of one target, most important first. */
 function targetText({
   target,
@@ -50,7 +60,10 @@ function targetText({
   rpo_seconds,
   rpo_allowed_seconds,
   rto_seconds,
+  proof,
   drill,
+  rehearsal,
+  drill_age_max_seconds,
 }: TargetRecoverability): string {
   return [
     `${pc.bold(printable(target))}: ${ANSWERS[recoverable]}`,
@@ -72,14 +85,18 @@ function targetText({
       [
         'duration of a restore',
         backup &&
-          (rto_seconds === undefined ? 'unknown' : `about ${duration(rto_seconds)}, by the last restore`),
+          (rto_seconds === undefined
+            ? 'unknown'
+            : `about ${duration(rto_seconds)}, by the last ${proof?.kind ?? 'restore'}`),
       ],
       [
         'last drill',
         drill
-          ? `${ago(drill.finished_at)}, of ${drill.newest ? 'the latest good backup' : drill.backup_id} (job ${drill.job_id})`
-          : backup && 'none in 90 days',
+          ? `${eventText(drill)}${drill_age_max_seconds === undefined ? '' : `; allowed age: ${duration(drill_age_max_seconds)}`}`
+          : backup && 'none',
       ],
+      ['last rehearsal', rehearsal && eventText(rehearsal)],
+      ['last proved restore', proof?.kind === 'restore' ? eventText(proof) : undefined],
     ]),
   ].join('\n');
 }

@@ -218,7 +218,15 @@ function Answer({ grade }: { grade: Grade }) {
 }
 
 /** The loss and the duration of a restore now, and the last drill. */
-function measures({ backup, rpo_seconds, rpo_allowed_seconds, rto_seconds, drill }: TargetRecoverability) {
+function measures({
+  backup,
+  rpo_seconds,
+  rpo_allowed_seconds,
+  rto_seconds,
+  drill,
+  rehearsal,
+}: TargetRecoverability) {
+  const last = drill ?? rehearsal;
   return [
     {
       label: 'A restore would lose',
@@ -237,16 +245,16 @@ function measures({ backup, rpo_seconds, rpo_allowed_seconds, rto_seconds, drill
       value: rto_seconds === undefined ? (backup ? 'Unknown' : '–') : `About ${duration(rto_seconds)}`,
     },
     {
-      label: 'Last restore drill',
-      value: drill ? (
+      label: drill || !rehearsal ? 'Last drill' : 'Last rehearsal',
+      value: last ? (
         <>
-          {drill.newest ? 'Latest backup, ' : 'An earlier backup, '}
-          <Link href={href(['job', drill.job_id])}>
-            <Ago value={drill.finished_at} />
+          {last.newest ? 'Latest backup, ' : 'An earlier backup, '}
+          <Link href={href(['drills', last.job_id])}>
+            <Ago value={last.finished_at} />
           </Link>
         </>
       ) : (
-        'None in 90 days'
+        'None'
       ),
     },
   ];

@@ -29,6 +29,8 @@ export const ACKNOWLEDGED_KEY = 'settings/acknowledged-warnings.json';
 /** The records of drills, which outlive their jobs. No lifecycle rule removes them. */
 export const DRILLS = 'drills/';
 export const drillKey = (jobId: string) => `${DRILLS}${jobId}.json`;
+/** The last passed drills of a target. No drill can have this name: ids contain no ".". */
+export const lastDrillsKey = (target: string) => `${DRILLS}.last/${target}.json`;
 
 /** The folders that a deployment uses, at the top of its bucket or below its prefix. */
 export const OWN_FOLDERS: readonly string[] = [

@@ -2,6 +2,7 @@ import { newestGood } from '../catalog/good-backups.ts';
 import type { BackupSummary } from '../catalog/summaries.ts';
 import { backedUpTargets } from '../core/config.ts';
 import { InvalidInputError } from '../core/errors.ts';
+import { storesOf } from '../profiles/open.ts';
 import { type AgeSchedule, allowedAgeMs } from '../schedules/age.ts';
 import type { Scheduler } from '../schedules/scheduler.ts';
 import type { OperationsContext } from './context.ts';
@@ -30,18 +31,22 @@ export async function backupAges(
   const now = Date.now();
   return [...newest].map(([target, backup]) => {
     const age = backup ? now - Date.parse(backup.created_at) : Number.POSITIVE_INFINITY;
-    return { target, backup, age, tooOld: age > allowedAgeMs(target, all, context.config?.backup_age_hours) };
+    return { target, backup, age, tooOld: age > allowedAgeMs(target, all, agesOf(context, target)) };
   });
 }
 
 /** Returns a function that gives the maximum age of the newest good backup of a target, in milliseconds. */
-export async function allowedAges(context: Context): Promise<(target: string) => number> {
-  const all = await readableSchedules(context.scheduler);
-  return (target) => allowedAgeMs(target, all, context.config?.backup_age_hours);
+export function allowedAges(context: Context, schedules: readonly AgeSchedule[]): (target: string) => number {
+  return (target) => allowedAgeMs(target, schedules, agesOf(context, target));
+}
+
+function agesOf({ config }: Context, target: string) {
+  const known = config && Object.hasOwn(config.targets, target) ? config : undefined;
+  return { hours: config?.backup_age_hours, stores: known && storesOf(known, target) };
 }
 
 /** The schedules that can be read; the check of schedules reports those that cannot. */
-async function readableSchedules(scheduler: Scheduler | undefined): Promise<AgeSchedule[]> {
+export async function readableSchedules(scheduler: Scheduler | undefined): Promise<AgeSchedule[]> {
   if (!scheduler) return [];
   const found: AgeSchedule[] = [];
   try {

@@ -5,10 +5,16 @@ import { VERSION } from '../core/version.ts';
 import { listedJobs, pastTotals } from '../workflows/job/days.ts';
 import { dayOf, SKIPPED } from '../workflows/job/record.ts';
 import { addJob, addTotals, type JobTotals, noTotals } from '../workflows/job/totals.ts';
+import { readableSchedules } from './backup-age.ts';
 import type { OperationsContext } from './context.ts';
 import { listSchedules } from './list-schedules.ts';
 import { type CatalogState, readCatalogState } from './overview.ts';
-import { assessTargets, DecisiveJobs, type TargetRecoverability } from './recoverability.ts';
+import {
+  assessTargets,
+  DecisiveJobs,
+  isDrillOverdue,
+  type TargetRecoverability,
+} from './recoverability.ts';
 import { GRADES } from './verdict-measures.ts';
 
 type Labels = Record<string, string>;
@@ -37,13 +43,14 @@ interface Metric {
  */
 export async function metricsText(context: OperationsContext): Promise<string> {
   const now = Date.now();
+  const planned = await readableSchedules(context.scheduler);
   const [catalog, jobs, schedules] = await Promise.all([
-    readCatalogState(context, now),
+    readCatalogState(context, planned, now),
     jobMetrics(context),
     context.scheduler ? scheduleMetrics(context) : [],
   ]);
   const { targets, unreadable: unreadableBackups } = catalog.overview;
-  const decisive = { targets, unreadable: unreadableBackups, jobs: jobs.decisive };
+  const decisive = { targets, unreadable: unreadableBackups, jobs: jobs.decisive, schedules: planned };
   const verdicts = verdictMetrics(await assessTargets(context, decisive, now));
   const backups = backupMetrics(catalog, context.config ? backedUpTargets(context.config) : [], now);
   const version = metric('ngbak_info', 'Version of ngbak.', [[{ version: VERSION }, 1]]);
@@ -77,10 +84,35 @@ function verdictMetrics(targets: readonly TargetRecoverability[]): Metric[] {
     ),
     metric(
       'ngbak_last_drill_timestamp_seconds',
-      'Time of the last restore of a whole backup in the last 90 days; 0 if there is none.',
-      known(({ drill }) => (drill ? Date.parse(drill.finished_at) / 1000 : 0)),
+      'Time of the last drill that passed; 0 if there is none.',
+      known(({ drill }) => timestampOf(drill)),
+    ),
+    metric(
+      'ngbak_last_rehearsal_timestamp_seconds',
+      'Time of the last rehearsal that passed, which restores nothing; 0 if there is none.',
+      known(({ rehearsal }) => timestampOf(rehearsal)),
+    ),
+    metric(
+      'ngbak_last_proof_timestamp_seconds',
+      'Time of the last restore or drill that compared every record of a whole backup; 0 if there is none.',
+      known(({ proof }) => timestampOf(proof)),
+    ),
+    metric(
+      'ngbak_last_drill_age_max_seconds',
+      'Maximum age of the last drill, from the schedules of drills of the target; absent without any.',
+      known(({ drill_age_max_seconds }) => drill_age_max_seconds),
+    ),
+    metric(
+      'ngbak_drill_overdue',
+      '1 if the last drill is older than the schedules of drills of the target allow.',
+      known((verdict) => (isDrillOverdue(verdict) ? 1 : 0)),
     ),
   ];
+}
+
+/** In seconds since 1970; 0 for nothing. */
+function timestampOf(event: { readonly finished_at: string } | undefined): number {
+  return event ? Date.parse(event.finished_at) / 1000 : 0;
 }
 
 /** @param configured  targets that are reported even without a backup */

@@ -3,7 +3,8 @@ import { allBackups } from '../catalog/good-backups.ts';
 import { SAFETY_TAG } from '../catalog/request.ts';
 import { BackupSummary } from '../catalog/summaries.ts';
 import { backedUpTargets } from '../core/config.ts';
-import { allowedAges } from './backup-age.ts';
+import type { AgeSchedule } from '../schedules/age.ts';
+import { allowedAges, readableSchedules } from './backup-age.ts';
 import type { OperationsContext } from './context.ts';
 
 /** Length of the history in days. */
@@ -67,13 +68,17 @@ export interface CatalogState {
  * 90 days.
  */
 export async function overview(context: Context, now?: number): Promise<Overview> {
-  return (await readCatalogState(context, now)).overview;
+  return (await readCatalogState(context, await readableSchedules(context.scheduler), now)).overview;
 }
 
 /** Reads the catalog once. */
-export async function readCatalogState(context: Context, now = Date.now()): Promise<CatalogState> {
+export async function readCatalogState(
+  context: Context,
+  schedules: readonly AgeSchedule[],
+  now = Date.now(),
+): Promise<CatalogState> {
   const targets = new Map<string, Overview['targets'][number]>();
-  const allowed = await allowedAges(context);
+  const allowed = allowedAges(context, schedules);
   const of = (target: string) => {
     const allowed_age_hours = allowed(target) / HOUR_MS;
     const nothing = { backups: 0, bytes: 0, damaged: 0, with_warnings: 0, allowed_age_hours };

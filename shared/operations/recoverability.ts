@@ -11,12 +11,15 @@ import { isRollbackJob } from '../core/job-kinds.ts';
 import { hasEnded } from '../core/job-state.ts';
 import { mapOrdered } from '../core/ordered.ts';
 import { NotFoundError } from '../core/refusals.ts';
+import { type AgeSchedule, type DrillLimit, drillLimits } from '../schedules/age.ts';
+import { type LastDrills, readLastDrills } from '../workflows/drill/last.ts';
 import { listedJobs } from '../workflows/job/days.ts';
 import { Lock } from '../workflows/job/lock.ts';
 import { SKIPPED } from '../workflows/job/record.ts';
 import type { JobSummary } from '../workflows/job/summary.ts';
+import { readableSchedules } from './backup-age.ts';
 import type { OperationsContext } from './context.ts';
-import { type Overview, overview } from './overview.ts';
+import { type CatalogState, type Overview, readCatalogState } from './overview.ts';
 
 /** Targets that are assessed concurrently. */
 const TARGETS_AT_ONCE = 8;
@@ -37,12 +40,12 @@ const Reason = z.object({
 });
 export type Reason = z.infer<typeof Reason>;
 
-/** A restore of a full backup that compared every record with it. */
-const Drill = z.object({
+/** A restore, a drill or a rehearsal of a full backup. */
+const Proof = z.object({
   job_id: Id,
   backup_id: z.string(),
   finished_at: z.iso.datetime(),
-  /** True if it restored the newest good backup; false for an earlier one. */
+  /** True if it was of the newest good backup; false for an earlier one. */
   newest: z.boolean(),
 });
 
@@ -71,8 +74,17 @@ export const TargetRecoverability = z.object({
    * measured.
    */
   rto_seconds: z.number().optional(),
-  /** The last verified restore of a full backup of the target, within the last 90 days. */
-  drill: Drill.optional(),
+  /**
+   * The last restore or drill that compared every record of a full backup with the archive: of the newest good backup,
+   * or else of an earlier one. Restores of the last 90 days, drills of any time.
+   */
+  proof: Proof.extend({ kind: z.enum(['restore', 'drill']) }).optional(),
+  /** The last drill that passed. */
+  drill: Proof.optional(),
+  /** The last rehearsal that passed. It proves less: nothing was restored. */
+  rehearsal: Proof.optional(),
+  /** Maximum age of the last drill in seconds, from the schedules of drills of the target. Absent without any. */
+  drill_age_max_seconds: z.number().optional(),
 });
 export type TargetRecoverability = z.infer<typeof TargetRecoverability>;
 
@@ -98,6 +110,10 @@ export interface Facts {
   readonly unreadable: number;
   /** Jobs of the last 90 days, in any order, of any target. */
   readonly jobs: readonly JobSummary[];
+  /** The last passed drill and rehearsal, at any time. */
+  readonly drills?: LastDrills | undefined;
+  /** How old the last drill may be. */
+  readonly drillLimits?: readonly DrillLimit[] | undefined;
   /** Why a failed restore keeps the target locked. */
   readonly locked?: string | undefined;
   /** Why the archive of the newest good backup cannot be read now, and whether it can be made readable within hours. */
@@ -114,23 +130,25 @@ export async function recoverability(
   input: RecoverabilityInput = {},
   now = Date.now(),
 ): Promise<Recoverability> {
-  let read: readonly [Overview, readonly JobSummary[]];
+  const schedules = await readableSchedules(context.scheduler);
+  let read: readonly [CatalogState, readonly JobSummary[]];
   try {
-    read = await Promise.all([overview(context, now), decisiveJobs(context)]);
+    read = await Promise.all([readCatalogState(context, schedules, now), decisiveJobs(context)]);
   } catch (error) {
     // For example, the KMS key is disabled: nothing in the bucket can be read, so nothing can be restored.
     if (!(error instanceof AccessDeniedError) || !context.config) throw error;
     const names = backedUpTargets(context.config).filter((name) => (input.target ?? name) === name);
     return { recoverable: 'no', targets: names.map((target) => unknowable(target, error)) };
   }
-  const [{ targets, unreadable }, jobs] = read;
+  const [{ overview }, jobs] = read;
+  const { targets, unreadable } = overview;
   const selected = targets.filter(({ target }) => input.target === undefined || target === input.target);
   if (input.target !== undefined && selected.length === 0) {
     throw new NotFoundError(`There is no target "${input.target}", and no backup of one.`, {
       remedy: `Use one of: ${targets.map(({ target }) => target).join(', ') || 'none are configured'}.`,
     });
   }
-  const answers = await assessTargets(context, { targets: selected, unreadable, jobs }, now);
+  const answers = await assessTargets(context, { targets: selected, unreadable, jobs, schedules }, now);
   return { recoverable: worst(answers.map(({ recoverable }) => recoverable)), targets: answers };
 }
 
@@ -141,13 +159,18 @@ export async function assessTargets(
     targets,
     unreadable,
     jobs,
-  }: Pick<Overview, 'targets' | 'unreadable'> & { readonly jobs: readonly JobSummary[] },
+    schedules,
+  }: Pick<Overview, 'targets' | 'unreadable'> & {
+    readonly jobs: readonly JobSummary[];
+    readonly schedules: readonly AgeSchedule[];
+  },
   now: number,
 ): Promise<TargetRecoverability[]> {
   const checked = mapOrdered(targets, TARGETS_AT_ONCE, async (target) => {
     const stores = context.config?.targets[target.target]?.stores;
-    const [lock, unreadableArchive] = await Promise.all([
+    const [lock, drills, unreadableArchive] = await Promise.all([
       context.bucket.readRecord(lockKey(target.target), Lock),
+      readLastDrills(context.bucket, target.target),
       target.newest_good && whyUnreadable(context, target.newest_good),
     ]);
     return judge(
@@ -156,6 +179,8 @@ export async function assessTargets(
         stores: stores && Object.keys(stores),
         unreadable,
         jobs,
+        drills,
+        drillLimits: drillLimits(target.target, schedules, new Date(now)),
         locked: lock?.value.kept,
         unreadableArchive,
       },
@@ -225,11 +250,18 @@ export async function whyUnreadable(
 
 /** The assessment of one target. A pure function, and the only definition of whether a target is recoverable. */
 export function judge(facts: Facts, now: number): TargetRecoverability {
-  const { target, jobs } = facts;
+  const { target, drills = {} } = facts;
   const good = target.newest_good;
   const reasons = reasonsOf(facts, now);
-  const drill = lastDrill(target, jobs);
-  const measured = drill && measuredRestore(drill.job);
+  const proof = bestProof(facts);
+  const drill = lastDrill(facts);
+  const ages = (facts.drillLimits ?? []).map(({ maxAgeMs }) => maxAgeMs);
+  const shown = ({ job_id, backup_id, finished_at }: WholeRestore) => ({
+    job_id,
+    backup_id,
+    finished_at,
+    newest: backup_id === good?.backup_id,
+  });
   return {
     target: target.target,
     recoverable: gradeOf(reasons),
@@ -246,15 +278,11 @@ export function judge(facts: Facts, now: number): TargetRecoverability {
       rpo_seconds: Math.max(0, Math.round((now - Date.parse(good.created_at)) / 1000)),
     }),
     rpo_allowed_seconds: Math.round(target.allowed_age_hours * 3600),
-    ...(good && measured && { rto_seconds: scaled(measured, good) }),
-    ...(drill && {
-      drill: {
-        job_id: drill.job.job_id,
-        backup_id: drill.backup_id,
-        finished_at: drill.finished_at,
-        newest: drill.newest,
-      },
-    }),
+    ...(good && proof && scaled(proof, good)),
+    ...(proof && { proof: { ...shown(proof), kind: proof.kind } }),
+    ...(drill && { drill: shown(drill) }),
+    ...(drills.rehearsal && { rehearsal: shown(drills.rehearsal) }),
+    ...(ages.length > 0 && { drill_age_max_seconds: Math.round(Math.min(...ages) / 1000) }),
   };
 }
 
@@ -263,7 +291,13 @@ export function isTooOld({ backup, reasons }: TargetRecoverability): boolean {
   return backup === undefined || reasons.some(({ code }) => code === TOO_OLD);
 }
 
+/** Whether the last drill of a target is older than its schedules allow. */
+export function isDrillOverdue({ reasons }: TargetRecoverability): boolean {
+  return reasons.some(({ code }) => code === DRILL_OVERDUE);
+}
+
 const TOO_OLD = 'backup-too-old';
+const DRILL_OVERDUE = 'drill-overdue';
 const SEVERITIES: readonly Reason['severity'][] = ['no', 'warning', 'note'];
 
 function gradeOf(reasons: readonly Reason[]): Grade {
@@ -289,6 +323,7 @@ function reasonsOf(facts: Facts, now: number): Reason[] {
     ...(target.newest_good ? backupReasons(target.newest_good, facts, now) : [noBackup(facts)]),
     ...catalogReasons(facts),
     ...jobReasons(facts),
+    ...drillReasons(facts, now),
     ...(locked === undefined
       ? []
       : [
@@ -416,7 +451,7 @@ function catalogReasons({ target, unreadable }: Facts): Reason[] {
   return reasons;
 }
 
-/** Reasons that result from the last backup, the last restore and the last proof. */
+/** Reasons that result from the last backup, the last restore and the last drill. */
 function jobReasons({ target, jobs }: Facts): Reason[] {
   const reasons: Reason[] = [];
   const own = jobs
@@ -436,65 +471,111 @@ function jobReasons({ target, jobs }: Facts): Reason[] {
       ),
     );
   }
-  const drill = target.newest_good && lastDrill(target, jobs);
-  if (target.newest_good && !drill) {
-    reasons.push(
-      reason(
-        'note',
-        'not-rehearsed',
-        'No restore of a whole backup was completed in the last 90 days, so its duration is unknown.',
-        `Run \`ngbak drill --target ${target.target} --wait\` (docs/drills.md).`,
-      ),
-    );
-  }
   return reasons;
 }
 
-/** A restore that proved a full backup. */
-interface LastDrill {
-  readonly job: JobSummary;
+/** Reasons that result from the age of the last drill, or from what it was. */
+function drillReasons(facts: Facts, now: number): Reason[] {
+  const { target, drills } = facts;
+  return [
+    ...overdueReasons(facts, now),
+    ...(target.newest_good && !bestProof(facts)
+      ? [
+          drills?.rehearsal
+            ? reason(
+                'note',
+                'rehearsed-only',
+                'Restores of this target were rehearsed without restoring anything: whether the servers accept the records, and how long a restore takes, is not proved.',
+                'Configure a scratch place and start a drill (docs/drills.md).',
+              )
+            : reason(
+                'note',
+                'not-rehearsed',
+                'No restore of a whole backup was completed in the last 90 days, so its duration is unknown.',
+                `Run \`ngbak drill --target ${target.target} --wait\` (docs/drills.md).`,
+              ),
+        ]
+      : []),
+  ];
+}
+
+/** The warning for a target whose last drill is older than one of its schedules allows. */
+function overdueReasons(facts: Facts, now: number): Reason[] {
+  const { target, drillLimits = [] } = facts;
+  const drilled = Date.parse(lastDrill(facts)?.finished_at ?? '') || 0;
+  const rehearsed = Date.parse(facts.drills?.rehearsal?.finished_at ?? '') || 0;
+  const late = drillLimits
+    .map((limit) => ({ ...limit, last: Math.max(drilled, limit.rehearsals ? rehearsed : 0) }))
+    .filter(({ maxAgeMs, since, last }) => now - Math.max(since, last) > maxAgeMs)
+    .sort((a, b) => a.maxAgeMs - b.maxAgeMs);
+  const [worst] = late;
+  if (!worst) return [];
+  const allowed = spanText(worst.maxAgeMs);
+  return [
+    reason(
+      'warning',
+      DRILL_OVERDUE,
+      worst.last === 0
+        ? `No drill has passed since its schedule was created ${spanText(now - worst.since)} ago; the schedule allows ${allowed}.`
+        : `The last drill that passed is ${spanText(now - worst.last)} old; its schedules allow ${allowed}.`,
+      `Run \`ngbak drills --target ${target.target}\` and \`ngbak schedule list\` for drills that failed or were missed.`,
+    ),
+  ];
+}
+
+/** A restore or drill that compared every record of a full backup with the archive. */
+interface WholeRestore {
+  readonly job_id: string;
   readonly backup_id: string;
   readonly finished_at: string;
-  readonly newest: boolean;
+  readonly stores: readonly string[];
+  /** Duration without the wait for confirmation, and uncompressed bytes of the archive. */
+  readonly seconds?: number | undefined;
+  readonly bytes?: number | undefined;
 }
 
 /**
- * The newest restore that proved the newest good backup of a target, otherwise the newest one that proved any backup of
- * it, whatever its destination. Dry runs, rollbacks and partial restores prove nothing about the whole target.
+ * The restores and drills that proved a full backup of a target, whatever their destination, newest first. Dry runs,
+ * rehearsals, rollbacks and partial restores prove nothing about the whole target.
  */
-function lastDrill(
-  { target, newest_good: good }: Facts['target'],
-  jobs: readonly JobSummary[],
-): LastDrill | undefined {
-  const needed = (good?.stores ?? []).filter((store) => store !== 'config');
-  const whole = jobs
-    .flatMap((job) => {
-      const { proved, finished_at } = job;
-      const all =
-        proved?.all_of_stores === true &&
-        proved.backup_of === target &&
-        needed.every((store) => proved.stores.includes(store));
-      if (!all || finished_at === undefined) return [];
-      return [
-        { job, backup_id: proved.backup_id, finished_at, newest: proved.backup_id === good?.backup_id },
-      ];
-    })
-    .sort((a, b) => (a.finished_at < b.finished_at ? 1 : -1));
-  return whole.find(({ newest }) => newest) ?? whole[0];
+function wholeRestores({ target: { target }, jobs, drills }: Facts) {
+  const ofJobs = jobs.flatMap(({ job_id, kind, proved, finished_at }) =>
+    kind === 'backup' || !proved?.all_of_stores || proved.backup_of !== target || finished_at === undefined
+      ? []
+      : [{ ...proved, job_id, kind, finished_at }],
+  );
+  // The record of a drill outlives its job.
+  const kept = drills?.drill ? [{ ...drills.drill, kind: 'drill' as const }] : [];
+  return [...ofJobs, ...kept.filter(({ job_id }) => !ofJobs.some((other) => other.job_id === job_id))].sort(
+    (a, b) => (a.finished_at < b.finished_at ? 1 : -1),
+  );
 }
 
-/** Duration in seconds, without the wait for confirmation, and uncompressed bytes of a restore. */
-function measuredRestore({ proved }: JobSummary): { seconds: number; bytes: number } | undefined {
-  if (proved?.seconds === undefined || proved.bytes === undefined) return undefined;
-  return { seconds: proved.seconds, bytes: proved.bytes };
+/** The last drill that passed, whatever stores the target has now. */
+function lastDrill(facts: Facts): WholeRestore | undefined {
+  return wholeRestores(facts).find(({ kind }) => kind === 'drill');
+}
+
+/**
+ * The newest proof of the newest good backup, otherwise the newest proof of any backup that covers the same stores.
+ */
+function bestProof(facts: Facts): (WholeRestore & { readonly kind: 'restore' | 'drill' }) | undefined {
+  const good = facts.target.newest_good;
+  const needed = (good?.stores ?? []).filter((store) => store !== 'config');
+  const whole = wholeRestores(facts).filter(({ stores }) => needed.every((store) => stores.includes(store)));
+  return whole.find(({ backup_id }) => backup_id === good?.backup_id) ?? whole[0];
 }
 
 /**
  * Duration of a restore of a backup, scaled from a measured one. Never less than the measured one, since small restores
  * are mostly overhead.
  */
-function scaled(measured: { seconds: number; bytes: number }, { uncompressed_bytes }: BackupSummary): number {
-  return Math.ceil(measured.seconds * Math.max(1, uncompressed_bytes / Math.max(1, measured.bytes)));
+function scaled(
+  { seconds, bytes }: WholeRestore,
+  { uncompressed_bytes }: BackupSummary,
+): Pick<TargetRecoverability, 'rto_seconds'> {
+  if (seconds === undefined || bytes === undefined) return {};
+  return { rto_seconds: Math.ceil(seconds * Math.max(1, uncompressed_bytes / Math.max(1, bytes))) };
 }
 
 /** A duration in a suitable unit, rounded down: `5 days`, `36 hours`. */

@@ -37,8 +37,11 @@ const NOT_COUNTED: StoreWarning = {
 export interface ArchiveCheck extends Omit<Verification, 'open' | 'reads'> {
   /** The stores whose content is checked. Default: all of them. */
   readonly stores?: readonly StoreName[];
-  /** `skip`: the entries of other stores are not read. Default: their bytes are checked, too. */
-  readonly others?: 'skip' | undefined;
+  /**
+   * Reads only the entries of this adapter's store, with this adapter, whatever server the archive states. Default: the
+   * bytes of all entries are checked.
+   */
+  readonly only?: StoreAdapter | undefined;
   /** The backends that can be checked. Default: those of the registry. */
   readonly adapters?: readonly StoreAdapter[];
   /** The state that the previous leg returned; null for the first leg. */
@@ -80,7 +83,7 @@ export async function checkArchive(source: ByteSource, check: ArchiveCheck): Pro
     progress: (done, total) => check.progress?.(done, total),
     entry: (name, problem) => check.entry?.(name, problem),
     open: (entry, resumed) => contents.open(entry, resumed),
-    ...(check.others === 'skip' ? { reads: ({ name }) => contents.reads(name) } : {}),
+    ...(check.only ? { reads: ({ name }) => contents.reads(name) } : {}),
   });
   if (cursor !== null) return { cursor, state: await contents.save(), problems, warnings: [], tallies: {} };
   // If entries are damaged, differing counts add no information.
@@ -101,16 +104,16 @@ class ContentChecks {
   constructor(
     archive: OpenedArchive,
     state: CheckState,
-    { stores = STORE_NAMES, adapters = ADAPTERS }: Pick<ArchiveCheck, 'stores' | 'adapters'>,
+    { stores = STORE_NAMES, adapters = ADAPTERS, only }: Pick<ArchiveCheck, 'stores' | 'adapters' | 'only'>,
   ) {
     this.#archive = archive;
     this.#state = state;
     this.#partial = new Set(state.partial);
     const { storage_backends: backends, scope, ngraf_023: converted } = archive.manifest;
-    for (const store of stores) {
+    for (const store of only ? [only.name] : stores) {
       const backend = backends[store];
       // A restore does not load entries that no adapter knows.
-      const adapter = adapters.find(({ name, kind }) => name === store && kind === backend?.kind);
+      const adapter = only ?? adapters.find(({ name, kind }) => name === store && kind === backend?.kind);
       if (!adapter || !scope.stores.includes(store)) continue;
       const origin = {
         archive,

@@ -6,6 +6,7 @@ import { verdictMeasures } from '../../shared/operations/verdict-measures.ts';
 import {
   BACKUP_TOO_OLD,
   BACKUP_WARNINGS,
+  DRILL_OVERDUE,
   measuresOf,
   NOT_RECOVERABLE,
 } from '../../shared/workflows/backup/measures.ts';
@@ -66,6 +67,18 @@ describe('alarms', () => {
           ],
         });
       }
+    }
+  });
+
+  test('of overdue drills exist if the deployment has schedules of drills', () => {
+    const drills = synthesize({ drills: { expression: 'rate(7 days)' } });
+    for (const target of ['default', 'other']) {
+      expect(named(`Drill-overdue-${target}`)).toBeUndefined();
+      expect(named(`Drill-overdue-${target}`, drills)).toMatchObject({
+        MetricName: DRILL_OVERDUE,
+        Threshold: 1,
+        TreatMissingData: 'notBreaching',
+      });
     }
   });
 
@@ -242,18 +255,23 @@ describe('the CloudWatch dashboard', () => {
     expect(Object.fromEntries(sent.map(({ name, value }) => [name, value]))).toEqual({
       Recoverable: 0.5,
       NotRecoverable: 0,
+      DrillOverdue: 0,
       Rpo: 3600,
       Rto: 90,
       DrillAge: 60,
     });
-    for (const { name } of sent.filter((metric) => metric.name !== NOT_RECOVERABLE)) {
+    for (const { name } of sent.filter((metric) => ![NOT_RECOVERABLE, DRILL_OVERDUE].includes(metric.name))) {
       for (const target of ['default', 'other']) {
         expect(body).toContain(`["ngbak/Ngbak","${name}","service","watch-backups","target","${target}"`);
       }
     }
     // Nothing is sent for what is unknown: a graph has a gap there.
     const { rpo_seconds, rto_seconds, drill, ...unknown } = verdict;
-    expect(verdictMeasures(unknown, 0).map(({ name }) => name)).toEqual(['Recoverable', 'NotRecoverable']);
+    expect(verdictMeasures(unknown, 0).map(({ name }) => name)).toEqual([
+      'Recoverable',
+      'NotRecoverable',
+      'DrillOverdue',
+    ]);
   });
 
   test('can be omitted', () => {

@@ -1,10 +1,13 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { archiveKey, lockKey } from '../../shared/aws/keys.ts';
 import { SAFETY_TAG } from '../../shared/catalog/request.ts';
+import { planRetention } from '../../shared/catalog/retention/plan.ts';
 import { type BackupSummary, summarize } from '../../shared/catalog/summaries.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { metricsText } from '../../shared/operations/metrics.ts';
-import { type Facts, judge, recoverability } from '../../shared/operations/recoverability.ts';
+import { DecisiveJobs, type Facts, judge, recoverability } from '../../shared/operations/recoverability.ts';
+import { type AgeSchedule, allowedAgeMs, type DrillLimit, drillLimits } from '../../shared/schedules/age.ts';
+import type { LastDrills } from '../../shared/workflows/drill/last.ts';
 import { createJob, SKIPPED } from '../../shared/workflows/job/record.ts';
 import type { JobSummary } from '../../shared/workflows/job/summary.ts';
 import { fc } from '../fast-check.ts';
@@ -90,7 +93,7 @@ describe('the verdict', () => {
       backup: { backup_id: backup(5).backup_id, records: 1 },
       rpo_seconds: 5 * 3600,
       rpo_allowed_seconds: 48 * 3600,
-      drill: { job_id: 'drill', newest: true },
+      proof: { job_id: 'drill', kind: 'restore', newest: true },
     });
   });
 
@@ -218,12 +221,12 @@ describe('the verdict', () => {
   });
 });
 
-describe('the last drill', () => {
+describe('the last proof of a restore', () => {
   test('is the newest restore of the newest good backup before any other, regardless of its destination', () => {
     const older = drill({ backup_id: 'b0' }, { job_id: 'older', finished_at: at(1) });
     const own = drill({}, { job_id: 'own', finished_at: at(3) });
-    expect(judge(facts({ jobs: [older, own] }), NOW).drill).toMatchObject({ job_id: 'own', newest: true });
-    expect(judge(facts({ jobs: [older] }), NOW).drill).toMatchObject({ job_id: 'older', newest: false });
+    expect(judge(facts({ jobs: [older, own] }), NOW).proof).toMatchObject({ job_id: 'own', newest: true });
+    expect(judge(facts({ jobs: [older] }), NOW).proof).toMatchObject({ job_id: 'older', newest: false });
   });
 
   test.each([
@@ -232,7 +235,7 @@ describe('the last drill', () => {
     ['a part of each store', { proved: { ...proof, all_of_stores: false } }],
     ['a backup of another target', { proved: { ...proof, backup_of: 'staging' } }],
   ])('is not %s', (_, changes) => {
-    expect(judge(facts({ jobs: [{ ...drill(), ...changes } as JobSummary] }), NOW).drill).toBeUndefined();
+    expect(judge(facts({ jobs: [{ ...drill(), ...changes } as JobSummary] }), NOW).proof).toBeUndefined();
   });
 
   test('estimates the duration of a restore of today’s size, and never less than was measured', () => {
@@ -240,6 +243,233 @@ describe('the last drill', () => {
     expect(backup(5).uncompressed_bytes).toBe(5000);
     expect([rto(5000), rto(1000), rto(50_000)]).toEqual([60, 300, 60]);
     expect(judge(facts({ jobs: [drill()] }), NOW).rto_seconds).toBeUndefined();
+  });
+});
+
+describe('the last drill', () => {
+  const passed = (daysAgo: number, changes: Partial<NonNullable<LastDrills['drill']>> = {}) => ({
+    job_id: `drill_${daysAgo}`,
+    backup_id: backup(5).backup_id,
+    finished_at: at(daysAgo * 24),
+    stores: ['graph', 'kv'],
+    ...changes,
+  });
+  const limit = (maxAgeDays: number, changes: Partial<DrillLimit> = {}): DrillLimit => ({
+    maxAgeMs: maxAgeDays * 24 * HOUR_MS,
+    since: Date.parse(at(365 * 24)),
+    rehearsals: true,
+    ...changes,
+  });
+  const noted = (changes: Partial<Facts>) => {
+    const { recoverable, reasons } = judge(facts(changes), NOW);
+    return [recoverable, ...reasons.map(({ code }) => code)];
+  };
+
+  test('is overdue if it is older than its schedules allow, whatever its job records say', () => {
+    const drills = { drill: passed(15) };
+    expect(noted({ drills })).toEqual(['yes']);
+    expect(noted({ drills, drillLimits: [limit(16)] })).toEqual(['yes']);
+    expect(noted({ drills, drillLimits: [limit(14)] })).toEqual(['yes_with_warnings', 'drill-overdue']);
+    expect(noted({ drills, drillLimits: [limit(16), limit(14)] })).toEqual([
+      'yes_with_warnings',
+      'drill-overdue',
+    ]);
+    // The job of a passed drill states the same as its record.
+    const kept = job({ job_id: 'drill_2', kind: 'drill', proved: proof, finished_at: at(48) });
+    expect(noted({ drills, jobs: [kept], drillLimits: [limit(14)] })).toEqual(['yes']);
+    const { reasons } = judge(facts({ drills, drillLimits: [limit(14)] }), NOW);
+    expect(reasons[0]?.text).toBe('The last drill that passed is 15 days old; its schedules allow 14 days.');
+  });
+
+  test('is not overdue before its first schedule is as old as that', () => {
+    const since = (days: number) => [limit(14, { since: Date.parse(at(days * 24)) })];
+    expect(noted({ drillLimits: since(13) })).toEqual(['yes', 'not-rehearsed']);
+    expect(noted({ drillLimits: since(15) })).toEqual([
+      'yes_with_warnings',
+      'drill-overdue',
+      'not-rehearsed',
+    ]);
+    expect(noted({ drills: { drill: passed(300) }, drillLimits: since(13) })).toEqual(['yes']);
+  });
+
+  test('may be a rehearsal, which proves less, unless its schedule requires drills', () => {
+    const drills = { rehearsal: passed(3) };
+    expect(noted({ drills, drillLimits: [limit(14)] })).toEqual(['yes', 'rehearsed-only']);
+    expect(noted({ drills, drillLimits: [limit(14, { rehearsals: false })] })).toEqual([
+      'yes_with_warnings',
+      'drill-overdue',
+      'rehearsed-only',
+    ]);
+    const verdict = judge(facts({ drills }), NOW);
+    expect(verdict).toMatchObject({ rehearsal: { job_id: 'drill_3', newest: true } });
+    expect(verdict).not.toHaveProperty('proof');
+    expect(verdict).not.toHaveProperty('rto_seconds');
+  });
+
+  test('that failed is a warning, however young the one that passed before', () => {
+    const failed = job({ job_id: 'drill_1', kind: 'drill', state: 'failed', created_at: at(24) });
+    expect(noted({ drills: { drill: passed(2) }, drillLimits: [limit(14)], jobs: [failed] })).toEqual([
+      'yes_with_warnings',
+      'last-drill-failed',
+    ]);
+  });
+
+  test('measures the duration of a restore, also after its job record has expired', () => {
+    const drills = { drill: passed(120, { seconds: 60, bytes: 1000 }) };
+    expect(judge(facts({ drills }), NOW)).toMatchObject({
+      rto_seconds: 300,
+      proof: { kind: 'drill', job_id: 'drill_120' },
+      drill: { job_id: 'drill_120' },
+    });
+  });
+
+  test('has the limits of the schedules that start drills of this target repeatedly', () => {
+    const schedule = (changes: Partial<AgeSchedule>): AgeSchedule => ({
+      expression: 'rate(7 days)',
+      time_zone: 'UTC',
+      flexible_minutes: 0,
+      enabled: true,
+      created_at: at(240),
+      changed_at: at(1),
+      drill: { target: 'default' },
+      ...changes,
+    });
+    const limits = (...changes: Partial<AgeSchedule>[]) =>
+      drillLimits('default', changes.map(schedule), new Date(NOW));
+    const days = (count: number) => count * 24 * HOUR_MS;
+    expect(limits({})).toEqual([{ maxAgeMs: days(14), since: Date.parse(at(240)), rehearsals: true }]);
+    expect(limits({ expression: 'rate(1 hour)' })[0]?.maxAgeMs).toBe(days(2));
+    expect(limits({ expression: 'cron(0 4 1 */3 ? *)' })[0]?.maxAgeMs).toBe(days(184));
+    expect(limits({ drill: { target: 'default', rehearsal: 'never' } })[0]?.rehearsals).toBe(false);
+    expect(
+      limits(
+        { enabled: false },
+        { drill: { target: 'other' } },
+        { expression: 'at(2030-01-01T00:00:00)' },
+        { drill: undefined, backup: { target: 'default' } },
+      ),
+    ).toEqual([]);
+    // Drills and partial backups do not determine how old full backups may be.
+    const weekly = schedule({ drill: undefined, backup: { target: 'default' } });
+    const daily = { expression: 'rate(1 day)' };
+    const part = schedule({ ...daily, drill: undefined, backup: { target: 'default', stores: ['graph'] } });
+    const all = schedule({ ...daily, drill: undefined, backup: { stores: ['graph', 'config'] } });
+    const age = (...schedules: AgeSchedule[]) =>
+      allowedAgeMs('default', schedules, { stores: ['graph', 'config'], now: new Date(NOW) });
+    expect(age(weekly, schedule(daily), part)).toBe(days(14));
+    expect(age(weekly, part, all)).toBe(days(2));
+  });
+});
+
+describe('over a simulated year of backups, drills, retention and warnings', () => {
+  type Run = 'passed' | 'failed' | 'rehearsed' | 'none' | 'cancelled';
+  const DAY_MS = 24 * HOUR_MS;
+
+  /** Simulates a year; calls `check` at noon of each day, with what happened so far. */
+  function simulate(
+    days: readonly ('good' | 'warned' | 'acknowledged' | 'failed' | 'none')[],
+    runs: readonly Run[],
+    interval: number,
+    rehearsals: boolean,
+    check: (day: number, verdict: ReturnType<typeof judge>, kept: readonly BackupSummary[]) => void,
+  ): void {
+    const start = NOW - days.length * DAY_MS;
+    let backups: BackupSummary[] = [];
+    let jobs: JobSummary[] = [];
+    const drills: { drill?: NonNullable<LastDrills['drill']>; rehearsal?: NonNullable<LastDrills['drill']> } =
+      {};
+    for (const [day, outcome] of days.entries()) {
+      const now = start + day * DAY_MS;
+      const hours = (NOW - now) / HOUR_MS;
+      if (outcome === 'acknowledged') backups = backups.map((one) => ({ ...one, open_warnings: 0 }));
+      else if (outcome === 'failed') jobs.push(job({ state: 'failed', created_at: at(hours) }));
+      else if (outcome !== 'none') {
+        backups.unshift(backup(hours, outcome === 'warned' ? { open_warnings: 1 } : {}));
+        jobs.push(job({ created_at: at(hours) }));
+      }
+      const run = day % interval === 0 ? runs[day / interval] : undefined;
+      const newest = backups[0];
+      if (run !== undefined && run !== 'none' && newest) {
+        const state = run === 'failed' || run === 'cancelled' ? run : 'completed';
+        const id = { job_id: `drill_${day}`, backup_id: newest.backup_id, finished_at: at(hours) };
+        const proved = run === 'passed' ? { ...proof, backup_id: newest.backup_id } : undefined;
+        jobs.push(job({ ...id, kind: 'drill', state, created_at: at(hours), ...(proved && { proved }) }));
+        if (run === 'passed') drills.drill = { ...id, stores: ['graph', 'kv'] };
+        if (run === 'rehearsed') drills.rehearsal = { ...id, stores: ['graph', 'kv'] };
+      }
+      // Records of jobs expire, and the retention policy removes backups.
+      jobs = jobs.filter(({ created_at }) => now - Date.parse(created_at) < 90 * DAY_MS);
+      const dropped = new Set(
+        planRetention(
+          backups.map((one) => ({ ...one, verified: true })),
+          { keep_last: 3, keep_daily: 0, keep_weekly: 2, keep_monthly: 2, keep_yearly: 0 },
+          new Date(now),
+        )
+          .filter(({ action }) => action === 'drop')
+          .map(({ backup_id }) => backup_id),
+      );
+      backups = backups.filter(({ backup_id }) => !dropped.has(backup_id));
+      const decisive = new DecisiveJobs();
+      for (const one of jobs) decisive.add(one);
+      const drillLimitsNow = [{ maxAgeMs: 2 * interval * DAY_MS, since: start, rehearsals }];
+      const found = { target: target(backups), jobs: decisive.all(), drills, drillLimits: drillLimitsNow };
+      check(day, judge(facts(found), now), backups);
+    }
+  }
+
+  /** The index of the last day before or on `day` for which something holds; -1 if there is none. */
+  const lastDay = (day: number, holds: (day: number) => boolean) => {
+    for (let one = day; one >= 0; one--) if (holds(one)) return one;
+    return -1;
+  };
+
+  test.each([7, 30, 91])('with a drill every %d days, the verdict is right on every day', (interval) => {
+    const length = 365;
+    const outcomes = fc.array(
+      fc.constantFrom('good', 'good', 'good', 'good', 'warned', 'acknowledged', 'failed', 'none'),
+      { minLength: length, maxLength: length },
+    );
+    const drillRuns = fc.array(
+      fc.constantFrom<Run>('passed', 'passed', 'failed', 'rehearsed', 'none', 'cancelled'),
+      { minLength: Math.ceil(length / interval), maxLength: Math.ceil(length / interval) },
+    );
+    fc.assert(
+      fc.property(outcomes, drillRuns, fc.boolean(), (days, runs, rehearsals) => {
+        const isBackup = (day: number) => days[day] === 'good' || days[day] === 'warned';
+        simulate(days, runs, interval, rehearsals, (day, verdict, kept) => {
+          const newest = lastDay(day, isBackup);
+          // A run without any backup does not begin.
+          const ran = (one: number) => {
+            const run = one % interval === 0 ? runs[one / interval] : undefined;
+            return lastDay(one, isBackup) >= 0 ? run : undefined;
+          };
+          const suffices = (one: number) => ran(one) === 'passed' || (rehearsals && ran(one) === 'rehearsed');
+          const ended = lastDay(day, (one) => ['passed', 'failed', 'rehearsed'].includes(ran(one) ?? ''));
+          const acknowledged = lastDay(day, (one) => days[one] === 'acknowledged');
+          const lastRun = lastDay(day, (one) => isBackup(one) || days[one] === 'failed');
+          const expected = [
+            ...(newest >= 0 && day - newest > 2 ? ['backup-too-old'] : []),
+            ...(newest >= 0 && days[newest] === 'warned' && acknowledged < newest ? ['open-warnings'] : []),
+            ...(days[lastRun] === 'failed' && day - lastRun < 90 ? ['last-backup-failed'] : []),
+            ...(ended >= 0 && ran(ended) === 'failed' && day - ended < 90 ? ['last-drill-failed'] : []),
+            ...(day - Math.max(0, lastDay(day, suffices)) > 2 * interval ? ['drill-overdue'] : []),
+          ];
+          const no = newest < 0;
+          expect([
+            day,
+            verdict.recoverable,
+            codes(verdict)
+              .filter((code) => code !== 'no-backup')
+              .sort(),
+          ]).toEqual([day, no ? 'no' : expected.length > 0 ? 'yes_with_warnings' : 'yes', expected.sort()]);
+          // Retention never removes the newest backup, and what it removes changes nothing.
+          expect(kept[0]?.created_at).toBe(no ? undefined : at((length - newest) * 24));
+          const passed = lastDay(day, (one) => ran(one) === 'passed');
+          expect(verdict.drill?.job_id).toBe(passed < 0 ? undefined : `drill_${passed}`);
+        });
+      }),
+      { numRuns: 4 },
+    );
   });
 });
 
@@ -357,9 +587,11 @@ describe('in a bucket', () => {
     const lines = (await metricsText(context)).split('\n');
     expect(lines).toContain('ngbak_recoverable{target="default"} 1');
     expect(lines).toContain('ngbak_rto_seconds{target="default"} 90');
+    // A restore proves the backup, and is not a drill.
     expect(lines).toContain(
-      `ngbak_last_drill_timestamp_seconds{target="default"} ${hoursAgo(1).getTime() / 1000}`,
+      `ngbak_last_proof_timestamp_seconds{target="default"} ${hoursAgo(1).getTime() / 1000}`,
     );
+    expect(lines).toContain('ngbak_last_drill_timestamp_seconds{target="default"} 0');
     const rpo = lines.find((line) => line.startsWith('ngbak_rpo_seconds{target="default"}'));
     expect(Math.abs(Number(rpo?.split(' ')[1]) - 7200)).toBeLessThan(300);
   });

@@ -21,6 +21,8 @@ export const RPO = 'Rpo';
 export const RTO = 'Rto';
 /** Metric: time since the last drill, in seconds. */
 export const DRILL_AGE = 'DrillAge';
+/** Metric: 1 while the last drill of a target is older than its schedules allow. An alarm fires on it. */
+export const DRILL_OVERDUE = 'DrillOverdue';
 /** Metric: duration of backups. */
 export const BACKUP_DURATION = 'BackupDuration';
 

@@ -72,6 +72,8 @@ export const DrillRecord = z.object({
     .object({
       bytes: z.number(),
       entries: z.number(),
+      /** Uncompressed bytes of its entries. */
+      uncompressed_bytes: z.number().optional(),
       /** The manifest's `checksum`. */
       checksum: z.string(),
       created_at: z.string(),

@@ -9,6 +9,7 @@ import type { Json } from '../../core/json.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { type ArchiveCheckResult, checkArchive } from '../../stores/check-archive.ts';
+import type { StoreAdapter } from '../../stores/store.ts';
 import type { LegLimits } from '../environment.ts';
 
 /** Remedy for a check that can't continue. */
@@ -49,14 +50,14 @@ export async function checkLeg(
     leg,
     progress,
     stores,
-    others,
+    only,
   }: {
     cursor: Json;
     leg: Pick<LegLimits, 'timeLeft'> & { readonly signal?: AbortSignal | undefined };
     progress?: ((bytesDone: number, bytesTotal: number) => void) | undefined;
     stores?: readonly StoreName[];
-    /** `skip`: the entries of other stores are not read. */
-    others?: 'skip';
+    /** Reads only the entries of this adapter's store. */
+    only?: StoreAdapter;
   },
 ): Promise<CheckLeg> {
   const from =
@@ -73,7 +74,8 @@ export async function checkLeg(
   const { state, ...result } = await checkArchive(source, {
     cursor: saved.cursor as Json,
     state: saved.state,
-    ...(stores === undefined ? {} : { stores, others }),
+    ...(stores === undefined ? {} : { stores }),
+    ...(only === undefined ? {} : { only }),
     timeLeft: () => leg.timeLeft(),
     ...(leg.signal === undefined ? {} : { signal: leg.signal }),
     ...(progress === undefined ? {} : { progress }),

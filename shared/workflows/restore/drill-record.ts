@@ -4,7 +4,8 @@ import type { StoreName } from '../../core/store-names.ts';
 import { VERSION } from '../../core/version.ts';
 import type { ReferenceCount } from '../../profiles/reference-count.ts';
 import { type DrillPlace, isRehearsal } from '../drill/destination.ts';
-import { DRILL_PHASES, type DrillRecord } from '../drill/record.ts';
+import { rememberDrill } from '../drill/last.ts';
+import { DRILL_PHASES, type DrillRecord, readDrill } from '../drill/record.ts';
 import { findScratch } from '../drill/scratch.ts';
 import type { Environment } from '../environment.ts';
 import type { JobRecord } from '../job/record.ts';
@@ -36,8 +37,11 @@ export async function writeDrillRecord(
   admitted: AdmittedRestore & { readonly drill: DrillPlace },
   end: DrillEnd,
 ): Promise<void> {
-  const record = await describeDrill(environment, job, admitted, end);
-  await environment.bucket.writeOnce(drillKey(job.job_id), record);
+  const { bucket } = environment;
+  await bucket.writeOnce(drillKey(job.job_id), await describeDrill(environment, job, admitted, end));
+  // A repeated call finds the record of the first one.
+  const written = await readDrill(bucket, job.job_id);
+  if (written) await rememberDrill(bucket, written);
 }
 
 async function describeDrill(
@@ -171,11 +175,13 @@ function compareSmoke(before: SmokeAnswer, copy: readonly SmokeAnswer[]) {
 
 function archiveOf(inspection: InspectionRecord | undefined): Pick<DrillRecord, 'archive'> {
   if (!inspection) return {};
-  const { bytes, entries, checksum, created_at, ngbak_version, system_version, only } = inspection.archive;
+  const { bytes, entries, uncompressed_bytes, checksum, created_at, ngbak_version, system_version, only } =
+    inspection.archive;
   return {
     archive: {
       bytes,
       entries,
+      ...(uncompressed_bytes === undefined ? {} : { uncompressed_bytes }),
       checksum,
       created_at,
       ...(ngbak_version === undefined ? {} : { ngbak_version }),

@@ -2,7 +2,7 @@ import { openArchive } from '../../archive/read/open.ts';
 import type { Tallies } from '../../core/digest.ts';
 import { damagedArchive, InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
-import type { StoreName } from '../../core/store-names.ts';
+import { resolveStore } from '../../profiles/open.ts';
 import { viewOf } from '../../profiles/view.ts';
 import type { LegContext } from '../../stores/leg.ts';
 import type { Store } from '../../stores/store.ts';
@@ -38,13 +38,14 @@ export async function rehearse(
   const { bucket } = environment;
   const source = await openSource(bucket, plan.archive);
   if (cursor === null) await requireLoadable(environment, plan, store, context);
-  const name: StoreName = store.name;
+  const { name } = store;
+  if (name === 'config') return { cursor: null, tallies: {} };
+  const { adapter } = resolveStore(environment.config, plan.target, name);
   // Each store has a check of its own, of its entries only.
   const checked = await checkLeg(bucket, `${plan.job_id}/${name}`, source, {
     cursor,
     leg,
-    stores: [name],
-    others: 'skip',
+    only: adapter,
     progress: (done, total) => progress.report('bytes', done, total),
   });
   for (const { store: _, ...warning } of checked.warnings) context.warn(warning);

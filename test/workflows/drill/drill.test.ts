@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@
 import { archiveKey, catalogKey, lockKey } from '../../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../../shared/catalog/record.ts';
 import { NgbakConfig } from '../../../shared/core/config.ts';
+import { readLastDrills } from '../../../shared/workflows/drill/last.ts';
 import { readDrill } from '../../../shared/workflows/drill/record.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
 import { Lock } from '../../../shared/workflows/job/lock.ts';
@@ -104,6 +105,22 @@ describe('a drill under scratch names', () => {
       kind: 'drill',
       state: 'completed',
     });
+    const { job_id, finished_at, restore_seconds: seconds } = proved;
+    const last = await readLastDrills(environment.bucket, 'default');
+    expect(last).toEqual({
+      drill: {
+        ...{ job_id, finished_at, seconds },
+        backup_id: BACKUP,
+        stores: [...STORES],
+        bytes: expect.any(Number),
+      },
+    });
+    // A repeated end finds staged objects removed, and changes neither of these records.
+    await drill.end('SUCCEEDED');
+    expect([await record(drill), await readLastDrills(environment.bucket, 'default')]).toEqual([
+      proved,
+      last,
+    ]);
     expect(await environment.bucket.readRecord(lockKey('drill.default'), Lock)).toBeUndefined();
   });
 
@@ -286,41 +303,35 @@ describe('a drill under scratch names', () => {
 });
 
 describe('a rehearsal', () => {
-  test('parses every record in each restore function with credentials that cannot write, also in many legs', async () => {
-    const user = { username: `reader${process.pid}`, password: 'reads-only' };
-    await withClients(({ redis }) =>
-      redis.acl('SETUSER', user.username, 'on', `>${user.password}`, '~*', '&*', '+@all', '-@write'),
-    );
-    try {
-      const limited = await putSecrets({ kv: { ...connections().kv, ...user } });
-      use({ default: targetOf(LIVE, limited) });
-      await backUp(environment, 'default');
-      for (const timeLeft of [() => 60_000, () => 0]) {
-        const drill = await Drill.start(environment, { rehearsal: 'always' });
-        expect(await drill.run({ timeLeft, signal: new AbortController().signal })).toBeUndefined();
-        const rehearsed = await record(drill);
-        expect(rehearsed).toMatchObject({
-          kind: 'rehearsal',
-          verdict: 'passed',
-          destination: { target: 'default', place: 'none' },
-          load_bytes_per_second: {},
-        });
-        expect(rehearsed).not.toHaveProperty('restore_seconds');
-        expect(rehearsed.phases.map(({ phase }) => phase)).toEqual(['inspect', 'rehearse']);
-        for (const store of STORES) {
-          const { parsed, in_archive, loaded, verified, smoke } = rehearsed.stores[store] ?? {};
-          const counts = Object.entries(parsed ?? {}).map(([name, { count }]) => [name, count]);
-          expect(Object.fromEntries(counts)).toMatchObject(in_archive ?? {});
-          // It claims nothing that only a restore could prove.
-          expect([loaded, verified, smoke?.every(({ drill: copy }) => copy === undefined)]).toEqual([
-            {},
-            false,
-            true,
-          ]);
-        }
+  test('parses every record in each restore function, in one leg or many, and writes nothing', async () => {
+    await backUp(environment, 'default');
+    /** Redis counts every change, and every key that a command would have changed. */
+    const changes = () =>
+      withClients(async ({ redis }) => /rdb_changes_since_last_save:(\d+)/.exec(await redis.info())?.[1]);
+    for (const timeLeft of [() => 60_000, () => 0]) {
+      const before = await changes();
+      const drill = await Drill.start(environment, { rehearsal: 'always' });
+      expect(await drill.run({ timeLeft, signal: new AbortController().signal })).toBeUndefined();
+      expect(await changes()).toBe(before);
+      const rehearsed = await record(drill);
+      expect(rehearsed).toMatchObject({
+        kind: 'rehearsal',
+        verdict: 'passed',
+        destination: { target: 'default', place: 'none' },
+        load_bytes_per_second: {},
+      });
+      expect(rehearsed).not.toHaveProperty('restore_seconds');
+      expect(rehearsed.phases.map(({ phase }) => phase)).toEqual(['inspect', 'rehearse']);
+      for (const store of STORES) {
+        const { parsed, in_archive, loaded, verified, smoke } = rehearsed.stores[store] ?? {};
+        const counts = Object.entries(parsed ?? {}).map(([name, { count }]) => [name, count]);
+        expect(Object.fromEntries(counts)).toMatchObject(in_archive ?? {});
+        // It claims nothing that only a restore could prove.
+        const asked = smoke?.some(({ drill: copy }) => copy !== undefined);
+        expect([loaded, verified, asked]).toEqual([{}, false, false]);
       }
-    } finally {
-      await withClients(({ redis }) => redis.acl('DELUSER', user.username));
+      const { rehearsal, drill: restored } = await readLastDrills(environment.bucket, 'default');
+      expect([rehearsal?.job_id, restored]).toEqual([drill.jobId, undefined]);
     }
     await expectUntouched();
   });
@@ -347,13 +358,23 @@ describe('a rehearsal', () => {
   });
 
   test('fails if a server refuses the credentials, or if the archive is damaged', async () => {
-    const limited = await putSecrets({ vectors: { ...connections().vectors, api_key: 'expired' } });
-    use({ default: targetOf(LIVE, secrets) });
+    const user = { username: `reader${process.pid}`, password: 'reads-only' };
+    await withClients(({ redis }) =>
+      redis.acl('SETUSER', user.username, 'on', `>${user.password}`, '~*', '&*', '+@all', '-@write'),
+    );
     const bytes = await backUp(environment, 'default');
-    use({ default: targetOf(LIVE, limited) });
-    const refused = await Drill.start(environment, { rehearsal: 'always' });
-    expect(await refused.run()).toMatchObject({ name: expect.stringMatching(/AccessDenied|Unavailable/) });
-    expect(await record(refused)).toMatchObject({ kind: 'rehearsal', verdict: 'failed' });
+    for (const [store, change, message] of [
+      ['vectors', { api_key: 'expired' }, /refuse|denied|401|403/i],
+      // A user who may read is not enough for a restore.
+      ['kv', user, /refused the command/],
+    ] as const) {
+      const limited = await putSecrets({ [store]: { ...connections()[store], ...change } });
+      use({ default: targetOf(LIVE, limited) });
+      const refused = await Drill.start(environment, { rehearsal: 'always' });
+      expect((await refused.run())?.message).toMatch(message);
+      expect(await record(refused)).toMatchObject({ kind: 'rehearsal', verdict: 'failed' });
+    }
+    await withClients(({ redis }) => redis.acl('DELUSER', user.username));
     use({ default: targetOf(LIVE, secrets) });
     const damaged = Buffer.from(bytes);
     const at = Math.floor(damaged.length / 3);
