@@ -9,12 +9,7 @@ import { readableSchedules } from './backup-age.ts';
 import type { OperationsContext } from './context.ts';
 import { listSchedules } from './list-schedules.ts';
 import { type CatalogState, readCatalogState } from './overview.ts';
-import {
-  assessTargets,
-  DecisiveJobs,
-  isDrillOverdue,
-  type TargetRecoverability,
-} from './recoverability.ts';
+import { assessTargets, DecisiveJobs, isDrillOverdue, type TargetRecoverability } from './recoverability.ts';
 import { GRADES } from './verdict-measures.ts';
 
 type Labels = Record<string, string>;

@@ -16,10 +16,7 @@ export const GRADES: Readonly<Record<Grade, number>> = { yes: 1, yes_with_warnin
  * The metrics sent to CloudWatch for the verdict about a target. A value that is unknown is absent, so that a graph has a
  * gap instead of a false zero.
  */
-export function verdictMeasures(
-  verdict: TargetRecoverability,
-  now: number,
-): Measures['values'] {
+export function verdictMeasures(verdict: TargetRecoverability, now: number): Measures['values'] {
   const { recoverable, rpo_seconds, rto_seconds, drill } = verdict;
   const seconds = (name: string, value: number | undefined) =>
     value === undefined ? [] : [{ name, unit: 'Seconds' as const, value }];

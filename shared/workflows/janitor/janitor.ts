@@ -75,45 +75,17 @@ export async function cleanUpAfter(
     await release(environment, job, event);
     return;
   }
-  if (job.kind === 'drill') return closeDrill(environment, job, event, leg);
-  // The functions of a stopped execution continue to run. Their writes must not interleave with those of the next job.
-  await changeLock(environment.bucket, job.target, executionArn, { ended: true });
-  await untilStepsEnded(environment.bucket, job.job_id, leg);
   const restore = await findAdmitted(environment.bucket, job.job_id);
+  const lock = lockOf(job, restore);
+  // The functions of a stopped execution continue to run. Their writes must not interleave with those of the next job,
+  // or with the removal of what a drill has loaded.
+  await changeLock(environment.bucket, lock, executionArn, { ended: true });
+  await untilStepsEnded(environment.bucket, job.job_id, leg);
   const undone = restore?.rollback_of;
   const intact = undone !== undefined && (await isVerified(environment, job.job_id));
-  await cleanUpRestore(environment, job, restore, leg);
+  await cleanUpRestore(environment, job, restore, closing(event), leg);
   if (undone !== undefined) await closeRollback(environment, job, undone, event, intact);
-  else if (!(await rollBack(environment, job, event))) await release(environment, job, event);
-}
-
-/**
- * Ends a drill: removes what it loaded, records its result, and frees its lock. There is nothing to roll back, because
- * a drill does not write to any target.
- */
-async function closeDrill(
-  environment: Environment,
-  job: JobRecord,
-  event: ExecutionEnded,
-  leg: LegLimits,
-): Promise<void> {
-  const { bucket } = environment;
-  const { executionArn } = event.detail;
-  const end = closing(event);
-  const restore = await findAdmitted(bucket, job.job_id);
-  // A scheduled drill that was skipped created nothing, and proves nothing.
-  if (restore?.drill && job.error?.name !== SKIPPED) {
-    const { drill } = restore;
-    const lock = lockNameOf(restore);
-    // The functions of a stopped execution continue to run. They must not load data during the removal.
-    await changeLock(bucket, lock, executionArn, { ended: true });
-    await untilStepsEnded(bucket, job.job_id, leg);
-    await cleanDestination(environment, restore, leg);
-    await writeDrillRecord(environment, job, { ...restore, drill }, { state: 'failed', ...end });
-    await freeLock(bucket, lock, executionArn);
-  }
-  await emptyStaging(environment, job);
-  await closeJob(environment, job.job_id, end);
+  else if (!(await rollBack(environment, job, event))) await release(environment, job, event, lock);
 }
 
 /**
@@ -158,12 +130,23 @@ async function recordRefusedUpload({ bucket }: Environment, event: ExecutionEnde
   });
 }
 
+/** The name of the lock that a job may hold. */
+function lockOf(job: JobRecord, restore: AdmittedRestore | undefined): string {
+  return restore ? lockNameOf(restore) : job.target;
+}
+
 /** Releases the target: lock, job record, writers. */
-async function release(environment: Environment, job: JobRecord, event: ExecutionEnded): Promise<void> {
-  await freeLock(environment.bucket, job.target, event.detail.executionArn);
+async function release(
+  environment: Environment,
+  job: JobRecord,
+  event: ExecutionEnded,
+  lock = job.target,
+): Promise<void> {
+  await freeLock(environment.bucket, lock, event.detail.executionArn);
   await closeJob(environment, job.job_id, closing(event));
-  // Last, because only this step can fail permanently. The function then fails, but everything else is done.
-  await resumeWriters(environment, job.target, job.job_id);
+  // Last, because only this step can fail permanently. The function then fails, but everything else is done. A drill
+  // pauses no writers.
+  if (job.kind !== 'drill') await resumeWriters(environment, job.target, job.job_id);
 }
 
 async function closeJob(environment: Environment, jobId: string, changes: Partial<JobRecord>): Promise<void> {
@@ -232,16 +215,15 @@ export async function closeForgotten(
     await cleanUpBackup(environment, job, leg, false);
     return release(environment, job, event);
   }
-  if (job.kind === 'drill') return closeDrill(environment, job, event, leg);
   const restore = await findAdmitted(bucket, job.job_id);
-  await cleanUpRestore(environment, job, restore, leg);
+  await cleanUpRestore(environment, job, restore, closing(event), leg);
   const safety = await findSafetyBackup(bucket, restore?.rollback_of ?? job.job_id);
   if (safety) {
     const kept = `Restore ${job.job_id} may have left it incomplete. Its previous contents are in ${safety.backup_id}: restore it with \`ngbak restore ${safety.backup_id}\`.`;
     await changeLock(bucket, job.target, arn, { kept });
-  } else await freeLock(bucket, job.target, arn);
+  } else await freeLock(bucket, lockOf(job, restore), arn);
   await closeJob(environment, job.job_id, closing(event));
-  await resumeWriters(environment, job.target, job.job_id);
+  if (job.kind !== 'drill') await resumeWriters(environment, job.target, job.job_id);
 }
 
 /**
@@ -394,15 +376,25 @@ async function cleanDestination(
   await cleanServers(environment, { job_id, target }, plan?.stores ?? stores, leg);
 }
 
+/**
+ * Removes what a restore or a drill left, on servers and in the bucket. Of a drill, also records the result, after its
+ * servers were cleaned.
+ */
 async function cleanUpRestore(
   environment: Environment,
   job: JobRecord,
   restore: AdmittedRestore | undefined,
+  end: Partial<JobRecord>,
   leg: LegLimits,
 ): Promise<void> {
   const { bucket } = environment;
   if (restore) {
     await cleanDestination(environment, restore, leg);
+    const { drill } = restore;
+    // A scheduled drill that was skipped proves nothing.
+    if (drill && job.error?.name !== SKIPPED) {
+      await writeDrillRecord(environment, job, { ...restore, drill }, { state: 'failed', ...end });
+    }
     if (restore.source.key.startsWith(UPLOADS)) await bucket.removeVersion(restore.source);
   }
   await bucket.removeAll(uploadPrefix(job.job_id));
