@@ -1,27 +1,14 @@
-import prettyBytes from 'pretty-bytes';
 import type { RetentionPolicy } from '../shared/core/retention-policy.ts';
 import type { AnySummary } from './answers.ts';
 
-const SECOND_MS = 1000;
+export { bytes, count, duration } from '../shared/core/format.ts';
 
-/** `1.5 MB`. */
-export function bytes(count: number): string {
-  return prettyBytes(count);
-}
+const SECOND_MS = 1000;
 
 /** A time in the user's own zone, `2026-01-02 04:04:05`: ISO 8601 is the same in every language. */
 export function localTime(iso: string): string {
   // The Swedish format is ISO 8601.
   return new Date(iso).toLocaleString('sv-SE');
-}
-
-/** `2 h 5 min`, `3 min 4 s`, `0.4 s`. */
-export function duration(seconds: number): string {
-  if (seconds < 10) return `${Math.round(seconds * 10) / 10} s`;
-  const rounded = Math.round(seconds);
-  if (rounded < 60) return `${rounded} s`;
-  if (rounded < 3600) return `${Math.floor(rounded / 60)} min ${rounded % 60} s`;
-  return `${Math.floor(rounded / 3600)} h ${Math.floor((rounded % 3600) / 60)} min`;
 }
 
 /** How long ago, roughly: `3 days ago`. */
@@ -37,11 +24,6 @@ export function ago(iso: string, now: number = Date.now()): string {
     if (count > 0) return `${count} ${name}${count === 1 ? '' : 's'} ago`;
   }
   return 'just now';
-}
-
-/** `12,345`. */
-export function count(number: number): string {
-  return number.toLocaleString('en-US', { maximumFractionDigits: 0 });
 }
 
 /** The rules of a retention policy that keep something: `the newest 7, 14 daily, 8 weekly`. */

@@ -13,6 +13,7 @@ import { jobCommands } from './commands/jobs.ts';
 import { keyCommand } from './commands/key.ts';
 import { listCommand } from './commands/list.ts';
 import { localCommand } from './commands/local.ts';
+import { notifyCommand } from './commands/notify.ts';
 import { restoreCommands } from './commands/restore.ts';
 import { retentionCommands } from './commands/retention.ts';
 import { scheduleCommand } from './commands/schedule.ts';
@@ -55,6 +56,7 @@ export function makeProgram(): Command {
   scheduleCommand(program);
   archiveCommand(program);
   statusCommand(program);
+  notifyCommand(program);
   doctorCommand(program);
   deployCommand(program);
   selftestCommand(program);

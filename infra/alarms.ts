@@ -15,6 +15,8 @@ import { Construct } from 'constructs';
 import { backedUpTargets } from '../shared/core/config.ts';
 import { InvalidInputError } from '../shared/core/errors.ts';
 import { HELP } from '../shared/core/help.ts';
+import { NOTIFICATIONS_LATE } from '../shared/notify/deliver.ts';
+import { NOTIFICATION_LOST } from '../shared/notify/outbox.ts';
 import {
   BACKUP_TOO_OLD,
   BACKUP_WARNINGS,
@@ -22,6 +24,7 @@ import {
   NOT_RECOVERABLE,
 } from '../shared/workflows/backup/measures.ts';
 import type { DeploymentConfig } from './config.ts';
+import { POSTING } from './functions.ts';
 import type { HttpApi } from './http-api.ts';
 import { metricsNamespace } from './step-handler.ts';
 import { handlersOf, type StepHandlers } from './step-handlers.ts';
@@ -32,7 +35,13 @@ export const MISMATCHES = 'ChecksumMismatches';
 /** Requests that the API may reject within five minutes without an alarm: a browser that retries causes fewer. */
 const REJECTIONS_MAX = 1000;
 
-const ANY = {
+/** Receivers of notifications get a message of ngbak about the same, so that the alarm would only repeat it. */
+const REPORTED = true;
+
+/** Metric: events that no receiver, or not every one, was notified of. */
+const LOST = 'NotificationsLost';
+
+const ANY: AlarmRule = {
   threshold: 1,
   comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
   evaluationPeriods: 1,
@@ -47,18 +56,29 @@ export interface AlarmsProps {
   readonly restore: IStateMachine;
   /** Dead-letter queues. */
   readonly queues: Readonly<Record<string, IQueue>>;
+  /** The topic of the receivers of notifications. */
+  readonly notifications: ITopic | undefined;
+}
+
+interface AlarmRule {
+  readonly threshold: number;
+  readonly comparisonOperator: ComparisonOperator;
+  readonly evaluationPeriods: number;
+  readonly treatMissingData: TreatMissingData;
 }
 
 /** Alarms for backups that fail, are missing, or fail verification. */
 export class Alarms extends Construct {
   readonly #topics: ITopic[];
+  readonly #notifications: ITopic | undefined;
 
   constructor(
     scope: Construct,
     id: string,
-    { deployment, handlers, api, backup, restore, queues }: AlarmsProps,
+    { deployment, handlers, api, backup, restore, queues, notifications }: AlarmsProps,
   ) {
     super(scope, id);
+    this.#notifications = notifications;
     const { topicArns } = deployment.alarms;
     const { region } = Stack.of(this);
     const foreignTopic = topicArns.find((arn) => !Token.isUnresolved(region) && arn.split(':')[3] !== region);
@@ -78,8 +98,14 @@ export class Alarms extends Construct {
         `${name}-failed`,
         `A ${name.toLowerCase()} has failed: \`ngbak jobs\` says why.`,
         machine.metricFailed(),
+        REPORTED,
       );
-      this.#any(`${name}-timed-out`, `A ${name.toLowerCase()} has timed out.`, machine.metricTimedOut());
+      this.#any(
+        `${name}-timed-out`,
+        `A ${name.toLowerCase()} has timed out.`,
+        machine.metricTimedOut(),
+        REPORTED,
+      );
     }
     this.#any(
       'Retention-failed',
@@ -125,8 +151,10 @@ export class Alarms extends Construct {
           metricName: BACKUP_WARNINGS,
           dimensionsMap: { service: 'catalog-backup', target, type: 'full' },
         }),
+        REPORTED,
       );
     }
+    if (notifications) this.#ofNotifications(handlers);
     for (const target of backedUpTargets(deployment)) {
       const measured = (metricName: string) =>
         new Metric({
@@ -162,29 +190,52 @@ export class Alarms extends Construct {
   }
 
   /** Raises an alarm if the metric exceeded zero within five minutes. */
-  #any(name: string, description: string, metric: IMetric): void {
-    this.#alarm(name, description, sumOf(metric), ANY);
+  #any(name: string, description: string, metric: IMetric, reported = false): void {
+    this.#alarm(name, description, sumOf(metric), ANY, reported);
   }
 
-  #alarm(
-    name: string,
-    alarmDescription: string,
-    metric: IMetric,
-    rule: {
-      threshold: number;
-      comparisonOperator: ComparisonOperator;
-      evaluationPeriods: number;
-      treatMissingData: TreatMissingData;
-    },
-  ): void {
+  /** Messages that were not delivered. E-mail addresses get these alarms from CloudWatch, without the function. */
+  #ofNotifications(handlers: StepHandlers): void {
+    for (const [name, { logGroup }] of handlersOf(handlers)) {
+      if (!POSTING.includes(name)) continue;
+      new MetricFilter(this, `Lost-${name}`, {
+        logGroup,
+        filterPattern: FilterPattern.stringValue('$.error_name', '=', NOTIFICATION_LOST),
+        metricNamespace: metricsNamespace(this),
+        metricName: LOST,
+        metricValue: '1',
+      });
+    }
+    this.#any(
+      'Notifications-lost',
+      'A notification could not be recorded, or was not delivered within a day: see the log of the function notify.',
+      new Metric({ namespace: metricsNamespace(this), metricName: LOST }),
+    );
+    this.#alarm(
+      'Notifications-late',
+      'A receiver has not got a notification after 15 minutes, or the function notify does not run: `ngbak notify` says why.',
+      new Metric({
+        namespace: metricsNamespace(this),
+        metricName: NOTIFICATIONS_LATE,
+        dimensionsMap: { service: 'notify' },
+        statistic: 'Maximum',
+        period: Duration.hours(1),
+      }),
+      { ...ANY, treatMissingData: TreatMissingData.BREACHING },
+    );
+  }
+
+  /** @param reported  if ngbak itself notifies the receivers of the same, with more details */
+  #alarm(name: string, alarmDescription: string, metric: IMetric, rule: AlarmRule, reported = false): void {
     const alarm = new Alarm(this, name, {
       alarmName: `${Stack.of(this).stackName}-${name}`,
       alarmDescription,
       metric,
       ...rule,
     });
-    alarm.addAlarmAction(...this.#topics.map((topic) => new SnsAction(topic)));
-    alarm.addOkAction(...this.#topics.map((topic) => new SnsAction(topic)));
+    const topics = [...this.#topics, ...(this.#notifications && !reported ? [this.#notifications] : [])];
+    alarm.addAlarmAction(...topics.map((topic) => new SnsAction(topic)));
+    alarm.addOkAction(...topics.map((topic) => new SnsAction(topic)));
   }
 }
 

@@ -11,7 +11,17 @@ import {
   ObjectOwnership,
 } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
-import { BACKUPS, CACHE, DEFERRED, JOBS, LOCKS, RUNS, STAGING, UPLOADS } from '../shared/aws/keys.ts';
+import {
+  BACKUPS,
+  CACHE,
+  DEFERRED,
+  JOBS,
+  LOCKS,
+  NOTIFICATIONS,
+  RUNS,
+  STAGING,
+  UPLOADS,
+} from '../shared/aws/keys.ts';
 import { SELFTEST_PREFIX } from '../shared/core/selftest.ts';
 import type { DeploymentConfig } from './config.ts';
 import { removalPolicyOf } from './removal.ts';
@@ -218,6 +228,12 @@ function lifecycle(timeoutDays: number): LifecycleRule[] {
       noncurrentVersionExpiration: oneDay,
     },
     { id: 'runs', prefix: RUNS, expiration: Duration.days(JOB_DAYS), noncurrentVersionExpiration: oneDay },
+    {
+      id: 'notifications',
+      prefix: NOTIFICATIONS,
+      expiration: Duration.days(JOB_DAYS),
+      noncurrentVersionExpiration: oneDay,
+    },
     { id: 'cache', prefix: CACHE, expiration: afterLongestWorkflow, noncurrentVersionExpiration: oneDay },
     { id: 'selftest', prefix: SELFTEST_PREFIX, expiration: oneDay, noncurrentVersionExpiration: oneDay },
     { id: 'locks', prefix: LOCKS, noncurrentVersionExpiration: oneDay },

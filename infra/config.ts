@@ -6,6 +6,7 @@ import { placeOf } from '../shared/core/files-location.ts';
 import { HELP } from '../shared/core/help.ts';
 import { Id } from '../shared/core/ids.ts';
 import { parseInput, parseJson } from '../shared/core/input.ts';
+import { WEBHOOK_KINDS } from '../shared/core/notify-config.ts';
 import { SELFTEST_TARGET } from '../shared/core/selftest.ts';
 import { resolveStore } from '../shared/profiles/open.ts';
 import { parseExpression, ScheduleExpression } from '../shared/schedules/expression.ts';
@@ -69,6 +70,8 @@ function isRepeated(expression: string): boolean {
   }
 }
 
+const TopicArn = z.string().regex(/^arn:[^:]+:sns:[^:]+:[0-9]{12}:.+$/, 'must be the ARN of an SNS topic');
+
 const Alarms = z.strictObject({
   enabled: z.boolean().default(true),
   /**
@@ -76,12 +79,52 @@ const Alarms = z.strictObject({
    * derived from the schedules of the target.
    */
   backupAgeHours: z.number().int().min(1).optional(),
-  /** ARNs of SNS topics that are notified when an alarm starts and when it ends. */
-  topicArns: z
-    .array(z.string().regex(/^arn:[^:]+:sns:[^:]+:[0-9]{12}:.+$/, 'must be the ARN of an SNS topic'))
-    .max(5)
-    .default([]),
+  /**
+   * ARNs of SNS topics to which CloudWatch itself publishes every alarm, in its own format, for services that parse it.
+   * Receivers of `notify` get alarms without this.
+   */
+  topicArns: z.array(TopicArn).max(5).default([]),
 });
+
+const Notify = z
+  .strictObject({
+    /** Each gets an e-mail from AWS with a link that confirms its subscription. */
+    emails: z.array(z.email('must be an e-mail address')).max(20).default([]),
+    /** SNS topics of others, in any region; with the ARN of the key of an encrypted one. */
+    topics: z
+      .array(
+        z.union([
+          TopicArn,
+          z.strictObject({
+            arn: TopicArn,
+            keyArn: z
+              .string()
+              .regex(/^arn:[^:]+:kms:[^:]+:[0-9]{12}:key\/.+$/, 'must be the ARN of a KMS key')
+              .optional(),
+          }),
+        ]),
+      )
+      .max(10)
+      .default([]),
+    webhooks: z
+      .record(
+        Id,
+        z.strictObject({
+          kind: z.enum(WEBHOOK_KINDS),
+          /** Name or ARN of an existing secret with its address. If omitted: the stack creates one to be filled in. */
+          secret: z.string().min(1).optional(),
+          /** Allows http and addresses of the machine itself, for the local stack. */
+          allowHttp: z.boolean().default(false),
+        }),
+      )
+      .refine((webhooks) => Object.keys(webhooks).length <= 10, 'must hold at most 10 webhooks')
+      .default({}),
+  })
+  .refine(
+    ({ emails, topics, webhooks }) => emails.length + topics.length + Object.keys(webhooks).length > 0,
+    'must have a receiver: "emails", "topics" or "webhooks"',
+  );
+export type Notify = z.infer<typeof Notify>;
 
 const Network = z.strictObject({
   vpcId: z.string().regex(/^vpc-[0-9a-f]{8,17}$/, 'must be a VPC id such as "vpc-0a1b2c3d"'),
@@ -139,6 +182,8 @@ export const DeploymentConfig = z.strictObject({
   drills: Drills.optional(),
   /** Settings of the CloudWatch alarms. */
   alarms: Alarms.prefault({}),
+  /** Who is notified of events, and of alarms. */
+  notify: Notify.optional(),
   /** How many backups of each target are kept. */
   retention: NgbakConfig.shape.retention,
   /** Largest archive that may be uploaded for a restore, in bytes; by default, the maximum object size of S3. */
@@ -295,6 +340,7 @@ export function runtimeConfig(
   deployment: DeploymentConfig,
   secretOf: (target: string, store: StoreWithServer) => string,
 ): NgbakConfig {
+  const { notify, stackName, schedule } = deployment;
   const targets = Object.entries(deployment.targets).map(([name, target]) => {
     const stores = Object.entries(target.stores).flatMap(([store, settings]) => {
       if (settings === undefined) return [];
@@ -313,9 +359,34 @@ export function runtimeConfig(
       ...(deployment.alarms.backupAgeHours === undefined
         ? {}
         : { backup_age_hours: deployment.alarms.backupAgeHours }),
+      ...(notify === undefined
+        ? {}
+        : {
+            notify: {
+              emails: notify.emails,
+              topics: notify.topics.map(topicArn),
+              webhooks: Object.fromEntries(
+                Object.entries(notify.webhooks).map(([name, { kind, secret, allowHttp }]) => [
+                  name,
+                  { kind, secret: secret ?? webhookSecretName(stackName, name), allow_http: allowHttp },
+                ]),
+              ),
+              time_zone: schedule.timeZone,
+            },
+          }),
     },
     'Configuration of the functions',
   );
+}
+
+/** The ARN of a topic, however it was configured. */
+export function topicArn(topic: Notify['topics'][number]): string {
+  return typeof topic === 'string' ? topic : topic.arn;
+}
+
+/** Name of the secret that the stack creates for a webhook. Secrets of stores have two more parts. */
+export function webhookSecretName(stackName: string, webhook: string): string {
+  return `${stackName}/webhook-${webhook}`;
 }
 
 /** An invalid value, shortened. The configuration contains no secrets: those are in Secrets Manager. */

@@ -1,9 +1,12 @@
 import {
   ACKNOWLEDGED_KEY,
   CATALOG_CACHE_KEY,
+  NOTIFICATIONS,
+  OUTBOX,
   RETENTION_KEY,
   STAGING,
   VERIFICATIONS,
+  watchStateKey,
 } from '../shared/aws/keys.ts';
 import { SELFTEST_PREFIX } from '../shared/core/selftest.ts';
 import { STORE_NAMES } from '../shared/core/store-names.ts';
@@ -31,6 +34,12 @@ export const STORES_WITH_SERVER = STORE_NAMES.filter((name) => name !== 'config'
 const PROGRESS_RECORDS = 'jobs/*/progress/*';
 /** The files of the built-in target of `ngbak selftest`. */
 const SELFTEST_FILES = `${SELFTEST_PREFIX}*`;
+
+/** Events that were recorded for notifications and are not delivered yet. */
+const NEW_EVENTS = `${OUTBOX}*`;
+/** All of notifications: events, deliveries, receivers, and the reported states of targets. */
+const EVENTS = `${NOTIFICATIONS}*`;
+const WATCH_STATES = watchStateKey('*');
 
 /** The intermediate results of a verification that takes several calls. */
 const VERIFICATION_FILES = `${STAGING}${VERIFICATIONS}*`;
@@ -182,14 +191,18 @@ export const SIZES = {
     memoryMb: RECORDS_MB,
     timeoutMinutes: 2,
     stores: [],
-    bucket: { read: ['jobs/*'], write: ['jobs/*'] },
+    bucket: { read: ['jobs/*', EVENTS], write: ['jobs/*', NEW_EVENTS] },
   },
   'begin-restore': {
     description: "Takes the target's lock and pauses its writers: from here on, a restore may write",
     memoryMb: RECORDS_MB,
     timeoutMinutes: LEG_MINUTES,
     stores: [],
-    bucket: { read: ['jobs/*', 'locks/*'], write: ['jobs/*', 'locks/*'], delete: ['locks/*'] },
+    bucket: {
+      read: ['jobs/*', 'locks/*', EVENTS],
+      write: ['jobs/*', 'locks/*', NEW_EVENTS],
+      delete: ['locks/*'],
+    },
     describesExecutions: true,
     callsHooks: true,
   },
@@ -210,8 +223,8 @@ export const SIZES = {
     stores: STORES_WITH_SERVER,
     writesStores: true,
     bucket: {
-      read: ['jobs/*', 'locks/*', 'staging/*', 'backups/*', 'drills/*'],
-      write: ['jobs/*', 'locks/*', 'drills/*'],
+      read: ['jobs/*', 'locks/*', 'staging/*', 'backups/*', 'drills/*', EVENTS],
+      write: ['jobs/*', 'locks/*', 'drills/*', NEW_EVENTS],
       delete: ['jobs/*', 'locks/*', 'staging/*', 'uploads/*', 'backups/*.ngbak'],
       // Includes uploads of jobs that never started: the janitor removes those that belong to no job.
       abort: ['backups/*.ngbak', 'deferred/*', 'staging/*', 'uploads/*'],
@@ -238,8 +251,23 @@ export const SIZES = {
     stores: [],
     bucket: {
       // Reads a byte of each archive that a restore would read, to check that it is readable.
-      read: ['backups/*', 'jobs/*', 'locks/*', 'drills/*', CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY],
-      write: [CATALOG_CACHE_KEY],
+      read: [
+        ...['backups/*', 'jobs/*', 'locks/*', 'drills/*', 'runs/*', EVENTS],
+        ...[CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY],
+      ],
+      write: [CATALOG_CACHE_KEY, NEW_EVENTS, WATCH_STATES],
+    },
+  },
+  notify: {
+    description: 'Delivers notifications to every receiver',
+    memoryMb: RECORDS_MB,
+    timeoutMinutes: 5,
+    stores: [],
+    bucket: {
+      // The verdict in each message is that of watch-backups.
+      read: ['backups/*', 'jobs/*', 'locks/*', 'drills/*', CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY, EVENTS],
+      write: [CATALOG_CACHE_KEY, EVENTS],
+      delete: [NEW_EVENTS],
     },
   },
   api: {
@@ -250,11 +278,11 @@ export const SIZES = {
     // Besides records, the permissions of its presigned URLs are those of the function.
     bucket: {
       read: [
-        ...['backups/*', 'jobs/*', 'locks/*', 'runs/*', 'drills/*', VERIFICATION_FILES],
+        ...['backups/*', 'jobs/*', 'locks/*', 'runs/*', 'drills/*', EVENTS, VERIFICATION_FILES],
         ...[CATALOG_CACHE_KEY, RETENTION_KEY, ACKNOWLEDGED_KEY],
       ],
       write: [
-        ...['backups/*.json', 'jobs/*', 'uploads/*', VERIFICATION_FILES],
+        ...['backups/*.json', 'jobs/*', 'uploads/*', NEW_EVENTS, VERIFICATION_FILES],
         ...[CATALOG_CACHE_KEY, RETENTION_KEY, ACKNOWLEDGED_KEY],
       ],
       delete: ['backups/*', 'uploads/*', VERIFICATION_FILES, RETENTION_KEY],
@@ -264,3 +292,8 @@ export const SIZES = {
 
 export type FunctionName = keyof typeof SIZES;
 export const FUNCTION_NAMES = Object.keys(SIZES) as FunctionName[];
+
+/** The functions that record or deliver events for notifications. */
+export const POSTING: readonly FunctionName[] = FUNCTION_NAMES.filter((name) =>
+  (SIZES[name].bucket as BucketAccess).write?.some((pattern) => pattern === NEW_EVENTS || pattern === EVENTS),
+);

@@ -9,6 +9,7 @@ import { DailyRules } from './daily-rules.ts';
 import { HttpApi } from './http-api.ts';
 import { Janitor } from './janitor.ts';
 import { MetricsDashboard } from './metrics-dashboard.ts';
+import { Notifications } from './notifications.ts';
 import { OperatorPolicy } from './operator-policy.ts';
 import { Retention } from './retention.ts';
 import { SavedQueries } from './saved-queries.ts';
@@ -70,6 +71,17 @@ export class NgbakStack extends Stack {
     const api = handlers.api && new HttpApi(this, 'Api', { deployment, archive, handler: handlers.api });
     if (handlers.api) schedules?.allowChanges(handlers.api);
     new Watch(this, 'Watch', { handler: handlers['watch-backups'], schedules });
+    const { notify } = deployment;
+    const notifications =
+      notify && handlers.notify
+        ? new Notifications(this, 'Notifications', {
+            notify,
+            deployment,
+            archive,
+            handler: handlers.notify,
+            schedules,
+          })
+        : undefined;
     const operators = new OperatorPolicy(this, 'Operators', { archive, schedules, apiSecret: api?.secret });
     new SavedQueries(this, 'Queries', { handlers });
     const watched = {
@@ -78,7 +90,9 @@ export class NgbakStack extends Stack {
       restore: restore.stateMachine,
       queues: { Ends: janitor.uncleaned, Uploads: uploads.unstarted },
     };
-    if (deployment.alarms.enabled) new Alarms(this, 'Alarms', { ...watched, handlers, api });
+    if (deployment.alarms.enabled) {
+      new Alarms(this, 'Alarms', { ...watched, handlers, api, notifications: notifications?.topic });
+    }
     if (deployment.metricsDashboard) new MetricsDashboard(this, 'MetricsDashboard', watched);
 
     const output = (name: string, value: string | undefined, description: string) =>

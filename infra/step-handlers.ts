@@ -20,9 +20,13 @@ import { executionArn, stateMachineArn } from './workflows/state-machine.ts';
  */
 const CONFIG_BYTES_MAX = 4096 - 1024;
 
-/** Every function by the name of its file in `functions/`. Stacks without the API have no function for it. */
-export type StepHandlers = Readonly<Record<Exclude<FunctionName, 'api'>, StepHandler>> & {
+/**
+ * Every function by the name of its file in `functions/`. Stacks without the API, or without receivers of
+ * notifications, have no function for them.
+ */
+export type StepHandlers = Readonly<Record<Exclude<FunctionName, 'api' | 'notify'>, StepHandler>> & {
   readonly api: StepHandler | undefined;
+  readonly notify: StepHandler | undefined;
 };
 
 /** The functions of a stack. */
@@ -88,7 +92,8 @@ export function makeStepHandlers(
     if (size.callsHooks) allowHooks(handler, deployment, secrets);
     return handler;
   };
-  const deployed = FUNCTION_NAMES.filter((name) => name !== 'api' || deployment.api.enabled);
+  const omitted = { api: !deployment.api.enabled, notify: deployment.notify === undefined };
+  const deployed = FUNCTION_NAMES.filter((name) => !(name in omitted && omitted[name as 'api' | 'notify']));
   return Object.fromEntries(deployed.map((name) => [name, make(name)])) as StepHandlers;
 }
 

@@ -13,6 +13,7 @@ const ROOMS = [
   'profiles',
   'catalog',
   'schedules',
+  'notify',
   'workflows',
   'operations',
   'api',

@@ -5,7 +5,9 @@ import type { Command } from 'commander';
 import { explainAwsError } from '../../shared/aws/aws-error.ts';
 import pc from '../../shared/core/colors.ts';
 import { NgbakError } from '../../shared/core/errors.ts';
+import { NotFoundError } from '../../shared/core/refusals.ts';
 import { type Cli, cliOf } from '../cli.ts';
+import type { CliClient } from '../client.ts';
 import { ExitError } from '../exit-codes.ts';
 import { bytes, count, printable } from '../format.ts';
 import { describeStore, openStores, proposalText, proposeByNames } from '../known-stores.ts';
@@ -19,6 +21,8 @@ interface DoctorCheck {
   readonly name: string;
   readonly ok: boolean;
   readonly message: string;
+  /** Needs attention, although nothing fails because of it. */
+  readonly warning?: true;
 }
 
 /** `ngbak doctor` */
@@ -50,7 +54,7 @@ export function doctorCommand(program: Command): void {
       cli.output.result('doctor', { ok, findings }, () =>
         findings
           .map((finding) => {
-            const mark = finding.ok ? pc.green('✓') : pc.red('✗');
+            const mark = finding.warning ? pc.yellow('!') : finding.ok ? pc.green('✓') : pc.red('✗');
             return `${mark} ${finding.name}: ${printable(finding.message)}`;
           })
           .join('\n'),
@@ -71,15 +75,28 @@ async function examine(cli: Cli): Promise<DoctorCheck[]> {
   const reached = await runCheck('access', async () => (await cli.client()).where);
   if (!reached.ok) return [configuration, folder, reached];
   const client = await cli.client();
-  const [permissions, health, clock] = await Promise.all([
+  const [permissions, health, receivers, clock] = await Promise.all([
     runCheck('permissions', () => client.permissions()),
     client.health().then(
       ({ checks }) => checks,
       (error) => [{ name: 'health', ok: false, message: explain(error) }],
     ),
+    receiversCheck(client),
     runCheck('clock', () => describeClock(client.clockOffsetMs)),
   ]);
-  return [configuration, folder, reached, permissions, ...health, clock];
+  return [configuration, folder, reached, permissions, ...health, ...receivers, clock];
+}
+
+/** The receivers of notifications. Deployments of earlier versions have none. */
+async function receiversCheck(client: CliClient): Promise<DoctorCheck[]> {
+  const name = 'notifications';
+  try {
+    const { receivers, warning } = await client.showNotifications();
+    if (warning) return [{ name, ok: true, warning: true, message: `${warning.text} ${warning.remedy}` }];
+    return [{ name, ok: true, message: `${receivers.length} receivers; test them with: ngbak notify test` }];
+  } catch (error) {
+    return error instanceof NotFoundError ? [] : [{ name, ok: false, message: explain(error) }];
+  }
 }
 
 /** The download folder, its number of archives, and its free space. */

@@ -5,6 +5,7 @@ import { cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
 import { ago, bytes, count, duration, localTime, printable } from '../format.ts';
 import { fields } from '../output.ts';
+import { warnOfReceivers } from '../receivers.ts';
 
 /** `ngbak status` */
 export function statusCommand(program: Command): void {
@@ -25,6 +26,7 @@ export function statusCommand(program: Command): void {
           ? 'No targets are configured, and there are no backups.'
           : targets.map(targetText).join('\n\n'),
       );
+      await warnOfReceivers(cli);
       if (rest.recoverable === 'no') throw new ExitError('unrecoverable');
     });
 }

@@ -16,6 +16,7 @@ import type { Grade, TargetRecoverability } from '../../shared/operations/recove
 import type { JobSummary } from '../../shared/workflows/job/summary.ts';
 import { DayStrip } from '../home/day-strip.tsx';
 import { strip } from '../home/days.ts';
+import { ReceiversNotice } from '../home/receivers-notice.tsx';
 import { JobName } from '../job/name.tsx';
 import { JobStateSign } from '../job/states.tsx';
 import { blocked } from '../parts/blocked.ts';
@@ -77,6 +78,7 @@ export default function Home() {
       >
         Recoverable now?
       </Header>
+      <ReceiversNotice />
       <Show loaded={loaded} what="the backups">
         {(overview) => (
           <SpaceBetween size="l">

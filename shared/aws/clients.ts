@@ -24,6 +24,7 @@ const SERVICES = {
   scheduler: { name: 'EventBridge Scheduler', answerMs: 20_000 },
   // Steps read secrets first: three attempts end within 20 seconds.
   secretsmanager: { name: 'Secrets Manager', answerMs: 5_000 },
+  sns: { name: 'SNS', answerMs: 10_000 },
   states: { name: 'Step Functions', answerMs: 20_000 },
 } as const;
 type Service = keyof typeof SERVICES;

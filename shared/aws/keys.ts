@@ -7,7 +7,7 @@
  * `locks/`    one object for each target in use         `deferred/` relationships whose other end is missing
  * `runs/`     the job of each run of a schedule         `settings/` settings changed without a deployment
  * `cache/`    data derived from other objects           `selftest/` files of the target of `ngbak selftest`
- * `drills/`   one record for each drill
+ * `drills/`   one record for each drill                  `notifications/` events, deliveries and receivers
  */
 import { SELFTEST_PREFIX } from '../core/selftest.ts';
 
@@ -32,10 +32,23 @@ export const drillKey = (jobId: string) => `${DRILLS}${jobId}.json`;
 /** The last passed drills of a target. No drill can have this name: ids contain no ".". */
 export const lastDrillsKey = (target: string) => `${DRILLS}.last/${target}.json`;
 
+/** Events for the receivers of notifications, and what became of them. */
+export const NOTIFICATIONS = 'notifications/';
+/** Events that not every receiver has got yet. */
+export const OUTBOX = `${NOTIFICATIONS}outbox/`;
+export const outboxKey = (eventId: string) => `${OUTBOX}${eventId}.json`;
+/** The deliveries of one event. */
+const DELIVERIES = `${NOTIFICATIONS}deliveries/`;
+export const deliveryKey = (eventId: string) => `${DELIVERIES}${eventId}.json`;
+/** The conditions of a target that were reported. */
+export const watchStateKey = (target: string) => `${NOTIFICATIONS}watch/${target}.json`;
+/** The state of every receiver. */
+export const RECEIVERS_KEY = `${NOTIFICATIONS}receivers.json`;
+
 /** The folders that a deployment uses, at the top of its bucket or below its prefix. */
 export const OWN_FOLDERS: readonly string[] = [
   ...[BACKUPS, DEFERRED, STAGING, UPLOADS, JOBS, LOCKS, RUNS, DRILLS, CACHE],
-  ...['settings/', SELFTEST_PREFIX],
+  ...['settings/', SELFTEST_PREFIX, NOTIFICATIONS],
 ];
 
 /** Servers on which a job may have left data, because they were unreachable when it ended. */

@@ -69,6 +69,11 @@ function formsOf(secret: string): string[] {
   ];
 }
 
+/** Masks these parts of a credential from now on, where they occur without the rest. */
+export function maskParts(parts: readonly string[]): void {
+  for (const part of parts) remember(part);
+}
+
 function remember(value: unknown, key = ''): void {
   if (typeof value === 'string') {
     if (PUBLIC_KEYS.has(key) || value.length < SECRET_LENGTH_MIN) return;

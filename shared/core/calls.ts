@@ -57,6 +57,8 @@ export const CALLS = {
   resetRetention: { method: 'DELETE', path: '/retention', input: 'query', role: 'admin' },
   health: { method: 'GET', path: '/health', role: 'viewer' },
   metrics: { method: 'GET', path: '/metrics', role: 'viewer' },
+  showNotifications: { method: 'GET', path: '/notifications', role: 'viewer' },
+  testNotifications: { method: 'POST', path: '/notifications/test', role: 'operator' },
   me: { method: 'GET', path: '/me' },
   keys: { method: 'GET', path: '/keys', role: 'admin' },
   deployment: { method: 'GET', path: '/deployment', role: 'viewer' },

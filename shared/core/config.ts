@@ -3,6 +3,7 @@ import { InvalidInputError } from './errors.ts';
 import { FilesLocation } from './files-location.ts';
 import { Id } from './ids.ts';
 import { OBJECT_BYTES_MAX } from './limits.ts';
+import { NotifyConfig } from './notify-config.ts';
 import { RetentionPolicy } from './retention-policy.ts';
 import { SELFTEST_SETTINGS, SELFTEST_TARGET } from './selftest.ts';
 
@@ -127,6 +128,8 @@ export const NgbakConfig = z.strictObject({
   backup_age_hours: z.number().int().min(1).optional(),
   /** Largest archive that may be uploaded for a restore, in bytes. */
   upload_bytes_max: z.number().int().min(1).max(OBJECT_BYTES_MAX).default(OBJECT_BYTES_MAX),
+  /** The receivers of notifications. If omitted: there are none. */
+  notify: NotifyConfig.optional(),
 });
 export type NgbakConfig = z.infer<typeof NgbakConfig>;
 

@@ -30,6 +30,7 @@ export const HELP = {
   targetLocked: 'docs/runbook.md#a-target-stays-locked',
   topicRegion: 'docs/troubleshooting.md#topic-in-another-region',
   uploadNotStarted: 'docs/troubleshooting.md#upload-not-started',
+  webhook: 'docs/troubleshooting.md#message-not-delivered',
 } as const;
 export type Help = (typeof HELP)[keyof typeof HELP];
 

@@ -49,7 +49,7 @@ export const ScheduleList = z.object({
 export type ScheduleList = z.infer<typeof ScheduleList>;
 
 /** The schedules of the deployment. Throws InvalidInputError if their location is not known. */
-export function schedulerOf({ scheduler }: OperationsContext): Scheduler {
+export function schedulerOf({ scheduler }: Pick<OperationsContext, 'scheduler'>): Scheduler {
   if (scheduler) return scheduler;
   throw new InvalidInputError(
     'This deployment has no schedules in EventBridge Scheduler, or they are not known here.',
@@ -61,7 +61,9 @@ export function schedulerOf({ scheduler }: OperationsContext): Scheduler {
 }
 
 /** Every schedule with its last and next run and its missed runs. */
-export async function listSchedules(context: OperationsContext): Promise<ScheduleList> {
+export async function listSchedules(
+  context: Pick<OperationsContext, 'bucket' | 'scheduler'>,
+): Promise<ScheduleList> {
   const now = new Date();
   const scheduler = schedulerOf(context);
   const schedules: ScheduleView[] = [];
@@ -79,7 +81,11 @@ export async function showSchedule(context: OperationsContext, name: string): Pr
   return view(context, await schedulerOf(context).get(id), new Date());
 }
 
-async function view({ bucket }: OperationsContext, schedule: Schedule, now: Date): Promise<ScheduleView> {
+async function view(
+  { bucket }: Pick<OperationsContext, 'bucket'>,
+  schedule: Schedule,
+  now: Date,
+): Promise<ScheduleView> {
   // An earlier, removed schedule may have had the same name.
   const since = Date.parse(schedule.created_at) - CLOCKS_MS;
   const runs = (await listRuns(bucket, schedule.name)).filter(({ at }) => at.getTime() >= since);

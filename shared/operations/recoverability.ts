@@ -6,6 +6,7 @@ import { headArchive } from '../catalog/head-archive.ts';
 import type { BackupSummary } from '../catalog/summaries.ts';
 import { backedUpTargets } from '../core/config.ts';
 import { AccessDeniedError, describeError } from '../core/errors.ts';
+import { GRADE_NAMES } from '../core/grade.ts';
 import { Id } from '../core/ids.ts';
 import { isRollbackJob } from '../core/job-kinds.ts';
 import { hasEnded } from '../core/job-state.ts';
@@ -25,7 +26,7 @@ import { type CatalogState, type Overview, readCatalogState } from './overview.t
 const TARGETS_AT_ONCE = 8;
 const HOUR_MS = 3_600_000;
 
-const Grade = z.enum(['yes', 'yes_with_warnings', 'no']);
+const Grade = z.enum(GRADE_NAMES);
 export type Grade = z.infer<typeof Grade>;
 
 const Reason = z.object({

@@ -23,6 +23,7 @@ import { BackupList, ListBackupsInput, listBackups } from './list-backups.ts';
 import { JobList, ListJobsInput, listJobs } from './list-jobs.ts';
 import { listSchedules, ScheduleList, ScheduleView, showSchedule } from './list-schedules.ts';
 import { metricsText } from './metrics.ts';
+import { Notifications, showNotifications, TestedNotifications, testNotifications } from './notifications.ts';
 import { type ClientOf, KeyList, Me, operation } from './operation.ts';
 import { Overview, overview } from './overview.ts';
 import { Pruned, PruneInput, prune } from './prune.ts';
@@ -453,6 +454,20 @@ export const OPERATIONS = {
     text: 'text/plain; version=0.0.4; charset=utf-8',
     output: z.string(),
     run: ({ context }) => metricsText(context),
+  }),
+  showNotifications: operation({
+    summary: 'Show who is notified of events, and whether messages reach them',
+    returns: 'The receivers, and a warning if nobody is notified.',
+    output: Notifications,
+    run: ({ context }) => showNotifications(context),
+  }),
+  testNotifications: operation({
+    summary: 'Send a test message to every receiver of notifications',
+    description: 'Works for some seconds. The message is sent in the same way as every other one.',
+    rateLimited: true,
+    returns: 'The outcome for each receiver.',
+    output: TestedNotifications,
+    run: ({ context, by, timeLeft }) => testNotifications(context, by.requestedBy, timeLeft),
   }),
   me: operation({
     summary: 'Show the caller: name and role of the key',

@@ -82,6 +82,7 @@ describe('the archive bucket', () => {
           rule('jobs', { Prefix: 'jobs/', ExpirationInDays: 90, ...one }),
           rule('deferred', { Prefix: 'deferred/', ExpirationInDays: 90, ...one }),
           rule('runs', { Prefix: 'runs/', ExpirationInDays: 90, ...one }),
+          rule('notifications', { Prefix: 'notifications/', ExpirationInDays: 90, ...one }),
           rule('cache', { Prefix: 'cache/', ExpirationInDays: 8, ...one }),
           rule('selftest', { Prefix: 'selftest/', ExpirationInDays: 1, ...one }),
           rule('locks', { Prefix: 'locks/', ExpirationInDays: Match.absent(), ...one }),

@@ -3,17 +3,18 @@ import type { Template } from 'aws-cdk-lib/assertions';
 import { FUNCTION_NAMES } from '../../infra/functions.ts';
 import { RETENTION_KEY } from '../../shared/aws/keys.ts';
 import { permissions, type Statement, statementsOf, synthesize } from './template.ts';
+import { VARIANTS } from './variants.ts';
 
 let template: Template;
 let granted: Map<string, Statement[]>;
 let names: string[];
 /** The functions of the two workflows. */
 let steps: string[];
-/** Operations of operators through the API, and of retention: they may delete whole backups. */
-const OPERATING = ['api', 'apply-retention'];
+/** Functions that are not steps of a workflow. The first two may delete whole backups. */
+const OPERATING = ['api', 'apply-retention', 'notify'];
 
 beforeAll(() => {
-  template = synthesize();
+  template = synthesize(VARIANTS['every kind of receiver']);
   granted = permissions(template);
   names = [...granted.keys()];
   steps = names.filter((name) => !OPERATING.includes(name));
@@ -129,7 +130,8 @@ describe('in the bucket', () => {
     const all = (action: string) =>
       names.filter((name) => keys(name, action).some((key) => key.startsWith('settings/'))).sort();
     expect(all('s3:GetObject')).toEqual([
-      ...['admit-restore', 'api', 'apply-retention', 'catalog-backup', 'check-fences', 'watch-backups'],
+      ...['admit-restore', 'api', 'apply-retention', 'catalog-backup', 'check-fences', 'notify'],
+      'watch-backups',
     ]);
     const policy = names.filter((name) => keys(name, 's3:GetObject').includes(RETENTION_KEY));
     expect(policy.sort()).toEqual(['api', 'apply-retention']);
@@ -140,7 +142,7 @@ describe('in the bucket', () => {
   test('the records of drills are written by the janitor, read for the API and the verdict, and deleted by no role', () => {
     const all = (action: string) => names.filter((name) => keys(name, action).includes('drills/*')).sort();
     // The janitor remembers the last one that passed, which the verdict needs.
-    expect(all('s3:GetObject')).toEqual(['api', 'janitor', 'watch-backups']);
+    expect(all('s3:GetObject')).toEqual(['api', 'janitor', 'notify', 'watch-backups']);
     expect(all('s3:PutObject')).toEqual(['janitor']);
     expect(all('s3:DeleteObject')).toEqual([]);
   });
@@ -157,7 +159,7 @@ describe('in the bucket', () => {
     const writers = names.filter((name) =>
       keys(name, 's3:PutObject').some((key) => 'cache/catalog.json'.startsWith(key.split('*')[0] ?? '')),
     );
-    expect(writers.sort()).toEqual(['api', 'apply-retention', 'watch-backups']);
+    expect(writers.sort()).toEqual(['api', 'apply-retention', 'notify', 'watch-backups']);
   });
 
   test('no workflow writes into uploads', () => {

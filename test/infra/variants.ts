@@ -11,6 +11,23 @@ export const VARIANTS = {
     allowedOrigins: ['https://ops.example.com'],
     tags: { team: 'search' },
   },
+  'every kind of receiver': {
+    notify: {
+      emails: ['ops@example.com', 'ada@example.com'],
+      topics: [
+        'arn:aws:sns:eu-central-1:111122223333:on-call',
+        {
+          arn: 'arn:aws:sns:us-east-1:444455556666:other-team',
+          keyArn: 'arn:aws:kms:us-east-1:444455556666:key/0a1b2c3d-0000-4000-8000-000000000000',
+        },
+      ],
+      webhooks: {
+        chat: { kind: 'slack' },
+        team: { kind: 'teams', secret: 'team/teams-webhook' },
+        pager: { kind: 'generic' },
+      },
+    },
+  },
   'an existing bucket': {
     archiveBucket: {
       name: 'the-archive-bucket',

@@ -44,9 +44,9 @@ const NOT_IN_REFERENCE = new Set([
 
 /**
  * Other callers: the CDK CLI that deploys, users of the tests of `doctor` whose calls must be refused, and the
- * functions of the stack below a prefix, whose template is not available here.
+ * functions of the stacks that a test file deploys, whose templates are not available here.
  */
-const NOT_NGBAK = /^(aws-cdk-|doctor-|NgbakPrefix-)/;
+const NOT_NGBAK = /^(aws-cdk-|doctor-|NgbakPrefix-|NgbakNotify-)/;
 
 /** Evaluates calls against the policies of a synthesized template, with the resource names of a deployment. */
 export class SynthesizedPolicies {
@@ -91,6 +91,10 @@ export class SynthesizedPolicies {
         const name = queue.split('/').at(-1);
         this.#attached.set(`arn:aws:sqs:${region}:${account}:${name}`, value('PolicyDocument') as object);
       }
+    }
+    for (const { value } of model.ofType('AWS::SNS::TopicPolicy')) {
+      for (const topic of value('Topics') as string[])
+        this.#attached.set(topic, value('PolicyDocument') as object);
     }
     this.#attachPermissions();
     for (const { arn, value } of model.ofType('AWS::S3::Bucket')) {

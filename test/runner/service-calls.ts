@@ -61,6 +61,7 @@ export function* serviceCalls(template: TemplateModel): Generator<ServiceCall> {
     const by = 'apigateway.amazonaws.com';
     yield { by, action: 'lambda:InvokeFunction', resource, context: { 'aws:SourceArn': SourceArn } };
   }
+  yield* callsOfTopics(template);
   yield* callsOfLambda(template);
 }
 
@@ -68,6 +69,35 @@ interface EventTarget {
   readonly Arn: string;
   readonly RoleArn?: string;
   readonly DeadLetterConfig?: { readonly Arn: string };
+}
+
+/** Alarms publish to encrypted topics of the stack, and topics invoke functions. */
+function* callsOfTopics(template: TemplateModel): Generator<ServiceCall> {
+  const keys = new Map(
+    [...template.ofType('AWS::SNS::Topic')].map(({ arn, value }) => [arn, String(value('KmsMasterKeyId'))]),
+  );
+  const alarms = { by: 'cloudwatch.amazonaws.com', context: { 'aws:SourceAccount': template.account } };
+  for (const alarm of template.ofType('AWS::CloudWatch::Alarm')) {
+    for (const topic of new Set(
+      [alarm.value('AlarmActions') ?? [], alarm.value('OKActions') ?? []].flat(2),
+    )) {
+      const key = keys.get(String(topic));
+      // Topics of others have policies of their own.
+      if (key === undefined) continue;
+      yield { ...alarms, action: 'sns:Publish', resource: String(topic) };
+      for (const action of ['kms:GenerateDataKey', 'kms:Decrypt']) yield { ...alarms, action, resource: key };
+    }
+  }
+  for (const { value } of template.ofType('AWS::SNS::Subscription')) {
+    if (value('Protocol') !== 'lambda') continue;
+    const context = { 'aws:SourceArn': String(value('TopicArn')) };
+    yield {
+      by: 'sns.amazonaws.com',
+      action: 'lambda:InvokeFunction',
+      resource: String(value('Endpoint')),
+      context,
+    };
+  }
 }
 
 /** Services assume the roles that they call with. */

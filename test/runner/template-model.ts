@@ -60,11 +60,11 @@ export class TemplateModel {
     };
     const known = pseudo[id] ?? this.#ids.get(id);
     if (known !== undefined) return known;
-    // The reference to a state machine is its ARN, and its name is in the template.
+    // The reference to a state machine or a topic is its ARN; the name of the former is in the template.
     const { Type, Properties } = this.#resources[id] ?? {};
-    return Type === 'AWS::StepFunctions::StateMachine'
-      ? `arn:aws:states:${this.region}:${this.account}:stateMachine:${Properties?.StateMachineName}`
-      : id;
+    if (Type === 'AWS::StepFunctions::StateMachine')
+      return `arn:aws:states:${this.region}:${this.account}:stateMachine:${Properties?.StateMachineName}`;
+    return Type === 'AWS::SNS::Topic' ? `arn:aws:sns:${this.region}:${this.account}:${id}` : id;
   }
 
   arn(id: string): string {

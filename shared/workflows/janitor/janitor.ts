@@ -22,6 +22,7 @@ import type { Environment, LegLimits } from '../environment.ts';
 import { resumeWriters } from '../job/hooks.ts';
 import { changeLock, freeLock, Lock } from '../job/lock.ts';
 import { createJob, type JobRecord, parseResult, readJob, SKIPPED, updateJob } from '../job/record.ts';
+import { type JobEnd, reportEnd, reportRefusedBackup } from '../job/report.ts';
 import { writeDrillRecord } from '../restore/drill-record.ts';
 import { untilStepsEnded } from '../restore/lease.ts';
 import { isVerified } from '../restore/leg.ts';
@@ -95,11 +96,15 @@ export async function cleanUpAfter(
 async function closeUnclaimed(environment: Environment, event: ExecutionEnded): Promise<void> {
   const { bucket } = environment;
   const failed = event.detail.status !== 'SUCCEEDED';
+  const { error } = closing(event);
+  if (failed && error) await reportRefusedBackup(environment, event.detail, error.message);
   for (const id of jobIdsOfInput(bucket, event.detail.input)) {
     const job = await updateJob(bucket, id, (record) =>
       failed && record.execution_arn === undefined && !hasEnded(record.state) ? closing(event) : undefined,
     );
-    if (job && hasEnded(job.state)) await bucket.removeAll(uploadPrefix(id));
+    if (!job || !hasEnded(job.state)) continue;
+    await bucket.removeAll(uploadPrefix(id));
+    await reportEnd(environment, job);
   }
   await recordRefusedUpload(environment, event);
 }
@@ -108,7 +113,8 @@ async function closeUnclaimed(environment: Environment, event: ExecutionEnded): 
  * Records a failed job for a manual upload that could not become a job, for example because its target is ambiguous.
  * The uploader finds the reason in the list of jobs, and the upload is removed.
  */
-async function recordRefusedUpload({ bucket }: Environment, event: ExecutionEnded): Promise<void> {
+async function recordRefusedUpload(environment: Environment, event: ExecutionEnded): Promise<void> {
+  const { bucket } = environment;
   const upload = uploadOfInput(bucket, event.detail.input);
   if (!upload || event.detail.status === 'SUCCEEDED') return;
   const { requested, byHand } = jobIdsOfUpload(upload);
@@ -118,7 +124,7 @@ async function recordRefusedUpload({ bucket }: Environment, event: ExecutionEnde
   // Removed before the record is written, because a repeated call takes the record as proof that everything was done.
   await bucket.removeVersion({ key, version_id });
   const now = new Date().toISOString();
-  await createJob(bucket, {
+  const job: JobRecord = {
     job_id: byHand,
     kind: 'restore',
     target: requested ?? 'unknown',
@@ -127,7 +133,9 @@ async function recordRefusedUpload({ bucket }: Environment, event: ExecutionEnde
     updated_at: now,
     upload: { file_name: key.slice(key.lastIndexOf('/') + 1) },
     ...closing(event),
-  });
+  };
+  await createJob(bucket, job);
+  await reportEnd(environment, job);
 }
 
 /** The name of the lock that a job may hold. */
@@ -149,8 +157,17 @@ async function release(
   if (job.kind !== 'drill') await resumeWriters(environment, job.target, job.job_id);
 }
 
-async function closeJob(environment: Environment, jobId: string, changes: Partial<JobRecord>): Promise<void> {
-  await updateJob(environment.bucket, jobId, (record) => (hasEnded(record.state) ? undefined : changes));
+async function closeJob(
+  environment: Environment,
+  jobId: string,
+  changes: Partial<JobRecord>,
+  end?: JobEnd,
+): Promise<void> {
+  const job = await updateJob(environment.bucket, jobId, (record) =>
+    hasEnded(record.state) ? undefined : changes,
+  );
+  // Also for a job that had ended: the call that ended it may have been killed before it reported that.
+  if (job) await reportEnd(environment, job, end);
 }
 
 /**
@@ -218,11 +235,13 @@ export async function closeForgotten(
   const restore = await findAdmitted(bucket, job.job_id);
   await cleanUpRestore(environment, job, restore, closing(event), leg);
   const safety = await findSafetyBackup(bucket, restore?.rollback_of ?? job.job_id);
+  let end: JobEnd | undefined;
   if (safety) {
     const kept = `Restore ${job.job_id} may have left it incomplete. Its previous contents are in ${safety.backup_id}: restore it with \`ngbak restore ${safety.backup_id}\`.`;
     await changeLock(bucket, job.target, arn, { kept });
+    end = { locked: { backup_id: safety.backup_id, reason: kept } };
   } else await freeLock(bucket, lockOf(job, restore), arn);
-  await closeJob(environment, job.job_id, closing(event));
+  await closeJob(environment, job.job_id, closing(event), end);
   if (job.kind !== 'drill') await resumeWriters(environment, job.target, job.job_id);
 }
 
@@ -255,11 +274,16 @@ async function closeRollback(
     : `${reason.message} The rollback failed as well: ${end.error?.message ?? status} Its previous contents are in ${safety}: restore it with \`ngbak restore ${safety}\`. Until then, the target is locked for backups. ${seeAlso(HELP.rollbackFailed)}`;
   if (restored) await freeLock(bucket, job.target, executionArn);
   else await changeLock(bucket, job.target, executionArn, { kept: message });
-  await closeJob(environment, undone, {
-    state: restored ? 'rolled_back' : 'failed',
-    finished_at: new Date().toISOString(),
-    error: { name: reason.name, message },
-  });
+  await closeJob(
+    environment,
+    undone,
+    {
+      state: restored ? 'rolled_back' : 'failed',
+      finished_at: new Date().toISOString(),
+      error: { name: reason.name, message },
+    },
+    restored ? undefined : { locked: { backup_id: job.backup_id, reason: message } },
+  );
   await closeJob(environment, job.job_id, end);
   await resumeWriters(environment, job.target, undone);
   await resumeWriters(environment, job.target, job.job_id);

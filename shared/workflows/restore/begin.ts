@@ -6,6 +6,7 @@ import type { Environment, LegLimits } from '../environment.ts';
 import { HookError, pauseWriters } from '../job/hooks.ts';
 import { freeLock, takeLock } from '../job/lock.ts';
 import { updateRunningJob } from '../job/record.ts';
+import { reportJob } from '../job/report.ts';
 import { readResolved } from './inspection.ts';
 import { untilStepsEnded } from './lease.ts';
 import { type AdmittedRestore, type ResolvedRestore, type RestorePlan, readAdmitted } from './plan.ts';
@@ -64,6 +65,7 @@ export async function beginRestore(
     environment.log('The writers could not be paused again for the rollback.', { error: error.message });
   }
   await bucket.writeOnce(restorePlanKey(jobId), plan);
+  if (!plan.drill && plan.rollback_of === undefined) await reportJob(environment, 'restore.started', plan);
   if (plan.safety !== 'taken') {
     environment.log('No safety backup is taken.', { job_id: jobId, why: plan.safety });
   }

@@ -14,6 +14,7 @@ import { Id } from '../../core/ids.ts';
 import { noSuchJob, RefusedError, requireAllowed } from '../../core/refusals.ts';
 import type { Environment } from '../environment.ts';
 import { readJob, updateRunningJob } from '../job/record.ts';
+import { reportJob } from '../job/report.ts';
 import type { InspectState } from './inspect.ts';
 import { readInspection } from './inspection.ts';
 import { isConfirmed, type RestoreOptions } from './request.ts';
@@ -34,6 +35,8 @@ export async function requestConfirmation(
     asked_at: new Date().toISOString(),
   });
   await updateRunningJob(environment.bucket, jobId, { state: 'awaiting_confirmation' });
+  const job = await readJob(environment.bucket, jobId);
+  if (job) await reportJob(environment, 'restore.awaiting_approval', job);
 }
 
 /** A decision about a pending restore. */
