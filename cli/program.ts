@@ -9,6 +9,7 @@ import { diffCommand } from './commands/diff.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { downloadCommands } from './commands/download.ts';
 import { drillCommands } from './commands/drills.ts';
+import { findCommand } from './commands/find.ts';
 import { jobCommands } from './commands/jobs.ts';
 import { keyCommand } from './commands/key.ts';
 import { listCommand } from './commands/list.ts';
@@ -48,6 +49,7 @@ export function makeProgram(): Command {
   downloadCommands(program);
   verifyCommand(program);
   diffCommand(program);
+  findCommand(program);
   restoreCommands(program);
   changeCommands(program);
   retentionCommands(program);

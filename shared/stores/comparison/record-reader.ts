@@ -16,7 +16,7 @@ export interface ComparedRecord {
   readonly name: () => string;
   /** Returns the texts by which a person may look for it. */
   readonly keys: () => readonly string[];
-  /** Returns the record as JSON text. Absent if its content is the content of the whole entry. */
+  /** Returns the record as JSON lines. Absent if its content is the content of the whole entry. */
   readonly json?: (() => string) | undefined;
 }
 
@@ -65,6 +65,8 @@ export interface ReaderStart {
   /** True for the entries that an export of the live store has. */
   readonly isLive: boolean;
   readonly from?: Json | undefined;
+  /** The record that is looked for: then `json` of a record with this key has all of its parts. */
+  readonly wanted?: string | undefined;
 }
 
 /** How the records of a backend are compared with those of another archive or of a live store. */
@@ -77,6 +79,8 @@ export interface RecordComparison<Scope = unknown> {
    * server. Undefined if no record is to be read. Default: the whole scope.
    */
   liveScope?(scope: Scope, basis: ComparisonBasis, probe: StoreProbe): Scope | undefined;
+  /** Whether an entry may have the record that is looked for, by the name of the entry. Default: it may. */
+  mayHold?(entry: string, wanted: string): boolean;
   /** Bytes after which the reading of an entry may be interrupted. Default: entries are read as a whole. */
   readonly pieceBytes?: number;
 }

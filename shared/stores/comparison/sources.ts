@@ -35,11 +35,13 @@ const ArchivePosition = z.object({ entry: z.string(), offset: z.int().nonnegativ
  * The entries of a store in an archive.
  *
  * @param pieceBytes bytes after which reading an entry may be interrupted
+ * @param isRead which entries are read
  */
 export function archiveSource(
   archive: EntryReader,
   store: StoreName,
   pieceBytes = Number.POSITIVE_INFINITY,
+  isRead: (entry: IndexEntry) => boolean = () => true,
 ): RecordSource {
   return {
     async *pieces(position) {
@@ -50,7 +52,7 @@ export function archiveSource(
           const isLast = entry.name === from?.entry;
           const start = isLast ? from?.offset : isReached ? 0 : null;
           isReached ||= isLast;
-          if (start != null) yield* piecesOf(archive, entry, start, pieceBytes);
+          if (start != null && isRead(entry)) yield* piecesOf(archive, entry, start, pieceBytes);
         }
       }
     },

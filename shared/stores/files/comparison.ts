@@ -19,6 +19,7 @@ const State = z.object({ file: z.string(), digest: z.string() }).nullable();
 export const filesComparison: RecordComparison<FilesScope> = {
   prepare: async () => ({ rules: null, limitations: {} }),
   reader: (_basis, { from }) => new FilesReader(from),
+  mayHold: (entry, wanted) => fileNameOf(entry) === wanted,
   pieceBytes: PIECE_BYTES,
 };
 

@@ -32,6 +32,8 @@ const IDENTITIES = `${COUNTS}; the archive has the IDs of all points beside it`;
 export const vectorsComparison: RecordComparison<QdrantScope> = {
   prepare: prepareVectors,
   reader: (basis) => new VectorsReader(Rules.parse(basis.rules)),
+  // A snapshot is not read, however large it is.
+  mayHold: (entry) => parseEntryName(entry)?.kind === 'points' || parseReferencesName(entry) !== undefined,
   // An export as points does not create a snapshot on the server.
   liveScope: (scope, { limitations }, { counts }) => {
     const collections = Object.keys(counts)
