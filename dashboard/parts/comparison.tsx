@@ -124,7 +124,7 @@ function Samples({ row, keeps }: { row: Row; keeps: boolean }) {
     >
       {found.map(([label, { count: number, samples }]) => (
         <div key={label}>
-          <Box variant="h4">
+          <Box fontWeight="bold">
             {label}: {number > samples.length ? `${samples.length} of ${count(number)}` : count(number)}
           </Box>
           <ul className="plain">

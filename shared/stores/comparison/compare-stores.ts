@@ -31,7 +31,7 @@ export interface StoresComparison {
   runs(store: StoreName): RunStore;
   /** Seconds after which the stores that remain are compared by their counts only. */
   readonly secondsMax: number;
-  readonly limits?: ComparisonLimits;
+  readonly limits?: Partial<ComparisonLimits>;
 }
 
 /** One leg of {@link compareStores}. */

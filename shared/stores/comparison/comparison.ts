@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { NgbakError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
 import type { Json } from '../../core/json.ts';
-import { type MergeSink, mergeRuns, SIDES, type Side } from './merge.ts';
+import { LOOK_EVERY, type MergeSink, mergeRuns, SIDES, type Side } from './merge.ts';
 import type { ComparisonBasis, RecordReader } from './record-reader.ts';
 import { ALL_SAMPLES_MAX, type ComparedKind, KINDS_MAX, SAMPLES_MAX, sampleName } from './result.ts';
 import { RowBuffer } from './rows.ts';
@@ -18,10 +18,16 @@ export interface ComparisonLimits {
   readonly runBytes: number;
   /** Maximum number of runs, which are merged at once. */
   readonly runsMax: number;
+  /** Identities that are merged between two looks at the time. */
+  readonly lookEvery: number;
 }
 
 /** Enough for about 200 million records, and 16 GiB of intermediate files. */
-export const COMPARISON_LIMITS: ComparisonLimits = { runBytes: 32 * 1024 ** 2, runsMax: 512 };
+export const COMPARISON_LIMITS: ComparisonLimits = {
+  runBytes: 32 * 1024 ** 2,
+  runsMax: 512,
+  lookEvery: LOOK_EVERY,
+};
 
 const Found = z.object({ count: z.number(), samples: z.array(z.string()) });
 const KindState = z.object({
@@ -64,7 +70,7 @@ export interface ComparisonLeg {
   readonly runs: RunStore;
   /** The state that the previous leg returned; null for the first leg. */
   readonly state: Json;
-  readonly limits?: ComparisonLimits;
+  readonly limits?: Partial<ComparisonLimits>;
   timeLeft(): number;
   readonly signal: AbortSignal;
   /** Called with the number of records read so far, of both sides. */
@@ -104,7 +110,7 @@ class Comparison implements MergeSink {
 
   constructor(leg: ComparisonLeg) {
     this.#leg = leg;
-    this.#limits = leg.limits ?? COMPARISON_LIMITS;
+    this.#limits = { ...COMPARISON_LIMITS, ...leg.limits };
     this.state =
       leg.state === null
         ? { stage: 'before', position: null, reader: null, kinds: [], runs: [] }
@@ -123,7 +129,9 @@ class Comparison implements MergeSink {
   /** Works on the current stage, and returns whether the comparison is complete. */
   async stage(): Promise<boolean> {
     const { state } = this;
-    if (state.stage === 'merge') return mergeRuns(state.runs, this.#leg.runs, this, this.#leg);
+    if (state.stage === 'merge') {
+      return mergeRuns(state.runs, this.#leg.runs, this, this.#leg, this.#limits.lookEvery);
+    }
     if (!(await this.#read(state.stage))) return false;
     state.stage = state.stage === 'before' ? 'after' : 'merge';
     state.position = null;

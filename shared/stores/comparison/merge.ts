@@ -18,8 +18,8 @@ export type Side = (typeof SIDES)[number];
 const BLOCKS_BYTES = 64 * 1024 ** 2;
 const BLOCK_MIN = 64 * 1024;
 const BLOCK_MAX = 1024 ** 2;
-/** Identities between two looks at the time. */
-const LOOK_EVERY = 4096;
+/** Identities between two looks at the time: some milliseconds of work. */
+export const LOOK_EVERY = 4096;
 
 /** A run of sorted rows, and how far it was merged. */
 export interface SortedRun {
@@ -45,6 +45,7 @@ export async function mergeRuns(
   store: RunStore,
   sink: MergeSink,
   { timeLeft, signal }: { timeLeft(): number; signal: AbortSignal },
+  lookEvery = LOOK_EVERY,
 ): Promise<boolean> {
   const block = Math.max(BLOCK_MIN, Math.min(BLOCK_MAX, Math.floor(BLOCKS_BYTES / Math.max(1, runs.length))));
   const heap = new CursorHeap();
@@ -57,7 +58,7 @@ export async function mergeRuns(
   for (let top = heap.top; top; top = heap.top) {
     if (!group.has(top)) {
       group.close();
-      if (identities++ % LOOK_EVERY === 0) {
+      if (identities++ % lookEvery === 0) {
         signal.throwIfAborted();
         if (identities > 1 && timeLeft() <= 0) {
           for (const cursor of heap.cursors) cursor.keepOffset();

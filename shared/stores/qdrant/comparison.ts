@@ -36,9 +36,13 @@ export const vectorsComparison: RecordComparison<QdrantScope> = {
   mayHold: (entry) => parseEntryName(entry)?.kind === 'points' || parseReferencesName(entry) !== undefined,
   // An export as points does not create a snapshot on the server.
   liveScope: (scope, { limitations }, { counts }) => {
-    const collections = Object.keys(counts)
-      .filter((kind) => limitations[kind]?.by !== 'counts')
-      .map((kind) => kind.slice(PREFIX.length));
+    const kinds = Object.keys(counts);
+    const compared = kinds.filter((kind) => limitations[kind]?.by !== 'counts');
+    // A scope of all collections can have more of them than a list may.
+    if (compared.length === kinds.length && kinds.length > 0 && !scope.collections) {
+      return { ...scope, method: 'points' };
+    }
+    const collections = compared.map((kind) => kind.slice(PREFIX.length));
     return collections.length === 0 ? undefined : { ...scope, collections, method: 'points' };
   },
 };

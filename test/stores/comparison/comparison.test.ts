@@ -137,7 +137,7 @@ test('finds the same differences as a comparison by maps, with any number of run
         const leg = legOf(before, after, {
           runs,
           state,
-          limits: { runBytes, runsMax: 10_000 },
+          limits: { runBytes, runsMax: 10_000, lookEvery: 2 },
           timeLeft: () => left--,
         });
         const result = await compareRecords(leg);
