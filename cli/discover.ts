@@ -32,6 +32,7 @@ export async function discoverContext(settings: Settings): Promise<OperationsCon
       restore: need(restore_state_machine_arn, 'RestoreStateMachineArn'),
     },
     ...(outputs.UploadBytesMax === undefined ? {} : { uploadBytesMax: Number(outputs.UploadBytesMax) }),
+    ...(outputs.SigningKeyArn === undefined ? {} : { signingKeyArn: outputs.SigningKeyArn }),
     ...(group && roleArn ? { schedules: { group, roleArn } } : {}),
   });
 }

@@ -8,6 +8,7 @@ import type { CliClient } from './client.ts';
 import { ExitError } from './exit-codes.ts';
 import { bytes } from './format.ts';
 import { recordVerified } from './local-archives.ts';
+import { saveSignature } from './signature-file.ts';
 import { downloadArchive } from './transfer/download.ts';
 import { downloadEncrypted } from './transfer/download-encrypted.ts';
 
@@ -49,6 +50,8 @@ export async function downloadBackup(
       ? await downloadEncrypted({ ...options, recipients })
       : await downloadArchive(options);
     bar.stop();
+    // That of another archive, which this file has replaced, is removed.
+    if (record.signature || !done.existed) await saveSignature(done.path, record.signature?.value);
     // The CRC-32 matches the catalogued archive, of which every byte was verified.
     if (record.verification.state === 'verified') await recordVerified(cli.output, done.path);
     if (done.resumed > 0 && !done.existed) {

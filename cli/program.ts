@@ -20,6 +20,7 @@ import { retentionCommands } from './commands/retention.ts';
 import { scheduleCommand } from './commands/schedule.ts';
 import { selftestCommand } from './commands/selftest.ts';
 import { showCommands } from './commands/show.ts';
+import { signingKeyCommand } from './commands/signing-key.ts';
 import { statusCommand } from './commands/status.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { EXIT_CODES } from './exit-codes.ts';
@@ -50,6 +51,7 @@ export function makeProgram(): Command {
   verifyCommand(program);
   diffCommand(program);
   findCommand(program);
+  signingKeyCommand(program);
   restoreCommands(program);
   changeCommands(program);
   retentionCommands(program);

@@ -6,6 +6,7 @@ import { AccessList, Authenticator, CachedAccessList } from '../shared/api/acces
 import { makeApi } from '../shared/api/app.ts';
 import { DASHBOARD_FOLDER } from '../shared/api/pages.ts';
 import { loadSecret, redact, redactFields } from '../shared/aws/secrets.ts';
+import { signatureKeys } from '../shared/catalog/signature.ts';
 import { describeError } from '../shared/core/errors.ts';
 import { parseInput } from '../shared/core/input.ts';
 import { Scheduler } from '../shared/schedules/scheduler.ts';
@@ -18,6 +19,8 @@ const Settings = z.object({
   /** Absent if the daily backups are EventBridge rules, which only a deployment can change. */
   NGBAK_SCHEDULE_GROUP: z.string().min(1).optional(),
   NGBAK_SCHEDULE_ROLE_ARN: z.string().startsWith('arn:').optional(),
+  /** The key of the deployment, if it signs archives. */
+  NGBAK_SIGNING_KEY_ARN: z.string().optional(),
   /** The secret that contains the {@link AccessList}. */
   NGBAK_API_SECRET: z.string().min(1),
   /** Origins of web pages that may call the API (CORS), separated by spaces. */
@@ -52,6 +55,9 @@ function make() {
       sfn,
       config,
       stateMachines,
+      ...(config.signatures === undefined
+        ? {}
+        : { signatureKeys: signatureKeys(config, settings.NGBAK_SIGNING_KEY_ARN) }),
       ...(group === undefined || roleArn === undefined
         ? {}
         : { scheduler: new Scheduler({ group, roleArn }, stateMachines) }),

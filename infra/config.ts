@@ -1,6 +1,14 @@
 import { z } from 'zod';
+import { parsePublicKey } from '../shared/archive/format/signature.ts';
 import { KeyPrefix } from '../shared/aws/key-prefix.ts';
-import { HooksConfig, NgbakConfig, ObjectLock, StoreConfig, TargetConfig } from '../shared/core/config.ts';
+import {
+  HooksConfig,
+  NgbakConfig,
+  ObjectLock,
+  Signatures,
+  StoreConfig,
+  TargetConfig,
+} from '../shared/core/config.ts';
 import { InvalidInputError } from '../shared/core/errors.ts';
 import { placeOf } from '../shared/core/files-location.ts';
 import { HELP } from '../shared/core/help.ts';
@@ -246,6 +254,18 @@ export const DeploymentConfig = z.strictObject({
    * must have been created with it.
    */
   objectLock: ObjectLock.optional(),
+  /**
+   * Signatures of archives with a KMS key that the stack creates. If omitted: archives are not signed, and signatures
+   * are not checked.
+   */
+  signatures: z
+    .strictObject({
+      /** Restores, drills included, refuse archives without a valid signature. */
+      required: z.boolean().default(false),
+      /** Public keys in PEM of other deployments and of former keys. */
+      trustedKeys: Signatures.shape.trusted_keys,
+    })
+    .optional(),
   /** An existing bucket for S3's server access logs, in the same region and account. */
   accessLogs: z.strictObject({ bucket: BucketName, prefix: z.string().default('ngbak/') }).optional(),
   /** What happens to bucket, key and secrets when the stack is deleted. `destroy` is for tests. */
@@ -319,6 +339,9 @@ export function readDeployment(context: unknown): DeploymentConfig {
       help: HELP.configuration,
     });
   }
+  for (const [index, pem] of (checked.data.signatures?.trustedKeys ?? []).entries()) {
+    parsePublicKey(pem, `ngbak.signatures.trustedKeys.${index}`);
+  }
   checkStores(checked.data);
   return checked.data;
 }
@@ -356,6 +379,14 @@ export function runtimeConfig(
       retention: deployment.retention,
       upload_bytes_max: deployment.uploadBytesMax,
       ...(deployment.objectLock === undefined ? {} : { object_lock: deployment.objectLock }),
+      ...(deployment.signatures === undefined
+        ? {}
+        : {
+            signatures: {
+              required: deployment.signatures.required,
+              trusted_keys: deployment.signatures.trustedKeys,
+            },
+          }),
       ...(deployment.alarms.backupAgeHours === undefined
         ? {}
         : { backup_age_hours: deployment.alarms.backupAgeHours }),

@@ -64,6 +64,8 @@ export interface FunctionSize {
   readonly startsRestores?: true;
   /** Calls the hooks that pause and resume writers. */
   readonly callsHooks?: true;
+  /** Signs archives, or checks their signatures, if signatures are configured. */
+  readonly signatures?: 'sign' | 'check';
   /** Reads the configuration of running systems, if it is in a separate folder. */
   readonly readsConfiguration?: true;
 }
@@ -150,7 +152,7 @@ export const SIZES = {
     bucket: { read: ['staging/*', 'backups/*', PROGRESS_RECORDS], write: ['staging/*', 'jobs/*'] },
   },
   'catalog-backup': {
-    description: 'Writes the catalog record, which adds the backup to the catalog',
+    description: 'Signs the archive and writes the catalog record, which adds the backup to the catalog',
     memoryMb: RECORDS_MB,
     timeoutMinutes: 2,
     stores: [],
@@ -159,6 +161,7 @@ export const SIZES = {
       write: ['backups/*.json'],
       lock: ['backups/*'],
     },
+    signatures: 'sign',
   },
   'admit-restore': {
     description: 'Assigns an upload or request to the job of exactly one execution',
@@ -185,6 +188,7 @@ export const SIZES = {
       write: ['staging/*', 'jobs/*'],
     },
     readsConfiguration: true,
+    signatures: 'check',
   },
   'await-confirmation': {
     description: 'Records the token with which an operator confirms or rejects a restore',
@@ -225,7 +229,10 @@ export const SIZES = {
     bucket: {
       read: ['jobs/*', 'locks/*', 'staging/*', 'backups/*', 'drills/*', EVENTS],
       write: ['jobs/*', 'locks/*', 'drills/*', NEW_EVENTS],
-      delete: ['jobs/*', 'locks/*', 'staging/*', 'uploads/*', 'backups/*.ngbak'],
+      delete: [
+        ...['jobs/*', 'locks/*', 'staging/*', 'uploads/*'],
+        ...['backups/*.ngbak', 'backups/*.ngbak.sig'],
+      ],
       // Includes uploads of jobs that never started: the janitor removes those that belong to no job.
       abort: ['backups/*.ngbak', 'deferred/*', 'staging/*', 'uploads/*'],
     },
@@ -287,6 +294,7 @@ export const SIZES = {
       ],
       delete: ['backups/*', 'uploads/*', VERIFICATION_FILES, RETENTION_KEY],
     },
+    signatures: 'check',
   },
 } as const satisfies Record<string, FunctionSize>;
 

@@ -1,5 +1,6 @@
 import { ArnFormat, Stack } from 'aws-cdk-lib';
 import { ManagedPolicy, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Construct } from 'constructs';
 import { BACKUPS } from '../shared/aws/keys.ts';
 import type { ArchiveBucket } from './archive-bucket.ts';
@@ -15,6 +16,8 @@ export interface OperatorPolicyProps {
   readonly schedules: Schedules | undefined;
   /** Absent without the HTTP API. */
   readonly apiSecret: HttpApi['secret'] | undefined;
+  /** Absent if archives are not signed. */
+  readonly signingKey: IKey | undefined;
 }
 
 /**
@@ -24,7 +27,11 @@ export interface OperatorPolicyProps {
 export class OperatorPolicy extends Construct {
   readonly policy: ManagedPolicy;
 
-  constructor(scope: Construct, id: string, { archive, schedules, apiSecret }: OperatorPolicyProps) {
+  constructor(
+    scope: Construct,
+    id: string,
+    { archive, schedules, apiSecret, signingKey }: OperatorPolicyProps,
+  ) {
     super(scope, id);
     this.policy = new ManagedPolicy(this, 'Policy', {
       description: 'Permissions of the ngbak CLI with AWS credentials',
@@ -47,6 +54,7 @@ export class OperatorPolicy extends Construct {
       arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
     });
     this.#allow(['cloudformation:DescribeStacks'], [stack], 'Our own stack; its ARN ends in a random id.');
+    if (signingKey) this.#allow(['kms:GetPublicKey'], [signingKey.keyArn]);
     // `ngbak key` reads and writes the access list.
     apiSecret?.grantRead(this.policy);
     apiSecret?.grantWrite(this.policy);

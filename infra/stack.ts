@@ -14,6 +14,7 @@ import { OperatorPolicy } from './operator-policy.ts';
 import { Retention } from './retention.ts';
 import { SavedQueries } from './saved-queries.ts';
 import { Schedules } from './schedules.ts';
+import { SigningKey } from './signing-key.ts';
 import { makeStepHandlers } from './step-handlers.ts';
 import { StoreSecrets } from './store-secrets.ts';
 import { UploadTrigger } from './upload-trigger.ts';
@@ -38,7 +39,8 @@ export class NgbakStack extends Stack {
     });
     const archive = new ArchiveBucket(this, 'Archive', deployment);
     const secrets = new StoreSecrets(this, 'Secrets', deployment);
-    const handlers = makeStepHandlers(this, { deployment, archive, secrets, bundles });
+    const signingKey = deployment.signatures && new SigningKey(this, 'Signing', deployment);
+    const handlers = makeStepHandlers(this, { deployment, archive, secrets, bundles, signingKey });
     const settings = {
       handlers,
       timeoutDays: deployment.timeoutDays,
@@ -82,7 +84,12 @@ export class NgbakStack extends Stack {
             schedules,
           })
         : undefined;
-    const operators = new OperatorPolicy(this, 'Operators', { archive, schedules, apiSecret: api?.secret });
+    const operators = new OperatorPolicy(this, 'Operators', {
+      archive,
+      schedules,
+      apiSecret: api?.secret,
+      signingKey: signingKey?.key,
+    });
     new SavedQueries(this, 'Queries', { handlers });
     const watched = {
       deployment,

@@ -9,6 +9,7 @@ import type { Bundles } from './bundle.ts';
 import { type DeploymentConfig, runtimeConfig } from './config.ts';
 import { allowBuckets, allowConfiguration, mountFileSystem } from './file-access.ts';
 import { FUNCTION_NAMES, type FunctionName, type FunctionSize, SIZES } from './functions.ts';
+import type { SigningKey } from './signing-key.ts';
 import { type NetworkPlacement, placementOf, StepHandler } from './step-handler.ts';
 import type { StoreSecrets } from './store-secrets.ts';
 import { acceptWildcard } from './wildcards.ts';
@@ -42,12 +43,14 @@ export interface StepHandlersProps {
   readonly archive: ArchiveBucket;
   readonly secrets: StoreSecrets;
   readonly bundles: Bundles;
+  /** Absent if archives are not signed. */
+  readonly signingKey: SigningKey | undefined;
 }
 
 /** Creates every function with exactly the permissions in infra/functions.ts. */
 export function makeStepHandlers(
   scope: Construct,
-  { deployment, archive, secrets, bundles }: StepHandlersProps,
+  { deployment, archive, secrets, bundles, signingKey }: StepHandlersProps,
 ): StepHandlers {
   const within = new Construct(scope, 'Functions');
   const placement: NetworkPlacement | undefined =
@@ -83,6 +86,7 @@ export function makeStepHandlers(
     allowBuckets(handler, size, deployment);
     allowConfiguration(handler, size, deployment);
     mountFileSystem(handler, size, deployment);
+    if (size.signatures) signingKey?.grant(handler, size.signatures, archive);
     if (size.describesExecutions) {
       const executions = [executionArn(scope, 'Backup'), executionArn(scope, 'Restore')];
       handler.allow(['states:DescribeExecution'], executions);

@@ -1,14 +1,16 @@
 import { createWriteStream, existsSync } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { readFile, rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { Codec } from '../../shared/archive/format/codec.ts';
 import { quoteName } from '../../shared/archive/format/names.ts';
-import { isSeekable, openArchive } from '../../shared/archive/read/open.ts';
+import { parsePublicKey } from '../../shared/archive/format/signature.ts';
+import { isSeekable, openArchive, readManifestBytes } from '../../shared/archive/read/open.ts';
 import { fileSource } from '../../shared/archive/read/sources.ts';
 import { verifyArchive } from '../../shared/archive/read/verify.ts';
 import { normalizeArchive } from '../../shared/archive/write/normalize.ts';
 import { countsByStore } from '../../shared/catalog/record-counts.ts';
+import { checkSignatures, type GivenSignature, type SignatureKeys } from '../../shared/catalog/signature.ts';
 import { InvalidInputError } from '../../shared/core/errors.ts';
 import type { Json } from '../../shared/core/json.ts';
 import { NotFoundError } from '../../shared/core/refusals.ts';
@@ -24,6 +26,7 @@ import { ExitError } from '../exit-codes.ts';
 import { bytes, count, localTime, printable } from '../format.ts';
 import { recordVerified } from '../local-archives.ts';
 import { fields, table } from '../output.ts';
+import { readSignatureFile, signaturePath } from '../signature-file.ts';
 import { verificationText } from '../verification.ts';
 import { IDENTITY, repeated } from './options.ts';
 
@@ -127,11 +130,13 @@ Examples:
     .command('verify')
     .summary('verify every byte and every record')
     .description(
-      'Verifies every byte: footer, manifest, index, checksums, tar headers, sizes and digests of all entries. Checks the content as a restore would: every record, and the counts of the manifest. Exits with 7 if the integrity check fails.',
+      'Verifies every byte: footer, manifest, index, checksums, tar headers, sizes and digests of all entries. Checks the content as a restore would: every record, and the counts of the manifest. With --key, also the signature. Exits with 7 if the integrity check fails.',
     )
     .argument(ARCHIVE, ARCHIVE_HELP)
     .option(...IDENTITY, repeated)
-    .action(async (reference: string, flags: OpenFlags, command: Command) =>
+    .option('--key <file>', 'public key in PEM (`ngbak signing-key`): also verifies the signature')
+    .option('--signature <file>', 'signature of the archive (default: the archive with the ending .sig)')
+    .action(async (reference: string, flags: VerifyFlags, command: Command) =>
       verify(cliOf(command), reference, flags),
     );
 
@@ -155,6 +160,11 @@ Examples:
     .action(async (reference: string, file: string, options: RepackFlags, command: Command) =>
       repack(cliOf(command), reference, file, options),
     );
+}
+
+interface VerifyFlags extends OpenFlags {
+  readonly key?: string;
+  readonly signature?: string;
 }
 
 async function list(
@@ -227,7 +237,8 @@ async function extract(
   );
 }
 
-async function verify(cli: Cli, reference: string, flags: OpenFlags): Promise<void> {
+async function verify(cli: Cli, reference: string, flags: VerifyFlags): Promise<void> {
+  const signer = await readSigner(reference, flags);
   await withSource(cli, reference, flags, async (source) => {
     const progress = showTransfer(cli.output, 'verify');
     const entry = (name: string, problem: string | undefined) =>
@@ -235,6 +246,7 @@ async function verify(cli: Cli, reference: string, flags: OpenFlags): Promise<vo
     let problems: readonly string[] = [];
     let warnings: ArchiveCheckResult['warnings'] = [];
     let tallies: ArchiveCheckResult['tallies'] = {};
+    let manifest: Buffer | undefined;
     const seekable = await isSeekable(source);
     try {
       if (seekable) {
@@ -247,18 +259,28 @@ async function verify(cli: Cli, reference: string, flags: OpenFlags): Promise<vo
         } while (at.cursor !== null);
       } else {
         // The output is discarded: only the checks during the read matter.
-        const rewritten = normalizeArchive(source, { progress: progress.update, level: 1 });
+        const rewritten = normalizeArchive(source, {
+          progress: progress.update,
+          level: 1,
+          original: (bytes) => {
+            manifest = bytes;
+          },
+        });
         while (!(await rewritten.next()).done);
       }
     } finally {
       progress.stop();
     }
+    if (signer && seekable && problems.length === 0) manifest = await readManifestBytes(source);
+    const signature = signer && manifest && (await checkSignatures(manifest, signer.given, signer.keys));
+    if (signature?.state === 'invalid')
+      problems = [...problems, `the signature is invalid: ${signature.problem}`];
     const is_valid = problems.length === 0;
     if (is_valid && existsSync(source.name)) await recordVerified(cli.output, source.name);
     const records = is_valid ? countsByStore(tallies) : {};
     const found = {
       ...{ archive: source.name, is_valid, seekable },
-      ...{ errors: [...problems], warnings: [...warnings], records },
+      ...{ errors: [...problems], warnings: [...warnings], records, signature },
     };
     cli.output.result('verification', found, () =>
       verificationText(
@@ -270,6 +292,32 @@ async function verify(cli: Cli, reference: string, flags: OpenFlags): Promise<vo
       ),
     );
     if (!is_valid) throw new ExitError('damaged');
+  });
+}
+
+/** The signature and the key that the flags of `ngbak archive verify` name. Undefined without a key. */
+async function readSigner(
+  reference: string,
+  { key, signature }: VerifyFlags,
+): Promise<{ given: GivenSignature[]; keys: SignatureKeys } | undefined> {
+  if (key === undefined) {
+    if (signature === undefined) return undefined;
+    throw new InvalidInputError('A signature is verified with a public key.', {
+      remedy: 'Add --key FILE with the output of `ngbak signing-key`.',
+    });
+  }
+  const pem = await readFile(key, 'utf8').catch((cause) => {
+    throw new InvalidInputError(`"${key}" can't be read.`, {
+      remedy: 'Give the path of a public key.',
+      cause,
+    });
+  });
+  const trusted = [parsePublicKey(pem, `"${key}"`)];
+  const path = signature ?? signaturePath(reference);
+  const bytes = await readSignatureFile(path);
+  if (bytes) return { given: [{ bytes }], keys: { trusted } };
+  throw new InvalidInputError(`There is no signature "${path}".`, {
+    remedy: 'Name the file with the signature by --signature.',
   });
 }
 

@@ -12,7 +12,7 @@ export function downloadCommands(program: Command): void {
     .command('download')
     .summary('download a backup')
     .description(
-      'Downloads the archive of a backup as backup_YYYYMMDD_HHMMSS.ngbak, in parallel ranges. The file gets its final name once its checksum is verified. An interrupted download resumes where it stopped.',
+      'Downloads the archive of a backup as backup_YYYYMMDD_HHMMSS.ngbak, in parallel ranges. The file gets its final name once its checksum is verified. The signature of a signed backup is saved beside it, with the ending .sig. An interrupted download resumes where it stopped.',
     )
     .argument('<backup>', 'backup ID')
     .option('--to <folder>', 'folder (default: download_folder of the configuration)')

@@ -30,6 +30,7 @@ export function drillCommands(program: Command): void {
       '--rehearse',
       'write nothing: read the whole archive, inspect it against the target, and parse it in the functions that would restore it',
     )
+    .option('--require-signature', 'refuse a backup without a valid signature')
     .option('-w, --wait', 'wait for completion')
     .action(async (backup: string | undefined, options, command: Command) => {
       const cli = cliOf(command);
@@ -38,6 +39,7 @@ export function drillCommands(program: Command): void {
         {
           backup_id: backup,
           target: options.target,
+          require_signature: options.requireSignature,
           ...(options.rehearse ? { rehearsal: 'always' } : {}),
         },
         'The drill',

@@ -28,6 +28,7 @@ import { bytes } from '../format.ts';
 import { inspectionText } from '../job-text.ts';
 import { findLocal } from '../local-archives.ts';
 import { ask } from '../prompt.ts';
+import { readSignatureFile, signaturePath } from '../signature-file.ts';
 import { uploadFile } from '../transfer/upload.ts';
 import { IDENTITY, repeated } from './options.ts';
 import { type HowFlags, howOf, howOptions } from './restore-parts.ts';
@@ -39,6 +40,7 @@ interface RestoreFlags extends HowFlags {
   readonly identity?: readonly string[];
   readonly target?: string;
   readonly cypherScript?: boolean;
+  readonly requireSignature?: boolean;
   readonly dryRun?: boolean;
   readonly confirm?: string;
   readonly wait: boolean;
@@ -56,7 +58,7 @@ export function restoreCommands(program: Command): void {
     .command('restore')
     .summary('restore a backup, or an archive from this machine')
     .description(
-      'Restores a backup of the catalog, or uploads a .ngbak file and restores it. A name that is neither is looked for in the download folder. An encrypted file is decrypted on this machine while it is uploaded; its secret key stays here. The archive is inspected and compared with the target first; then you confirm by typing the name of the target. The target is backed up before it is changed, and rolled back if the restore fails.',
+      'Restores a backup of the catalog, or uploads a .ngbak file and restores it. A name that is neither is looked for in the download folder. An encrypted file is decrypted on this machine while it is uploaded; its secret key stays here. The signature of a file is sent with it if it is beside the file, with the ending .sig. The archive is inspected and compared with the target first; then you confirm by typing the name of the target. The target is backed up before it is changed, and rolled back if the restore fails.',
     )
     .argument('<backup-or-file>', 'backup ID, path of a .ngbak file, or name of one in the download folder')
     .option('-t, --target <name>', 'target to restore into (default: the one that was backed up)')
@@ -65,6 +67,7 @@ export function restoreCommands(program: Command): void {
       'read the graph of an NGRAF-023 archive from its Cypher script, which is parsed and never executed',
     )
     .option(...IDENTITY, repeated)
+    .option('--require-signature', 'refuse an archive without a valid signature')
     .option('--dry-run', 'inspect only; nothing is written')
     .option('--confirm <target>', 'name of the target; confirms the restore in advance')
     .option('--no-wait', 'do not wait for completion');
@@ -74,6 +77,7 @@ export function restoreCommands(program: Command): void {
     const options = {
       target: flags.target,
       cypher_script: flags.cypherScript,
+      require_signature: flags.requireSignature,
       dry_run: flags.dryRun,
       confirm: flags.confirm,
       ...howOf(flags),
@@ -234,9 +238,10 @@ async function startFromFile(
   try {
     requireSize(source.size, (await client.uploadLimit()) ?? OBJECT_BYTES_MAX);
     const file_name = source.isEncrypted ? basename(path).replace(/\.age$/i, '') : basename(path);
+    const signature = (await readSignatureFile(signaturePath(path)))?.toString('base64');
     const input = parseInput(
       RequestRestoreInput,
-      { file_name, bytes: source.size, upload: 'multipart', ...options },
+      { file_name, bytes: source.size, upload: 'multipart', signature, ...options },
       'The restore',
     );
     return await upload(cli, client, source, input);
@@ -294,7 +299,7 @@ async function requestUpload(client: CliClient, input: RequestRestoreInput) {
 
 /** An interrupted upload of the same file for the same restore; S3 lists its uploaded parts. */
 async function findUnfinished(client: CliClient, input: RequestRestoreInput) {
-  const { target, file_name, bytes: size, upload: _, confirm, ...options } = input;
+  const { target, file_name, bytes: size, upload: _, confirm, signature, ...options } = input;
   const fileName = shownFileName(file_name);
   const { jobs } = await client.listJobs(ListJobsInput.parse({ state: 'pending', kind: 'restore' }));
   for (const { job_id, upload } of jobs) {
@@ -303,6 +308,7 @@ async function findUnfinished(client: CliClient, input: RequestRestoreInput) {
     const same =
       status &&
       isSameJson(status.options, options) &&
+      status.signature === signature &&
       (target === undefined || status.target === target) &&
       status.confirmed === (confirm !== undefined);
     if (same) return { jobId: job_id, layout: status, there: status.parts };

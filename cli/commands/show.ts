@@ -74,6 +74,7 @@ export function recordText(record: AnyDetails, verbose = false): string {
       ['files', record.includes_files ? count(record.file_count ?? 0) : undefined],
       ['stored in', record.storage_path && `${record.storage_path} (${record.storage_class})`],
       ['checksum', archive.checksum],
+      ['signature', record.signature && `signed with ${record.signature.key_id}`],
       ['state', stateText(record)],
       ['consistency', consistency.grade],
       ...Object.entries(consistency.changes).flatMap(([store, changes]) =>

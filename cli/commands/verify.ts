@@ -11,7 +11,7 @@ export function verifyCommand(program: Command): void {
     .command('verify')
     .summary('verify every byte and every record of a backup')
     .description(
-      "Reads a backup's archive from S3 and checks it as the backup did before it was added to the catalog: every byte, every record, and the counts and digests of the manifest. The result is recorded in the catalog. Exits with 7 if the integrity check fails.",
+      "Reads a backup's archive from S3 and checks it as the backup did before it was added to the catalog: every byte, every record, the counts and digests of the manifest, and the signature. The result is recorded in the catalog. Exits with 7 if the integrity check fails.",
     )
     .argument('<backup>', 'backup ID')
     .action(async (id: string, _options, command: Command) => {
@@ -27,8 +27,8 @@ export function verifyCommand(program: Command): void {
       } finally {
         bar.stop();
       }
-      const { is_valid, errors, warnings, records, metadata } = leg;
-      const found = { backup_id: id, is_valid, errors, warnings, records, metadata };
+      const { is_valid, errors, warnings, records, signature, metadata } = leg;
+      const found = { backup_id: id, is_valid, errors, warnings, records, signature, metadata };
       cli.output.result('verification', found, () =>
         verificationText(`${id}: verified, no errors found.`, `${id}: integrity check failed:`, found),
       );

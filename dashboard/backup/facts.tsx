@@ -70,6 +70,14 @@ export function BackupProperties({ record }: { record: BackupDetails }) {
                 </SpaceBetween>
               ),
             },
+            {
+              label: 'Signature',
+              value: record.signature ? (
+                <bdi className="anywhere">Signed with {record.signature.key_id}</bdi>
+              ) : (
+                'None'
+              ),
+            },
             { label: 'Counts', value: countsText(record.statistics) || 'Not counted' },
           ]}
         />

@@ -17,6 +17,7 @@ const CONNECT_MS = 4_000;
  * milliseconds, which ends when the headers arrive and not with the body.
  */
 const SERVICES = {
+  kms: { name: 'KMS', answerMs: 20_000 },
   // An invoked function may run for 15 minutes: its callers set the timeout.
   lambda: { name: 'Lambda', answerMs: 0 },
   // A call may carry data. Calls that copy gigabytes within S3 set their own timeout.

@@ -57,6 +57,8 @@ export const UNCLEAN = `${JOBS}.unclean/`;
 export const uncleanKey = (jobId: string) => `${UNCLEAN}${jobId}.json`;
 export const deferredKey = (jobId: string) => `${DEFERRED}${jobId}.ngbak`;
 export const archiveKey = (backupId: string) => `${BACKUPS}${backupId}.ngbak`;
+/** The signature of an archive, beside it: of a backup or of an upload. */
+export const signatureKey = (key: string) => `${key}.sig`;
 /** A cache for long lists, which can be removed without loss. */
 export const CATALOG_CACHE_KEY = `${CACHE}catalog.json`;
 export const catalogKey = (backupId: string) => `${BACKUPS}${backupId}.json`;
@@ -90,6 +92,8 @@ export const comparisonStateKey = (id: string, leg: number) =>
 /** A sorted run of the rows of a comparison. */
 export const comparisonRunKey = (id: string, store: string, run: number) =>
   `${STAGING}${id}/compare/${store}-${String(run).padStart(6, '0')}`;
+/** The result of checking the signature of a restore's archive. */
+export const sourceSignatureKey = (jobId: string) => `${STAGING}${jobId}/signature.json`;
 /** What a step has started in buckets other than the archive bucket. */
 export const leftoversPrefix = (jobId: string) => `${STAGING}${jobId}/leftovers/`;
 export const leftoverKey = (jobId: string, id: string) => `${leftoversPrefix(jobId)}${id}.json`;

@@ -19,6 +19,8 @@ export const DrillInput = z.strictObject({
   target: Id.optional(),
   /** Default: `never`; for schedules `if_needed`. */
   rehearsal: Rehearsal.optional(),
+  /** Refuses a backup without a valid signature of a known key. */
+  require_signature: z.boolean().optional(),
 });
 export type DrillInput = z.infer<typeof DrillInput>;
 

@@ -23,6 +23,8 @@ export interface BackupFacts {
     readonly crc32: string | undefined;
     readonly checksum: string;
   };
+  readonly signature?: object | undefined;
+  readonly unconfirmed?: true | undefined;
   readonly storage_class?: string | undefined;
   readonly uncompressed_bytes: number;
   readonly statistics: object;

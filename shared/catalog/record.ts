@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Id } from '../core/ids.ts';
+import { ArchiveSignature } from '../core/signature.ts';
 import { STORE_NAMES } from '../core/store-names.ts';
 import { Subset } from '../core/subset.ts';
 import { ReferenceCount } from '../profiles/reference-count.ts';
@@ -43,6 +44,13 @@ export const CatalogRecord = z.looseObject({
     /** The manifest's `checksum`: SHA-256 over the sorted lines of `SHA256SUMS`. */
     checksum: z.string(),
   }),
+  /** The signature of the archive. Absent if the deployment did not sign it. */
+  signature: ArchiveSignature.optional(),
+  /**
+   * True if the record was rebuilt from an archive without a valid signature: nothing else confirms what its manifest
+   * states.
+   */
+  unconfirmed: z.literal(true).optional(),
   /** Number of records and of files, and storage class and path. Absent in records of earlier versions. */
   record_count: z.number().int().nonnegative().optional(),
   file_count: z.number().int().nonnegative().optional(),

@@ -61,6 +61,7 @@ export const CALLS = {
   testNotifications: { method: 'POST', path: '/notifications/test', role: 'operator' },
   me: { method: 'GET', path: '/me' },
   keys: { method: 'GET', path: '/keys', role: 'admin' },
+  signingKey: { method: 'GET', path: '/signing-key', role: 'viewer' },
   deployment: { method: 'GET', path: '/deployment', role: 'viewer' },
   overview: { method: 'GET', path: '/overview', role: 'viewer' },
   recoverability: { method: 'GET', path: '/recoverability', input: 'query', role: 'viewer' },

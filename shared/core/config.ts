@@ -114,6 +114,14 @@ export const ObjectLock = z.strictObject({
   days: z.number().int().min(1).max(36_500),
 });
 
+/** Signatures of archives. The key is a separate setting: its ARN is known only to the deployed functions. */
+export const Signatures = z.strictObject({
+  /** Restores, drills included, refuse archives without a valid signature. */
+  required: z.boolean().default(false),
+  /** Public keys in PEM of other deployments and of former keys, whose signatures are valid as well. */
+  trusted_keys: z.array(z.string().min(1).max(1000)).max(10).default([]),
+});
+
 /** The configuration of the functions, in the environment variable `NGBAK_CONFIG`. Contains no secrets. */
 export const NgbakConfig = z.strictObject({
   targets: z.record(Id, TargetConfig),
@@ -124,6 +132,8 @@ export const NgbakConfig = z.strictObject({
   retention: RetentionPolicy.prefault({ keep_weekly: 4 }),
   /** S3 Object Lock of each archive and its record, in days from the start of the backup. If omitted: no lock. */
   object_lock: ObjectLock.optional(),
+  /** Signatures of archives. If omitted: archives are not signed, and signatures are not checked. */
+  signatures: Signatures.optional(),
   /** Maximum age of the newest good backup of a target, in hours. If omitted: derived from the schedules. */
   backup_age_hours: z.number().int().min(1).optional(),
   /** Largest archive that may be uploaded for a restore, in bytes. */

@@ -25,6 +25,7 @@ export const HELP = {
   secret: 'docs/troubleshooting.md#secret-not-filled-in',
   selftestDiffers: 'docs/troubleshooting.md#selftest-differs',
   session: 'docs/troubleshooting.md#session-expired',
+  signingKey: 'docs/runbook.md#the-signing-key-is-lost-or-disabled',
   subnets: 'docs/troubleshooting.md#no-free-address',
   targetInUse: 'docs/troubleshooting.md#target-in-use',
   targetLocked: 'docs/runbook.md#a-target-stays-locked',

@@ -1,6 +1,7 @@
 import { SFNClient } from '@aws-sdk/client-sfn';
 import { Bucket } from '../aws/bucket.ts';
 import { awsClient } from '../aws/clients.ts';
+import { type SignatureKeys, signatureKeys } from '../catalog/signature.ts';
 import type { NgbakConfig } from '../core/config.ts';
 import { type ScheduleGroup, Scheduler } from '../schedules/scheduler.ts';
 
@@ -20,6 +21,8 @@ export interface OperationsContext {
   readonly config?: NgbakConfig;
   /** Maximum size of an upload in bytes, for callers without the configuration. Absent if unknown. */
   readonly uploadBytesMax?: number;
+  /** The keys whose signatures are valid. Absent if the deployment does not use signatures. */
+  readonly signatureKeys?: SignatureKeys;
 }
 
 /** A context with clients that use the credentials and the endpoint of the environment. */
@@ -29,6 +32,7 @@ export function operationsContext(options: {
   schedules?: ScheduleGroup;
   config?: NgbakConfig;
   uploadBytesMax?: number;
+  signingKeyArn?: string | undefined;
 }): OperationsContext {
   return {
     bucket: new Bucket(options.bucket),
@@ -39,5 +43,8 @@ export function operationsContext(options: {
       : { scheduler: new Scheduler(options.schedules, options.stateMachines) }),
     ...(options.config === undefined ? {} : { config: options.config }),
     ...(options.uploadBytesMax === undefined ? {} : { uploadBytesMax: options.uploadBytesMax }),
+    ...(options.signingKeyArn === undefined
+      ? {}
+      : { signatureKeys: signatureKeys(options.config, options.signingKeyArn) }),
   };
 }

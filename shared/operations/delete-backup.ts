@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { archiveKey, catalogKey } from '../aws/keys.ts';
+import { archiveKey, catalogKey, signatureKey } from '../aws/keys.ts';
 import { headArchive, objectLock } from '../catalog/head-archive.ts';
 import { requireAllowed } from '../core/refusals.ts';
 import type { OperationsContext } from './context.ts';
@@ -8,7 +8,7 @@ import { readCatalogued } from './show-backup.ts';
 
 export const Deletion = z.object({
   backup_id: z.string(),
-  /** Total size of all versions of the archive and of its record. */
+  /** Total size of all versions of the archive, of its signature and of its record. */
   bytes_freed: z.number().int(),
 });
 export type Deletion = z.infer<typeof Deletion>;
@@ -35,11 +35,12 @@ export async function deleteBackup(
   const archive = archiveKey(backup_id);
   const key = catalogKey(backup_id);
   let bytes = 0;
-  for (const object of [archive, key]) {
+  for (const object of [archive, signatureKey(archive), key]) {
     for await (const { size } of bucket.versions(object)) bytes += size;
   }
   await bucket.removeRecord(key, etag);
   try {
+    // The signature has the same beginning.
     await bucket.removeAll(archive);
   } catch (error) {
     if (await headArchive(bucket, record)) await bucket.writeRecord(key, record, { absent: true });

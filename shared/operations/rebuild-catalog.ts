@@ -1,18 +1,23 @@
+import { createHash } from 'node:crypto';
 import { HeadObjectCommand, type HeadObjectCommandOutput } from '@aws-sdk/client-s3';
 import { z } from 'zod';
 import type { Manifest } from '../archive/format/manifest.ts';
-import { openArchive } from '../archive/read/open.ts';
+import type { ByteSource } from '../archive/format/types.ts';
+import { openArchive, readManifestBytes } from '../archive/read/open.ts';
 import { s3Source } from '../archive/read/sources.ts';
 import { verifyArchive } from '../archive/read/verify.ts';
 import { OWNER } from '../archive/write/compose.ts';
-import { ConflictError } from '../aws/bucket.ts';
+import { type Bucket, ConflictError } from '../aws/bucket.ts';
 import { archiveKey, BACKUPS, catalogKey } from '../aws/keys.ts';
 import { sendS3 } from '../aws/send-s3.ts';
 import { makeRecord } from '../catalog/make-record.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import { Retention } from '../catalog/request.ts';
+import { checkSignatures, readSignature, type SignatureKeys } from '../catalog/signature.ts';
 import { describeError, IntegrityError, NgbakError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
+import { isSafetyJob } from '../core/job-kinds.ts';
+import type { ArchiveSignature } from '../core/signature.ts';
 import type { OperationsContext } from './context.ts';
 import { backupsInProgress } from './in-use.ts';
 
@@ -62,7 +67,7 @@ async function hasRecord({ bucket }: OperationsContext, backupId: string): Promi
 
 /** Returns false if the record was written concurrently. */
 async function rebuild(
-  { bucket }: OperationsContext,
+  { bucket, signatureKeys }: OperationsContext,
   backupId: string,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
@@ -90,7 +95,8 @@ async function rebuild(
       remedy: `Rename it to ${archiveKey(manifest.backup_id)}.`,
     });
   }
-  const record = recordOf(manifest, head, key, codec, bucket.place);
+  const signature = signatureKeys && (await findSignature(bucket, source, key, signatureKeys));
+  const record = recordOf(manifest, head, { key, codec, signature }, bucket.place);
   try {
     await bucket.writeRecord(catalogKey(backupId), record, { absent: true });
     return true;
@@ -100,13 +106,47 @@ async function rebuild(
   }
 }
 
+/**
+ * The signature beside an archive, if a known key made it. Throws IntegrityError if it is invalid: such an archive was
+ * replaced.
+ */
+async function findSignature(
+  bucket: Bucket,
+  source: ByteSource,
+  key: string,
+  keys: SignatureKeys,
+): Promise<ArchiveSignature | undefined> {
+  const given = await readSignature(bucket, key);
+  const manifest = given && (await readManifestBytes(source));
+  if (!given || !manifest) return undefined;
+  const { state, problem, key: keyId } = await checkSignatures(manifest, [given], keys);
+  if (state === 'invalid') {
+    throw new IntegrityError(`The signature of s3://${bucket.place}/${key} is invalid: ${problem}.`, {
+      remedy:
+        'No record was created. If another key signed it, add that key to "signatures.trustedKeys"; otherwise use another copy of it.',
+    });
+  }
+  if (state !== 'valid' || keyId === undefined) return undefined;
+  return {
+    key_id: keyId,
+    algorithm: 'ECDSA_SHA_256',
+    value: Buffer.from(given.bytes).toString('base64'),
+    manifest_sha256: createHash('sha256').update(manifest).digest('hex'),
+  };
+}
+
 function recordOf(
   manifest: Manifest,
   head: HeadObjectCommandOutput,
-  key: string,
-  codec: CatalogRecord['archive']['codec'],
+  archive: {
+    readonly key: string;
+    readonly codec: CatalogRecord['archive']['codec'];
+    readonly signature: ArchiveSignature | undefined;
+  },
   bucket: string,
 ): CatalogRecord {
+  const { key, codec, signature } = archive;
+  const job_id = head.Metadata?.[OWNER];
   const created = new Date(manifest.created_at);
   const completed = head.LastModified ?? created;
   const { retention, requested_by } = Extra.parse(manifest);
@@ -115,7 +155,7 @@ function recordOf(
     {
       backup_id: manifest.backup_id,
       target: manifest.scope.target,
-      job_id: head.Metadata?.[OWNER],
+      job_id,
       type: manifest.scope.type,
       stores: manifest.scope.stores,
       only: manifest.scope.only,
@@ -131,6 +171,9 @@ function recordOf(
         crc32: head.ChecksumCRC32,
         checksum: manifest.checksum,
       },
+      signature,
+      // A safety backup is restored into the scopes that its manifest states.
+      unconfirmed: signature === undefined && job_id !== undefined && isSafetyJob(job_id) ? true : undefined,
       storage_class: head.StorageClass,
       uncompressed_bytes: manifest.index.bytes,
       statistics: manifest.statistics,

@@ -7,6 +7,7 @@ import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
 import { OBJECT_BYTES_MAX } from '../core/limits.ts';
 import { noSuchJob, RefusedError, requireAllowed } from '../core/refusals.ts';
+import { SignatureText } from '../core/signature.ts';
 import { chooseTarget } from '../workflows/job/names.ts';
 import { type JobRecord, readJob } from '../workflows/job/record.ts';
 import { chooseStores } from '../workflows/restore/choose-stores.ts';
@@ -41,6 +42,8 @@ export const RequestRestoreInput = RestoreOptions.extend({
   bytes: z.number().int().positive().max(OBJECT_BYTES_MAX).optional(),
   /** `single`: one PUT or form POST, up to 5 GiB. `multipart`: in parts, of any size, resumable. */
   upload: z.enum(['single', 'multipart']).default('single'),
+  /** The signature of the archive (the DER bytes of its file `.sig`), base64. */
+  signature: SignatureText.optional(),
   /**
    * The target's name, as the operator's confirmation. If absent, the restore waits for confirmation after the
    * inspection.
@@ -50,10 +53,10 @@ export const RequestRestoreInput = RestoreOptions.extend({
 export type RequestRestoreInput = z.infer<typeof RequestRestoreInput>;
 
 /**
- * All options of a pending restore. Absent ones are reset to their defaults. Nothing is written until the restore is
- * confirmed.
+ * All options of a pending restore. Absent ones are reset to their defaults; whether a signature is required stays as
+ * requested. Nothing is written until the restore is confirmed.
  */
-export const ChangeOptionsInput = RestoreOptions.omit({ dry_run: true });
+export const ChangeOptionsInput = RestoreOptions.omit({ dry_run: true, require_signature: true });
 export type ChangeOptionsInput = z.infer<typeof ChangeOptionsInput>;
 
 /** The requester, and the idempotency key that makes a repeated request the same one. */
@@ -102,7 +105,7 @@ export async function requestRestore(
   by: Requester,
 ): Promise<SingleUpload | MultipartRequest> {
   const { bucket, config, uploadBytesMax } = context;
-  const { target, file_name, bytes, upload, confirm, ...options } = input;
+  const { target, file_name, bytes, upload, confirm, signature, ...options } = input;
   const jobId = by.idempotencyKey === undefined ? undefined : newJobId('restore', by.idempotencyKey);
   if (jobId !== undefined) await requireOwnJob(context, jobId);
   const request = {
@@ -111,6 +114,7 @@ export async function requestRestore(
     options,
     confirm,
     requestedBy: by.requestedBy,
+    signature,
     maxBytes: config?.upload_bytes_max ?? uploadBytesMax,
     jobId,
   };

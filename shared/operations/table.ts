@@ -48,6 +48,7 @@ import {
 import { runSchedule } from './run-schedule.ts';
 import { showBackup } from './show-backup.ts';
 import { JobView, showJob } from './show-job.ts';
+import { SigningKeyView, showSigningKey } from './signing-key.ts';
 import { StartedJob } from './start.ts';
 import { StartBackupInput, StartedBackup, startBackup } from './start-backup.ts';
 import { BackupChanges, updateBackup } from './update-backup.ts';
@@ -480,6 +481,12 @@ export const OPERATIONS = {
     returns: 'Names, roles and expiry times.',
     output: KeyList,
     run: ({ accessList }) => accessList(),
+  }),
+  signingKey: operation({
+    summary: 'Show the public key that verifies the signatures of archives',
+    returns: 'The key, also in PEM. Refused (404) if the deployment does not sign archives.',
+    output: SigningKeyView,
+    run: ({ context }) => showSigningKey(context),
   }),
   deployment: operation({
     summary: 'Show what this deployment backs up, and its limitations',

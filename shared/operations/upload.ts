@@ -6,6 +6,7 @@ import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
 import { JOB_STATES } from '../core/job-state.ts';
 import { NotFoundError, RefusedError, requireAllowed } from '../core/refusals.ts';
+import { SignatureText } from '../core/signature.ts';
 import { readJob } from '../workflows/job/record.ts';
 import { RestoreOptions, UPLOAD_SECONDS, UploadRequest } from '../workflows/restore/request.ts';
 import {
@@ -68,6 +69,8 @@ export const UploadStatus = UploadLayout.extend({
   options: RestoreOptions,
   /** Whether the request included the operator's confirmation. */
   confirmed: z.boolean(),
+  /** The signature that the request contained, base64. */
+  signature: SignatureText.optional(),
   /** The parts that S3 has received, in the order of their numbers; at most 1,000. */
   parts: z.array(ReceivedPart),
   /** Where the list continues: the value of `after` for the next page. */
@@ -115,6 +118,7 @@ export async function listUpload(
     file_name: request.file_name,
     options: request.options,
     confirmed: request.confirmed,
+    ...(request.signature === undefined ? {} : { signature: request.signature }),
     parts: page.parts,
     ...(page.next === undefined ? {} : { next_after: page.next }),
   };

@@ -1,16 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
+import { readManifestBytes } from '../archive/read/open.ts';
 import { s3Source } from '../archive/read/sources.ts';
 import { stagingPrefix, VERIFICATIONS, verificationId } from '../aws/keys.ts';
 import { headArchive } from '../catalog/head-archive.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
 import { countsByStore } from '../catalog/record-counts.ts';
+import { checkSignatures, signaturesOf } from '../catalog/signature.ts';
 import { BackupDetails, detail } from '../catalog/summaries.ts';
 import { BackupWarning, readAcknowledged } from '../catalog/warnings.ts';
 import { IntegrityError, InvalidInputError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
+import { SignatureCheck } from '../core/signature.ts';
 import { STORE_NAMES } from '../core/store-names.ts';
 import { inconsistencies, unexplainedLosses } from '../workflows/backup/verify.ts';
 import { type CheckLeg, checkLeg } from '../workflows/job/check-leg.ts';
@@ -33,6 +36,8 @@ export const VerificationLeg = z.object({
   warnings: z.array(BackupWarning).default([]),
   /** For a valid backup, by store and kind: the number of records that were read and found equal to the manifest. */
   records: z.partialRecord(z.enum(STORE_NAMES), z.record(z.string(), z.number())).default({}),
+  /** The result of checking its signature. Present once it is done, if the deployment uses signatures. */
+  signature: SignatureCheck.optional(),
   /** The catalog's details of the backup, including the result of this verification. Present once it is done. */
   metadata: BackupDetails.optional(),
 });
@@ -78,6 +83,7 @@ export async function verifyBackup(
   }
   // Callers that verify everything in one leg, such as the CLI, need no access to staging objects.
   if (from.check !== null) await context.bucket.removeAll(stagingPrefix(from.verification));
+  const signature = checked.problems.length > 0 ? undefined : await checkSignature(context, record);
   const errors =
     checked.problems.length > 0
       ? [...checked.problems]
@@ -85,6 +91,7 @@ export async function verifyBackup(
           ...unexplainedLosses(record.consistency, checked.warnings),
           ...inconsistencies(checked.warnings),
           ...(await compareWithRecord(context, record)),
+          ...(signature?.state === 'invalid' ? [`the signature is invalid: ${signature.problem}`] : []),
         ];
   const isValid = errors.length === 0;
   const changed = await changeRecord(context, id, (current) => ({
@@ -103,6 +110,7 @@ export async function verifyBackup(
     errors,
     warnings: isValid ? [...checked.warnings] : [],
     records: isValid ? countsByStore(checked.tallies) : {},
+    ...(signature === undefined ? {} : { signature }),
     metadata: detail(changed, await readAcknowledged(context.bucket), context.bucket.place),
   };
 }
@@ -128,6 +136,17 @@ async function checkCatalogued(
     if (!(error instanceof IntegrityError || error instanceof InvalidInputError)) throw error;
     return damaged(error.message);
   }
+}
+
+/** Checks the signature of an intact archive. Undefined if the deployment does not use signatures. */
+async function checkSignature(
+  { bucket, signatureKeys }: OperationsContext,
+  record: CatalogRecord,
+): Promise<SignatureCheck | undefined> {
+  if (signatureKeys === undefined) return undefined;
+  const { key, version_id } = record.archive;
+  const manifest = await readManifestBytes(await s3Source(bucket.s3, bucket.name, key, version_id));
+  return checkSignatures(manifest ?? Buffer.alloc(0), await signaturesOf(bucket, record), signatureKeys);
 }
 
 /** Checks that an intact archive is the catalogued one. */

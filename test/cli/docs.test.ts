@@ -39,7 +39,7 @@ test('documentation, remedies and messages name only existing ngbak commands', a
   const unknown: string[] = [];
   for (const path of ['README.md', 'CHANGELOG.md', ...names.flat()]) {
     // Only in code: in a sentence, "ngbak" is the product.
-    for (const [, name = ''] of (await readFile(path, 'utf8')).matchAll(/`ngbak ([a-z]+)\b/g)) {
+    for (const [, name = ''] of (await readFile(path, 'utf8')).matchAll(/`ngbak ([a-z]+(?:-[a-z]+)*)\b/g)) {
       if (!commands.has(name) && !SENTENCES.includes(name)) unknown.push(`${path}: ngbak ${name}`);
     }
   }

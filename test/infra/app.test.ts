@@ -99,6 +99,7 @@ test(
         alarms: { topicArns: ['arn:aws:sns:eu-central-1:111122223333:on-call'] },
         allowedOrigins: ['https://ops.example.com'],
         accessLogs: { bucket: 'central-logs' },
+        signatures: { required: true },
         tags: { team: 'search' },
       },
     });

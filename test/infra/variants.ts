@@ -29,6 +29,7 @@ export const VARIANTS = {
     },
   },
   'an existing bucket': {
+    signatures: { required: true },
     archiveBucket: {
       name: 'the-archive-bucket',
       keyArn: 'arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d-0000-4000-8000-000000000000',

@@ -9,6 +9,7 @@ import SpaceBetween from '@cloudscape-design/components/space-between';
 import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import Table from '@cloudscape-design/components/table';
 import { bytes, count } from '../../../cli/format.ts';
+import { type SignatureCheck, signatureText } from '../../../shared/core/signature.ts';
 import type { Inspection } from '../../../shared/workflows/restore/inspection.ts';
 import type { RestoreOptions } from '../../../shared/workflows/restore/request.ts';
 import { Tally } from '../../job/restore-result.tsx';
@@ -45,6 +46,9 @@ export function Report({
               label: 'Integrity',
               value: <StatusIndicator type="success">All bytes verified</StatusIndicator>,
             },
+            ...(archive.signature
+              ? [{ label: 'Signature', value: <SignatureSign check={archive.signature} /> }]
+              : []),
             { label: 'Checksum', value: <code>{archive.checksum}</code> },
           ]}
         />
@@ -96,6 +100,16 @@ export function Report({
         </Box>
       )}
     </SpaceBetween>
+  );
+}
+
+function SignatureSign({ check }: { check: SignatureCheck }) {
+  const type = { valid: 'success', invalid: 'error', unsigned: 'info' } as const;
+  const sign = check.state in type ? type[check.state as keyof typeof type] : 'warning';
+  return (
+    <StatusIndicator type={sign}>
+      <span className="anywhere">{signatureText(check)}</span>
+    </StatusIndicator>
   );
 }
 

@@ -52,6 +52,12 @@ export async function openArchive(
   return SeekableArchive.open(source, { ...LIMITS, ...limits });
 }
 
+/** The bytes of `manifest.json` of a seekable archive, which are what a signature covers. Undefined for other archives. */
+export async function readManifestBytes(source: ByteSource): Promise<Buffer | undefined> {
+  const { tail, start, footer } = await readTail(source);
+  return footer === null ? undefined : collectManifest(withTail(source, tail, start), footer, LIMITS);
+}
+
 /** Reads the end of an archive and its footer, which is null if there is none. Throws if the file is not an archive. */
 async function readTail(source: ByteSource): Promise<{ tail: Buffer; start: number; footer: Footer | null }> {
   const where = source.name;
@@ -103,10 +109,7 @@ class SeekableArchive implements OpenedArchive {
         remedy: 'Rewrite it with "ngbak archive repack", which also shows whether it is complete.',
       });
     }
-    const offset = footer.offset + footer.index.length + footer.sums.length;
-    const chunks = readRegion(source, footer, MANIFEST_NAME, offset, footer.manifest, limits);
-    const bytes = await collect(chunks, limits.manifestBytes, source.name);
-    const manifest = parseManifest(bytes, limits, source.name);
+    const manifest = parseManifest(await collectManifest(source, footer, limits), limits, source.name);
     if (manifest.index.entries > limits.entries || manifest.index.bytes > limits.totalBytes) {
       throw new InvalidInputError(
         `${source.name} has ${manifest.index.entries} entries of ${manifest.index.bytes} bytes; the limits are ${limits.entries} and ${limits.totalBytes}.`,
@@ -300,6 +303,12 @@ export async function* readRegion(
     await plain.close();
     await reader.close();
   }
+}
+
+function collectManifest(source: ByteSource, footer: Footer, limits: ArchiveLimits): Promise<Buffer> {
+  const offset = footer.offset + footer.index.length + footer.sums.length;
+  const chunks = readRegion(source, footer, MANIFEST_NAME, offset, footer.manifest, limits);
+  return collect(chunks, limits.manifestBytes, source.name);
 }
 
 async function* plainOf(members: AsyncIterable<{ plain: Buffer }>): AsyncGenerator<Buffer> {

@@ -36,6 +36,8 @@ export interface NormalizeOptions {
   readonly level?: number;
   /** Converts the Cypher script of an archive of NGRAF-023 into the graph. If omitted: the script is kept unchanged. */
   readonly script?: ScriptReader | undefined;
+  /** Called with the bytes of the `manifest.json` that the new one replaces. Nothing is checked by then. */
+  original?(manifest: Buffer): void;
   /** Reports the bytes of the source that were read. */
   progress?(bytesDone: number, bytesTotal: number): void;
 }
@@ -207,7 +209,9 @@ class TarConversion {
     }
     const parts: Buffer[] = [];
     for await (const chunk of data) parts.push(chunk);
-    return parseManifestJson(Buffer.concat(parts), this.#limits, where);
+    const bytes = Buffer.concat(parts);
+    this.#options.original?.(bytes);
+    return parseManifestJson(bytes, this.#limits, where);
   }
 
   async #readSums({ data }: StreamEntry) {

@@ -1,19 +1,24 @@
 import { ConflictError } from '../../aws/bucket.ts';
-import { catalogKey, consistencyKey } from '../../aws/keys.ts';
+import { catalogKey, consistencyKey, signatureKey } from '../../aws/keys.ts';
+import { KmsUnavailableError, type SigningKey, SigningKeyError } from '../../aws/signing-key.ts';
 import { Consistency } from '../../catalog/consistency.ts';
 import { lockObject } from '../../catalog/head-archive.ts';
 import { makeRecord } from '../../catalog/make-record.ts';
 import { metadataOf } from '../../catalog/metadata.ts';
 import { CatalogRecord } from '../../catalog/record.ts';
+import { signArchive } from '../../catalog/signature.ts';
 import { type Assessment, detail } from '../../catalog/summaries.ts';
 import { type BackupWarning, readAcknowledged } from '../../catalog/warnings.ts';
 import { findTarget } from '../../core/config.ts';
+import { describeError } from '../../core/errors.ts';
 import { SELFTEST_TARGET } from '../../core/selftest.ts';
+import type { ArchiveSignature } from '../../core/signature.ts';
 import { VERSION } from '../../core/version.ts';
 import type { Environment } from '../environment.ts';
 import { readCheckResult } from '../job/check-leg.ts';
 import { readWarnings } from './find-warnings.ts';
 import { type BackupPlan, readBackupPlan } from './plan.ts';
+import type { Sealed } from './seal.ts';
 import { readSealed } from './verify.ts';
 
 /** Output of a backup, as shown to operators in the Step Functions console. */
@@ -48,20 +53,37 @@ export interface BackupResult {
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** Warnings in the output of a workflow, the size of which is limited. */
 const WARNINGS_IN_RESULT_MAX = 20;
+/** Warning of a safety backup that could not be signed. */
+const NOT_SIGNED: BackupWarning = {
+  store: 'config',
+  code: 'not-signed',
+  text: 'The archive is not signed, because the signing key could not be used: a restore that requires a signature refuses it.',
+};
 /** Samples of each warning in the output. The catalog record has more. */
 const SAMPLES_IN_RESULT_MAX = 3;
 
 /**
- * Last step of a backup: writes the catalog record, which adds the backup to the catalog. The record is created only if
- * it does not exist; a repeated attempt finds its own.
+ * Last step of a backup: signs the archive, and writes the catalog record, which adds the backup to the catalog. The
+ * record is created only if it does not exist; a repeated attempt finds its own.
+ *
+ * @param signer  the key of the deployment, if it signs
  */
-export async function recordBackup(environment: Environment, jobId: string): Promise<BackupResult> {
+export async function recordBackup(
+  environment: Environment,
+  jobId: string,
+  signer?: SigningKey,
+): Promise<BackupResult> {
   const { bucket } = environment;
   const plan = await readBackupPlan(environment, jobId);
   const sealed = await readSealed(bucket, jobId);
   const consistency = await bucket.requireRecord(consistencyKey(jobId), Consistency, 'Start a new backup.');
   const checked = await readCheckResult(bucket, jobId);
-  const warnings = [...(await readWarnings(bucket, jobId)), ...checked.warnings];
+  const signature = signer && (await sign(environment, plan, sealed, signer));
+  const warnings = [
+    ...(await readWarnings(bucket, jobId)),
+    ...checked.warnings,
+    ...(signer && !signature ? [NOT_SIGNED] : []),
+  ];
   const now = new Date();
   const { tags, note, retention, requested_by, codec, only } = plan.request;
   const { system_version } = findTarget(environment.config, plan.target);
@@ -85,6 +107,7 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
         crc32: sealed.crc32,
         checksum: sealed.checksum,
       },
+      signature,
       uncompressed_bytes: sealed.uncompressed_bytes,
       statistics: sealed.statistics,
       tallies: sealed.tallies,
@@ -105,6 +128,7 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
   const lock = lockOf(environment, plan);
   // Locked first, so that every catalogued backup is locked.
   if (lock) await lockObject(bucket, record.archive, lock);
+  if (lock && signature) await lockObject(bucket, { key: signatureKey(sealed.key) }, lock);
   try {
     await bucket.writeRecord(catalogKey(plan.backup_id), record, { absent: true });
   } catch (error) {
@@ -136,6 +160,26 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
       ...(samples === undefined ? {} : { samples: samples.slice(0, SAMPLES_IN_RESULT_MAX) }),
     })),
   };
+}
+
+/**
+ * Signs the archive. A failure fails the backup, except that of a restore: a restore in an emergency must not depend on
+ * the signing key. Its safety backup is then recorded without a signature, and has a warning.
+ */
+async function sign(
+  { bucket, log }: Environment,
+  { request, job_id }: BackupPlan,
+  sealed: Sealed,
+  signer: SigningKey,
+): Promise<ArchiveSignature | undefined> {
+  try {
+    return await signArchive(bucket, sealed, signer);
+  } catch (error) {
+    const isOfKey = error instanceof SigningKeyError || error instanceof KmsUnavailableError;
+    if (request.part_of === undefined || !isOfKey) throw error;
+    log('The safety backup could not be signed.', { job_id, error: describeError(error) });
+    return undefined;
+  }
 }
 
 /**

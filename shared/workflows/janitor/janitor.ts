@@ -7,6 +7,7 @@ import {
   catalogKey,
   confirmationKey,
   lockKey,
+  signatureKey,
   stagingPrefix,
   UPLOADS,
   uploadPrefix,
@@ -380,7 +381,7 @@ async function abortSeal({ bucket }: Environment, job: JobRecord, backupId: stri
 }
 
 /**
- * Removes the archive of a backup that was not catalogued, if this job created it. A backup that began in the same
+ * Removes the archive of a backup that was not catalogued, with its signature, if this job created it. A backup that began in the same
  * second, after this one had ended, may have reused the id if this job never created an archive.
  */
 async function removeOwnArchive({ bucket }: Environment, backupId: string, jobId: string): Promise<void> {
@@ -419,7 +420,10 @@ async function cleanUpRestore(
     if (drill && job.error?.name !== SKIPPED) {
       await writeDrillRecord(environment, job, { ...restore, drill }, { state: 'failed', ...end });
     }
-    if (restore.source.key.startsWith(UPLOADS)) await bucket.removeVersion(restore.source);
+    if (restore.source.key.startsWith(UPLOADS)) {
+      await bucket.removeVersion(restore.source);
+      await bucket.removeAll(signatureKey(restore.source.key));
+    }
   }
   await bucket.removeAll(uploadPrefix(job.job_id));
   await bucket.removeAll(confirmationKey(job.job_id));

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { SIGNATURE_ENDING } from '../../archive/format/signature.ts';
 import { admittedRestoreKey, catalogKey, deferredKey, restoreRequestKey, UPLOADS } from '../../aws/keys.ts';
 import { DrillRequest } from '../../catalog/drill-request.ts';
 import { CatalogRecord } from '../../catalog/record.ts';
@@ -57,6 +58,10 @@ export async function admitRestore(
   if (z.looseObject({ drill: z.unknown() }).safeParse(input).success) {
     return admitDrill(environment, input, execution);
   }
+  // A signature is uploaded before its archive, whose inspection reads it.
+  if (event?.detail.object.key.endsWith(SIGNATURE_ENDING)) {
+    return { admitted: false, reason: `${event.detail.object.key} is a signature, not an archive.` };
+  }
   const restore = event
     ? await admitUpload(environment, event, execution)
     : rollback.success
@@ -114,6 +119,7 @@ async function admitUpload(
       options: request.options,
       confirmed: request.confirmed,
       requestedBy: request.requested_by,
+      ...(request.signature === undefined ? {} : { signature: request.signature }),
     });
   }
   // Uploaded manually, for example with `aws s3 cp`: `uploads/<target>/<file>.ngbak`, or without a folder if the target
@@ -158,7 +164,7 @@ async function admitCatalogRestore(
     confirmed: isConfirmed(confirm, wanted),
     requestedBy: requested_by,
     backupId: backup_id,
-    savedScopes: isSafetyJob(found.value.job_id) && found.value.target === wanted,
+    savedScopes: isSafetyJob(found.value.job_id) && found.value.target === wanted && !found.value.unconfirmed,
   });
 }
 
@@ -218,7 +224,9 @@ async function admitAttach(
     requestedBy: requested_by,
     ...(earlier.backup_id === undefined ? {} : { backupId: earlier.backup_id }),
   });
-  return { ...restore, attach_of: attach };
+  // The scope is not read from the kept archive: only the plan of the restore states where it has written to.
+  const scope = (await readRestorePlan(bucket, attach)).routes.graph?.scope;
+  return { ...restore, attach_of: attach, ...(scope === undefined ? {} : { attach_scope: scope }) };
 }
 
 /**
@@ -253,11 +261,13 @@ async function admitDrill(
   await updateJob(bucket, jobId, () => ({ backup_id: backup.backup_id }));
   const rehearsal = request.drill.rehearsal ?? (schedule ? 'if_needed' : 'never');
   const { target, drill } = drillDestination(config, of, rehearsal);
+  const { require_signature } = request.drill;
+  const requirement = require_signature === undefined ? {} : { require_signature };
   const restore = makeRecord(environment, execution, {
     jobId,
     target,
     source: sourceOf(environment, backup),
-    options: drillOptions({ drill }),
+    options: { ...drillOptions({ drill }), ...requirement },
     confirmed: true,
     requestedBy: request.requested_by,
     backupId: backup.backup_id,
@@ -297,6 +307,7 @@ function makeRecord(
     backupId?: string;
     savedScopes?: boolean;
     drill?: DrillPlace;
+    signature?: string;
   },
 ): AdmittedRestore {
   const options = resolveMode(wanted.options);
@@ -313,6 +324,7 @@ function makeRecord(
     confirmed: wanted.confirmed,
     ...(wanted.savedScopes ? { saved_scopes: true } : {}),
     ...(wanted.drill ? { drill: wanted.drill } : {}),
+    ...(wanted.signature === undefined ? {} : { signature: wanted.signature }),
     ...(wanted.requestedBy === undefined ? {} : { requested_by: wanted.requestedBy }),
   };
 }

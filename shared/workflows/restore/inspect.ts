@@ -3,6 +3,7 @@ import { isSeekable } from '../../archive/read/open.ts';
 import { normalizeToS3 } from '../../archive/write/normalize.ts';
 import type { Bucket } from '../../aws/bucket.ts';
 import { checkResultKey, inspectionKey, normalizedArchiveKey, UPLOADS } from '../../aws/keys.ts';
+import type { SignatureKeys } from '../../catalog/signature.ts';
 import { ANOTHER_ARCHIVE, IntegrityError, InvalidInputError } from '../../core/errors.ts';
 import { HELP } from '../../core/help.ts';
 import { Id } from '../../core/ids.ts';
@@ -15,11 +16,18 @@ import { updateJob } from '../job/record.ts';
 import { chooseStores } from './choose-stores.ts';
 import { compareWithRecords } from './compare-records.ts';
 import { compareWithTarget } from './compare-target.ts';
-import { readInspection, readResolved } from './inspection.ts';
+import { type InspectionRecord, readInspection, readResolved } from './inspection.ts';
 import { openSource } from './open-source.ts';
 import { type AdmittedRestore, type ObjectVersion, readAdmitted } from './plan.ts';
 import { RestoreOptions, resolveMode } from './request.ts';
 import { REWRITE_MS, refuseIfTooLong } from './rewrite-time.ts';
+import {
+  checkSignature,
+  deferralProblem,
+  readSignatureCheck,
+  signatureProblem,
+  signatureWarning,
+} from './signature.ts';
 
 /** Problems that an error lists. The inspection's record has all of them. */
 const PROBLEMS_SHOWN_MAX = 5;
@@ -50,11 +58,14 @@ export type InspectResult = InspectState & { confirmed?: boolean; dry_run?: bool
  * byte of it intact, whether this target can hold it, and what the target contains now. Reads the stores and writes to
  * none. Throws InvalidInputError or IntegrityError, which states what prevents the restore; a dry run reports that in
  * its result instead.
+ *
+ * @param keys  the keys whose signatures are valid
  */
 export async function inspectArchive(
   environment: Environment,
   state: InspectState,
   leg: LegLimits,
+  keys: SignatureKeys = { trusted: [] },
 ): Promise<InspectResult> {
   const { bucket } = environment;
   const admitted = await readAdmitted(bucket, state.job_id);
@@ -67,7 +78,11 @@ export async function inspectArchive(
     done: false,
   });
   if (cursor.stage === 'format') {
-    await normalizeUpload(environment, restore, leg);
+    const manifest = await normalizeUpload(environment, restore, leg);
+    const check = await checkSignature(environment, restore, manifest, keys);
+    const problem = signatureProblem(environment, restore, check);
+    // Reported before the whole archive is read.
+    if (problem !== undefined && !restore.options.dry_run) throw refusal(restore, [problem]);
     return next({ stage: 'digests', archive: null });
   }
   const loaded = await loadedArchive(bucket, restore);
@@ -77,7 +92,8 @@ export async function inspectArchive(
     await bucket.writeRecord(checkResultKey(state.job_id), { warnings: checked.warnings });
     return next({ stage: 'target' });
   }
-  const inspected = await compareWithTarget(environment, { ...restore, archive: loaded }, leg);
+  const compared = await compareWithTarget(environment, { ...restore, archive: loaded }, leg);
+  const inspected = await withSignature(environment, restore, compared);
   await bucket.writeRecord(inspectionKey(state.job_id), inspected);
   const { problems } = inspected;
   // Problems of tentative options are only reported, so that the operator can try others.
@@ -114,13 +130,36 @@ async function inspectRecords(
   return inspectionDone(restore, inspected.problems);
 }
 
+/** Adds the result of checking the signature to the findings. */
+async function withSignature(
+  environment: Environment,
+  restore: AdmittedRestore,
+  inspected: InspectionRecord,
+): Promise<InspectionRecord> {
+  const check = await readSignatureCheck(environment.bucket, restore.job_id);
+  const problem = signatureProblem(environment, restore, check);
+  return {
+    ...inspected,
+    archive: { ...inspected.archive, ...(check === undefined ? {} : { signature: check }) },
+    warnings: [...inspected.warnings, ...signatureWarning(check)],
+    problems: [
+      ...inspected.problems,
+      ...[problem, deferralProblem(environment, restore)].filter((text) => text !== undefined),
+    ],
+  };
+}
+
 /** The restore with other options instead of the requested ones. Everything that depends on them is resolved again. */
 async function withOptions(
   { bucket, config }: Environment,
   admitted: AdmittedRestore,
   wanted: RestoreOptions,
 ): Promise<AdmittedRestore> {
-  const options = resolveMode(wanted);
+  const { require_signature } = admitted.options;
+  const options = {
+    ...resolveMode(wanted),
+    ...(require_signature === undefined ? {} : { require_signature }),
+  };
   const stores = chooseStores(config, admitted.target, options);
   await updateJob(bucket, admitted.job_id, () => ({ state: 'processing' }));
   return { ...admitted, options, stores };
@@ -170,12 +209,15 @@ function refusal({ target }: AdmittedRestore, problems: readonly string[]): Inva
   );
 }
 
-/** Only seekable archives can be loaded. Others are rewritten once, into `staging/`, while every byte is checked. */
+/**
+ * Only seekable archives can be loaded. Others are rewritten once, into `staging/`, while every byte is checked. Returns
+ * the bytes of their `manifest.json`, which the copy does not have.
+ */
 async function normalizeUpload(
   environment: Environment,
   restore: AdmittedRestore,
   leg: LegLimits,
-): Promise<void> {
+): Promise<Buffer | undefined> {
   const { bucket } = environment;
   const source = await openSource(bucket, restore.source);
   const max = environment.config.upload_bytes_max;
@@ -190,7 +232,7 @@ async function normalizeUpload(
   }
   const wantsScript = restore.options.cypher_script === true;
   if (await isSeekable(source)) {
-    if (!wantsScript) return;
+    if (!wantsScript) return undefined;
     throw new InvalidInputError(
       'The archive was created by ngbak; a Cypher script is read only from archives of NGRAF-023.',
       {
@@ -198,6 +240,7 @@ async function normalizeUpload(
       },
     );
   }
+  let manifest: Buffer | undefined;
   await normalizeToS3(source, {
     s3: bucket.s3,
     bucket: bucket.name,
@@ -205,5 +248,9 @@ async function normalizeUpload(
     signal: leg.signal,
     script: wantsScript ? convertScript : undefined,
     progress: refuseIfTooLong(REWRITE_MS),
+    original: (bytes) => {
+      manifest = bytes;
+    },
   });
+  return manifest;
 }

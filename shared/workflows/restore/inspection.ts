@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Bucket } from '../../aws/bucket.ts';
 import { admittedRestoreKey, inspectionKey } from '../../aws/keys.ts';
 import { Id } from '../../core/ids.ts';
+import { SignatureCheck } from '../../core/signature.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
 import { Subset } from '../../core/subset.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
@@ -35,6 +36,8 @@ export const Inspection = z.object({
     /** Version of ngbak that wrote it, and of the GraphRAG system, if the archive states them. */
     ngbak_version: z.string().optional(),
     system_version: z.string().optional(),
+    /** Absent if the deployment does not use signatures and the request did not require one. */
+    signature: SignatureCheck.optional(),
   }),
   stores: z.array(
     z.object({

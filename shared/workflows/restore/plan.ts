@@ -4,6 +4,8 @@ import type { Bucket } from '../../aws/bucket.ts';
 import { admittedRestoreKey, restorePlanKey, UPLOADS } from '../../aws/keys.ts';
 import { NgbakError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
+import { AnyJson } from '../../core/input.ts';
+import { SignatureText } from '../../core/signature.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
 import { Routes } from '../../profiles/routes-record.ts';
 import type { LoadOptions as StoreOptions } from '../../stores/restore-leg.ts';
@@ -43,6 +45,10 @@ export const AdmittedRestore = z.object({
   rollback_of: Id.optional(),
   /** The restore whose deferred relationships this one attaches. */
   attach_of: Id.optional(),
+  /** The scope of the graph that it wrote to, from its plan. */
+  attach_scope: AnyJson.optional(),
+  /** The signature of an upload, base64. */
+  signature: SignatureText.optional(),
   /** True if the request included the operator's confirmation. */
   confirmed: z.boolean(),
   requested_by: z.string().optional(),

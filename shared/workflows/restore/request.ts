@@ -11,6 +11,7 @@ import { Id } from '../../core/ids.ts';
 import { isSameJson, parseInput } from '../../core/input.ts';
 import { hasEnded } from '../../core/job-state.ts';
 import { OBJECT_BYTES_MAX } from '../../core/limits.ts';
+import { SignatureText } from '../../core/signature.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
 import { type DrillPlace, isRehearsal } from '../drill/destination.ts';
 import { createJob, readJob } from '../job/record.ts';
@@ -63,6 +64,8 @@ export const RestoreOptions = z.strictObject({
   compare: z.boolean().optional(),
   /** Seconds after which that comparison ends; stores that are not compared by then are compared by their counts. */
   compare_seconds: z.int().min(1).max(COMPARE_SECONDS_MAX).optional(),
+  /** Refuses an archive without a valid signature of a known key. */
+  require_signature: z.boolean().optional(),
   /** Ends after the inspection. */
   dry_run: z.boolean().default(false),
   /** Takes a safety backup of the target first, so that a failed restore can be rolled back. */
@@ -132,6 +135,8 @@ export const UploadRequest = z.object({
   file_name: z.string().max(255),
   options: RestoreOptions,
   confirmed: z.boolean(),
+  /** The signature of the archive, base64. */
+  signature: SignatureText.optional(),
   created_at: z.iso.datetime(),
   requested_by: z.string().optional(),
   /** Size of the archive, if known. */
@@ -218,6 +223,8 @@ export interface RestoreRequest {
   /** The target's name, if the operator confirms in advance. */
   readonly confirm?: string | undefined;
   readonly requestedBy?: string | undefined;
+  /** The signature of the archive, base64. */
+  readonly signature?: string | undefined;
   /** Size of the archive. */
   readonly bytes?: number | undefined;
   /** Largest archive accepted, in bytes. */
@@ -289,6 +296,7 @@ function checkRequest(request: RestoreRequest): UploadRequest {
     created_at: now,
     ...(request.requestedBy === undefined ? {} : { requested_by: request.requestedBy }),
     ...(request.bytes === undefined ? {} : { bytes: request.bytes }),
+    ...(request.signature === undefined ? {} : { signature: request.signature }),
   };
 }
 

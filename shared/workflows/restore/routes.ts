@@ -38,10 +38,11 @@ export async function routeStore(
   );
   const { manifest } = archive;
   const saved = savedScope(config, plan, manifest, adapter, name);
+  const written = plan.attach_scope === undefined ? saved : adapter.Scope.parse(plan.attach_scope);
   if (plan.drill?.place === 'names') return routeScratch(plan, archive, name, adapter, { saved, configured });
   const usesSavedScopes = restoresSavedScopes(plan);
   const target =
-    usesSavedScopes && plan.options.rename === undefined && saved !== undefined ? saved : configured;
+    usesSavedScopes && plan.options.rename === undefined && written !== undefined ? written : configured;
   const sameProfile = manifest.scope.profile === findTarget(config, plan.target).profile;
   const { rename = {} } = plan.options;
   const only = usesSavedScopes
