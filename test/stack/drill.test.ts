@@ -6,8 +6,10 @@ import { archiveKey, scratchPrefix } from '../../shared/aws/keys.ts';
 import type { DrillRecord } from '../../shared/workflows/drill/record.ts';
 import { readDrill } from '../../shared/workflows/drill/record.ts';
 import { run } from '../cli/run.ts';
+import { servers } from '../servers.ts';
 import { leftovers, rememberLeftovers } from '../workflows/drill/stage.ts';
 import { fillTarget, OPTIONS, readTarget, removeTarget, SCRATCH, withClients } from './content.ts';
+import { secretName } from './context.ts';
 import { deployedStack, sleep } from './harness.ts';
 
 jest.setTimeout(300_000);
@@ -74,8 +76,9 @@ test('a drill from the command line restores the newest good backup, proves it, 
   expect([shown.code, shown.stdout]).toEqual([0, expect.stringMatching(/verified, no differences: removed/)]);
 });
 
-test('a drill through the API, of Qdrant snapshots, alongside a writer of the target, whose records stay', async () => {
+test('a drill through the API, of Qdrant snapshots, alongside writers of every store, changes only what they write', async () => {
   await fillTarget(SCRATCH);
+  const before = await readTarget(SCRATCH);
   const { output } = await stack.run('Backup', { target: 'scratch' });
   const { backup_id } = JSON.parse(output ?? '') as { backup_id: string };
   const started = await api('POST', '/drills', { backup_id });
@@ -83,23 +86,42 @@ test('a drill through the API, of Qdrant snapshots, alongside a writer of the ta
   const job_id = String(started.body.job_id);
   let written = 0;
   let done = false;
-  const writer = async () => {
-    while (!done) {
-      await withClients(({ redis }) =>
-        redis.set(`${SCRATCH.prefix}docs:new${++written}`, 'written meanwhile'),
-      );
-      await sleep(50);
-    }
-  };
-  const writing = writer();
+  const { label, collection, prefix } = SCRATCH;
+  const write = () =>
+    withClients(async ({ cypher, qdrant, redis }) => {
+      while (!done) {
+        const id = 1000 + ++written;
+        await redis.set(`${prefix}docs:new${id}`, 'written meanwhile');
+        await cypher(`CREATE (:${label} {id: 'new' + $id})`, { id: String(id) });
+        await qdrant('PUT', `/collections/${collection}/points?wait=true`, {
+          points: [{ id, vector: [1, 2, 3, 4], payload: { entity_name: 'new' } }],
+        });
+        await sleep(20);
+      }
+    });
+  const writing = write();
   await stack.waitForJob(job_id);
   done = true;
   await writing;
   const { status, body } = await api('GET', `/drills/${job_id}`);
   expect([status, body]).toEqual([200, expect.objectContaining({ verdict: 'passed', backup_id })]);
   expect(await leftovers()).toEqual([]);
-  const keys = await withClients(({ redis }) => redis.keys(`${SCRATCH.prefix}docs:new*`));
-  expect([keys.length, written > 0]).toEqual([written, true]);
+  // Every record of the writers is there, and without them everything is as it was.
+  const { nodes, points } = (await readTarget(SCRATCH)) as {
+    nodes: { id: string }[];
+    points: { points: { id: number }[] };
+  };
+  const ids = Array.from({ length: written }, (_, i) => 1001 + i);
+  expect(points.points.map(({ id }) => id).filter((id) => id > 1000)).toEqual(ids);
+  expect(nodes.filter(({ id }) => id.startsWith('new')).length).toBe(written);
+  await withClients(async ({ cypher, qdrant, redis }) => {
+    expect((await redis.keys(`${prefix}docs:new*`)).length).toBe(written);
+    await redis.del(ids.map((id) => `${prefix}docs:new${id}`));
+    await cypher(`MATCH (n:${label}) WHERE n.id STARTS WITH 'new' DELETE n`);
+    await qdrant('POST', `/collections/${collection}/points/delete?wait=true`, { points: ids });
+  });
+  expect(written).toBeGreaterThan(0);
+  expect(await readTarget(SCRATCH)).toEqual(before);
   expect((await api('GET', '/drills?target=nobody')).body).toMatchObject({ drills: [], total: 0 });
 });
 
@@ -147,5 +169,91 @@ test('a drill that is stopped while it loads is removed; a second one at the sam
   // Refused, unless the first one had been removed before it requested the lock.
   if (ended.state !== 'completed') expect(ended.error?.name).toBe('TargetLockedError');
   expect((await readDrill(stack.bucket, first.name))?.verdict).toBe('cancelled');
+  await expectUntouched();
+});
+
+test('a server that refuses the load fails a drill, which leaves nothing on the others', async () => {
+  const user = { username: `drill${process.pid}`, password: 'may-not-write' };
+  const secret = secretName('options', 'kv');
+  const { url, password } = servers.redis;
+  await withClients(({ redis }) =>
+    redis.acl('SETUSER', user.username, 'on', `>${user.password}`, '~*', '&*', '+@all', '-set', '-restore'),
+  );
+  try {
+    await stack.putSecret(secret, { url, ...user });
+    const refused = await drill({ backup_id: backupId });
+    expect(refused.job).toMatchObject({
+      state: 'failed',
+      error: { message: expect.stringMatching(/refused/) },
+    });
+    expect(refused.record).toMatchObject({ kind: 'drill', verdict: 'failed' });
+  } finally {
+    await stack.putSecret(secret, { url, password });
+    await withClients(({ redis }) => redis.acl('DELUSER', user.username));
+  }
+  await expectUntouched();
+});
+
+test('a schedule starts drills; a second run while one is in progress is skipped, and rehearsals write nothing', async () => {
+  const name = `drills-${process.pid}`;
+  // An earlier test has damaged the newest one.
+  expect((await stack.run('Backup', { target: 'options' })).status).toBe('SUCCEEDED');
+  const ngbak = async (type: string, args: readonly string[]) => {
+    const { code, stderr, lines } = await run([...args, '--json'], operator);
+    if (code !== 0) throw new Error(`ngbak ${args.join(' ')}: ${code} ${stderr}`);
+    return lines().find((line) => line.type === type)?.data as Record<string, unknown>;
+  };
+  const soon = new Date(Date.now() + 20_000).toISOString().slice(0, 19);
+  const at = ['--at', soon, '--target', 'options'];
+  expect(await ngbak('schedule', ['schedule', 'create', name, '--drill', ...at])).toMatchObject({
+    kind: 'drill',
+    drill: { target: 'options' },
+  });
+  const rehearsal = ['schedule', 'create', `${name}-2`, '--drill', '--rehearse', '--rate', '7 days'];
+  await ngbak('schedule', [...rehearsal, '--target', 'options']);
+  try {
+    const deadline = Date.now() + 120_000;
+    const lastRun = async () => {
+      const { last_run } = (await ngbak('schedule', ['schedule', 'show', name])) as {
+        last_run?: { job_id: string; by_hand: boolean };
+      };
+      return last_run;
+    };
+    let planned = await lastRun();
+    while (!planned) {
+      if (Date.now() > deadline) throw new Error('Scheduler started no drill.');
+      await sleep(200);
+      planned = await lastRun();
+    }
+    expect(planned.by_hand).toBe(false);
+    // It holds its lock from its first step on.
+    const { job_id: second } = await ngbak('started', ['schedule', 'run', `${name}-2`]);
+    expect(await stack.waitForJob(String(second))).toMatchObject({
+      kind: 'drill',
+      state: 'cancelled',
+      error: { name: 'Skipped', message: expect.stringContaining(planned.job_id) },
+    });
+    expect(await stack.waitForJob(planned.job_id)).toMatchObject({
+      kind: 'drill',
+      state: 'completed',
+      requested_by: `schedule:${name}`,
+    });
+    expect(await readDrill(stack.bucket, planned.job_id)).toMatchObject({ kind: 'drill', verdict: 'passed' });
+    const { job_id: third } = await ngbak('started', ['schedule', 'run', `${name}-2`]);
+    await stack.waitForJob(String(third));
+    expect(await readDrill(stack.bucket, String(third))).toMatchObject({
+      kind: 'rehearsal',
+      verdict: 'passed',
+      destination: { place: 'none' },
+    });
+    const status = await ngbak('target', ['status', 'options']);
+    expect(status).toMatchObject({
+      drill: { job_id: planned.job_id },
+      rehearsal: { job_id: third },
+      drill_age_max_seconds: 14 * 86_400,
+    });
+  } finally {
+    for (const one of [name, `${name}-2`]) await run(['schedule', 'remove', one, '--yes'], operator);
+  }
   await expectUntouched();
 });

@@ -1,0 +1,103 @@
+import { StopExecutionCommand } from '@aws-sdk/client-sfn';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { lockKey } from '../../shared/aws/keys.ts';
+import { readDrill } from '../../shared/workflows/drill/record.ts';
+import { Lock } from '../../shared/workflows/job/lock.ts';
+import { NIGHTLY } from '../nightly.ts';
+import { SEED } from '../seed.ts';
+import { leftovers, rememberLeftovers } from '../workflows/drill/stage.ts';
+import { fillTarget, OPTIONS, readTarget, removeTarget } from './content.ts';
+import { type FunctionState, functionStates, progressOf } from './follow.ts';
+import { deployedStack, sleep } from './harness.ts';
+import { randomNumbers } from './kill-sweep.ts';
+import { killFunction } from './processes.ts';
+
+/** Interval at which the history of an execution is read, in milliseconds. */
+const POLL_MS = 25;
+const DEADLINE_MS = 180_000;
+/** Number of states in which a drill is stopped, and killed, in a run by day; all of them at night. */
+const SAMPLE = NIGHTLY ? Number.POSITIVE_INFINITY : 2;
+
+const stack = deployedStack();
+/** Content of the target, which no drill may change. */
+let live: unknown;
+let backupId: string;
+
+beforeAll(async () => {
+  await rememberLeftovers();
+  await fillTarget(OPTIONS);
+  live = await readTarget(OPTIONS);
+  const { output, cause } = await stack.run('Backup', { target: 'options' });
+  expect(cause).toBeUndefined();
+  backupId = (JSON.parse(output ?? '') as { backup_id: string }).backup_id;
+}, DEADLINE_MS);
+afterAll(() => removeTarget(OPTIONS));
+
+/** The states that a drill runs, once each: the emulator shows branches as the state around them. */
+async function states(): Promise<FunctionState[]> {
+  const all = await functionStates(stack.sfn, stack.output('RestoreStateMachineArn'));
+  const asks = ({ name }: FunctionState) => name === 'Wait for confirmation';
+  return [...new Map(all.filter((state) => !asks(state)).map((state) => [state.seenAs, state])).values()];
+}
+
+/** Some of the states, in an order that depends on the seed; all of them at night. */
+async function sample(salt: number): Promise<FunctionState[]> {
+  const random = randomNumbers(SEED + salt);
+  const shuffled = (await states()).map((state) => ({ state, at: random() })).sort((a, b) => a.at - b.at);
+  return shuffled.map(({ state }) => state).slice(0, SAMPLE);
+}
+
+/** Starts a drill, and returns once it is in a state. The function has to be started first, so that the state lasts. */
+async function drillIn({ seenAs, functionName }: FunctionState) {
+  await killFunction(functionName);
+  const started = await stack.start('Restore', { drill: { backup_id: backupId } });
+  const deadline = Date.now() + DEADLINE_MS;
+  for (;;) {
+    const progress = await progressOf(stack.sfn, started.executionArn);
+    if (progress?.running.includes(seenAs)) return started;
+    if (Date.now() > deadline || (progress && progress.status !== 'RUNNING')) {
+      throw new Error(`The drill was never seen in "${seenAs}": ${progress?.status}.`);
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+async function expectNothingLeft(where: string): Promise<void> {
+  expect([where, await leftovers()]).toEqual([where, []]);
+  expect([where, await readTarget(OPTIONS)]).toEqual([where, live]);
+  expect([where, await stack.bucket.readRecord(lockKey('drill.options'), Lock)]).toEqual([where, undefined]);
+}
+
+test(
+  'a drill that is stopped in any state leaves nothing, and the target as it was',
+  async () => {
+    for (const state of await sample(1)) {
+      const { name, executionArn } = await drillIn(state);
+      await stack.sfn.send(new StopExecutionCommand({ executionArn, cause: 'by a test' }));
+      expect(await stack.waitForJob(name)).toMatchObject({ kind: 'drill', state: 'cancelled' });
+      // Only a drill that was stopped before it was admitted has no record.
+      const verdict = (await readDrill(stack.bucket, name))?.verdict;
+      expect([state.seenAs, verdict ?? 'cancelled']).toEqual([state.seenAs, 'cancelled']);
+      await expectNothingLeft(state.seenAs);
+    }
+  },
+  NIGHTLY ? 1_800_000 : 300_000,
+);
+
+test(
+  'a drill whose function is killed in any state passes after a retry, and leaves nothing',
+  async () => {
+    for (const state of await sample(2)) {
+      const { name, executionArn } = await drillIn(state);
+      await killFunction(state.functionName);
+      await stack.waitForExecution(executionArn);
+      expect(await stack.waitForJob(name)).toMatchObject({ kind: 'drill', state: 'completed' });
+      expect([state.seenAs, (await readDrill(stack.bucket, name))?.verdict]).toEqual([
+        state.seenAs,
+        'passed',
+      ]);
+      await expectNothingLeft(state.seenAs);
+    }
+  },
+  NIGHTLY ? 1_800_000 : 300_000,
+);
