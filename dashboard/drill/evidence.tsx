@@ -23,7 +23,7 @@ export function DrillEvidence({ drill }: { drill: DrillRecord }) {
   return (
     <article className="evidence">
       <SpaceBetween size="l">
-        <JobHeader job={{ ...drill, kind: 'drill' }}>
+        <JobHeader job={{ ...drill, kind: 'drill', rehearsal: drill.kind === 'rehearsal' }}>
           <Button href={href(['job', drill.job_id])}>Job</Button>
           <Button iconName="file" onClick={() => window.print()}>
             Print

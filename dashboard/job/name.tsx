@@ -4,13 +4,13 @@ import type { ReactNode } from 'react';
 import type { JobSummary } from '../../shared/workflows/job/summary.ts';
 import { KIND_OF } from './kinds.ts';
 
-type Named = Pick<JobSummary, 'kind' | 'target'>;
+type Named = Pick<JobSummary, 'kind' | 'target'> & { readonly rehearsal?: boolean | undefined };
 
 /** `Backup of default`. */
-export function JobName({ job: { kind, target } }: { job: Named }) {
+export function JobName({ job: { kind, rehearsal, target } }: { job: Named }) {
   return (
     <>
-      {KIND_OF[kind]} <bdi>{target}</bdi>
+      {rehearsal ? 'Rehearsal of' : KIND_OF[kind]} <bdi>{target}</bdi>
     </>
   );
 }

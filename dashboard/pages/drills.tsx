@@ -62,9 +62,9 @@ function List({ limit }: { limit: number }) {
             header: 'Drill',
             minWidth: 220,
             isRowHeader: true,
-            cell: ({ job_id, target }) => (
+            cell: ({ job_id, kind, target }) => (
               <Link href={href(['drills', job_id])}>
-                <JobName job={{ kind: 'drill', target }} />
+                <JobName job={{ kind: 'drill', rehearsal: kind === 'rehearsal', target }} />
               </Link>
             ),
           },

@@ -211,8 +211,9 @@ export class DecisiveJobs {
     if (job.proved?.all_of_stores) this.#proofs.push(job);
     const { state, error, job_id, target, kind, created_at } = job;
     if (!hasEnded(state) || state === 'cancelled' || error?.name === SKIPPED || isRollbackJob(job_id)) return;
-    const known = this.#last.get(`${target} ${kind}`);
-    if (!known || known.created_at < created_at) this.#last.set(`${target} ${kind}`, job);
+    const what = `${target} ${kind} ${job.rehearsal ?? false}`;
+    const known = this.#last.get(what);
+    if (!known || known.created_at < created_at) this.#last.set(what, job);
   }
 
   /** The newest job of each target and kind that succeeded or failed, and every one that proved a full backup. */
@@ -453,15 +454,27 @@ function catalogReasons({ target, unreadable }: Facts): Reason[] {
 }
 
 /** Reasons that result from the last backup, the last restore and the last drill. */
-function jobReasons({ target, jobs }: Facts): Reason[] {
+function jobReasons({ target, jobs, drills }: Facts): Reason[] {
   const reasons: Reason[] = [];
   const own = jobs
     .filter((job) => job.target === target.target && hasEnded(job.state) && job.error?.name !== SKIPPED)
     .filter(({ state, job_id }) => state !== 'cancelled' && !isRollbackJob(job_id))
     .sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
-  const last = (kind: JobSummary['kind']) => own.find((job) => job.kind === kind);
-  for (const kind of ['backup', 'restore', 'drill'] as const) {
-    const job = last(kind);
+  const lastOf = (kind: JobSummary['kind'], rehearsal = false) =>
+    own.find((job) => job.kind === kind && (job.rehearsal ?? false) === rehearsal);
+  const drill = lastOf('drill');
+  const rehearsal = lastOf('drill', true);
+  const last = {
+    backup: lastOf('backup'),
+    restore: lastOf('restore'),
+    drill: drill ?? expiredDrill(drills),
+    // A drill that passed proves more; a rehearsal that passed proves nothing about a drill that failed.
+    rehearsal:
+      rehearsal && drill?.state === 'completed' && drill.created_at > rehearsal.created_at
+        ? undefined
+        : rehearsal,
+  };
+  for (const [kind, job] of Object.entries(last)) {
     if (!job || job.state === 'completed') continue;
     reasons.push(
       reason(
@@ -473,6 +486,20 @@ function jobReasons({ target, jobs }: Facts): Reason[] {
     );
   }
   return reasons;
+}
+
+/** The last drill as its record states it, for a job record that has expired. */
+function expiredDrill(
+  drills: LastDrills | undefined,
+): Pick<JobSummary, 'state' | 'job_id' | 'error'> | undefined {
+  const last = drills?.last;
+  return (
+    last && {
+      job_id: last.job_id,
+      state: last.verdict === 'passed' ? 'completed' : 'failed',
+      error: last.error,
+    }
+  );
 }
 
 /** Reasons that result from the age of the last drill, or from what it was. */

@@ -314,6 +314,37 @@ describe('the last drill', () => {
     ]);
   });
 
+  test('that failed is not redeemed by a rehearsal, and a rehearsal that failed is by a drill', () => {
+    const drilled = (state: 'failed' | 'completed', hours: number, rehearsal?: true) =>
+      job({
+        job_id: `drill_${hours}`,
+        kind: 'drill',
+        state,
+        created_at: at(hours),
+        ...(rehearsal && { rehearsal }),
+      });
+    const decisive = (...jobs: JobSummary[]) => {
+      const found = new DecisiveJobs();
+      for (const one of jobs) found.add(one);
+      return { drills: { drill: passed(9) }, jobs: found.all() };
+    };
+    const [failed, warning] = ['failed', 'yes_with_warnings'] as const;
+    expect(noted(decisive(drilled(failed, 5), drilled('completed', 2, true)))).toEqual([
+      warning,
+      'last-drill-failed',
+    ]);
+    expect(noted(decisive(drilled('completed', 5), drilled(failed, 2, true)))).toEqual([
+      warning,
+      'last-rehearsal-failed',
+    ]);
+    expect(noted(decisive(drilled(failed, 5, true), drilled('completed', 2)))).toEqual(['yes']);
+    expect(noted(decisive(drilled(failed, 5, true), drilled('completed', 2, true)))).toEqual(['yes']);
+    // Its record outlives its job.
+    const last = { job_id: 'drill_200', verdict: failed, finished_at: at(200 * 24) };
+    expect(noted({ drills: { drill: passed(300), last } })).toEqual([warning, 'last-drill-failed']);
+    expect(noted({ drills: { drill: passed(300), last }, jobs: [drilled('completed', 2)] })).toEqual(['yes']);
+  });
+
   test('measures the duration of a restore, also after its job record has expired', () => {
     const drills = { drill: passed(120, { seconds: 60, bytes: 1000 }) };
     expect(judge(facts({ drills }), NOW)).toMatchObject({
@@ -376,8 +407,7 @@ describe('over a simulated year of backups, drills, retention and warnings', () 
     const start = NOW - days.length * DAY_MS;
     let backups: BackupSummary[] = [];
     let jobs: JobSummary[] = [];
-    const drills: { drill?: NonNullable<LastDrills['drill']>; rehearsal?: NonNullable<LastDrills['drill']> } =
-      {};
+    const drills: { -readonly [Name in keyof LastDrills]: LastDrills[Name] } = {};
     for (const [day, outcome] of days.entries()) {
       const now = start + day * DAY_MS;
       const hours = (NOW - now) / HOUR_MS;
@@ -395,6 +425,9 @@ describe('over a simulated year of backups, drills, retention and warnings', () 
         const proved = run === 'passed' ? { ...proof, backup_id: newest.backup_id } : undefined;
         jobs.push(job({ ...id, kind: 'drill', state, created_at: at(hours), ...(proved && { proved }) }));
         if (run === 'passed') drills.drill = { ...id, stores: ['graph', 'kv'] };
+        if (run !== 'cancelled') {
+          drills.last = { ...id, verdict: run === 'failed' ? 'failed' : 'passed' };
+        }
         if (run === 'rehearsed') drills.rehearsal = { ...id, stores: ['graph', 'kv'] };
       }
       // Records of jobs expire, and the retention policy removes backups.
@@ -451,7 +484,7 @@ describe('over a simulated year of backups, drills, retention and warnings', () 
             ...(newest >= 0 && day - newest > 2 ? ['backup-too-old'] : []),
             ...(newest >= 0 && days[newest] === 'warned' && acknowledged < newest ? ['open-warnings'] : []),
             ...(days[lastRun] === 'failed' && day - lastRun < 90 ? ['last-backup-failed'] : []),
-            ...(ended >= 0 && ran(ended) === 'failed' && day - ended < 90 ? ['last-drill-failed'] : []),
+            ...(ended >= 0 && ran(ended) === 'failed' ? ['last-drill-failed'] : []),
             ...(day - Math.max(0, lastDay(day, suffices)) > 2 * interval ? ['drill-overdue'] : []),
           ];
           const no = newest < 0;

@@ -18,15 +18,35 @@ const Passed = z.object({
 });
 
 /**
- * The last passed drill and rehearsal of a target: `drills/.last/<target>.json`. Derived from their records, because
+ * The last passed drill and rehearsal of a target, and its last drill: `drills/.last/<target>.json`. Derived from their records, because
  * there may be too many of these to read, and job records expire after 90 days, which is less than some intervals.
  */
-export const LastDrills = z.object({ drill: Passed.optional(), rehearsal: Passed.optional() });
+export const LastDrills = z.object({
+  drill: Passed.optional(),
+  rehearsal: Passed.optional(),
+  /** The last drill that passed or failed. A rehearsal only if it took the place of a drill. */
+  last: z
+    .object({
+      job_id: Id,
+      verdict: z.enum(['passed', 'failed']),
+      finished_at: z.iso.datetime(),
+      error: z.object({ name: z.string(), message: z.string() }).optional(),
+    })
+    .optional(),
+});
 export type LastDrills = z.infer<typeof LastDrills>;
 
-/** Remembers a drill if it has passed, and is of a full backup. Idempotent. */
+/** Remembers how a drill has ended, and a passed one of a full backup as a proof. Idempotent. */
 export async function rememberDrill(bucket: Bucket, record: DrillRecord): Promise<void> {
   const { job_id, kind, verdict, target, backup_id, finished_at, archive, stores, restore_seconds } = record;
+  const { destination, error } = record;
+  if (verdict === 'cancelled') return;
+  if (kind === 'drill' || destination.reason !== undefined) {
+    const last = { job_id, verdict, finished_at, ...(error === undefined ? {} : { error }) };
+    await bucket.updateRecord(lastDrillsKey(target), LastDrills, (known) =>
+      (known?.last?.finished_at ?? '') < finished_at ? { ...known, last } : undefined,
+    );
+  }
   if (verdict !== 'passed' || backup_id === undefined || archive === undefined || archive.partial) return;
   const { uncompressed_bytes: bytes } = archive;
   const passed: z.infer<typeof Passed> = {

@@ -12,6 +12,8 @@ import type { Json } from '../../core/json.ts';
 export const JobRecord = z.object({
   job_id: Id,
   kind: z.enum(['backup', 'restore', 'drill']),
+  /** True for a drill that was requested as a rehearsal. */
+  rehearsal: z.boolean().optional(),
   /** The target that is backed up or restored into. For a drill, the target whose backup is restored. */
   target: Id,
   state: z.enum(JOB_STATES),

@@ -250,6 +250,7 @@ async function admitDrill(
     (await claim(environment, {
       job_id: jobId,
       kind: 'drill',
+      rehearsal: request.drill.rehearsal === 'always',
       target: of,
       execution_arn: execution.arn,
       created_at: new Date(execution.start).toISOString(),
@@ -335,14 +336,16 @@ function makeRecord(
  */
 async function claim(
   { bucket }: Environment,
-  claimed: Pick<JobRecord, 'job_id' | 'kind' | 'target' | 'created_at' | 'backup_id' | 'requested_by'> & {
-    readonly execution_arn: string;
-  },
+  claimed: Pick<
+    JobRecord,
+    'job_id' | 'kind' | 'rehearsal' | 'target' | 'created_at' | 'backup_id' | 'requested_by'
+  > & { readonly execution_arn: string },
 ): Promise<string | undefined> {
-  const { job_id, kind, target, execution_arn, created_at, backup_id, requested_by } = claimed;
+  const { job_id, kind, rehearsal, target, execution_arn, created_at, backup_id, requested_by } = claimed;
   const created = await createJob(bucket, {
     job_id,
     kind,
+    ...(rehearsal ? { rehearsal } : {}),
     target,
     state: 'processing',
     execution_arn,

@@ -114,6 +114,7 @@ describe('a drill under scratch names', () => {
         stores: [...STORES],
         bytes: expect.any(Number),
       },
+      last: { job_id, verdict: 'passed', finished_at },
     });
     // A repeated end finds staged objects removed, and changes neither of these records.
     await drill.end('SUCCEEDED');
@@ -354,6 +355,8 @@ describe('a rehearsal', () => {
     const restored = await Drill.start(environment, { rehearsal: 'if_needed' });
     expect(await restored.run()).toBeUndefined();
     expect(await record(restored)).toMatchObject({ kind: 'drill', verdict: 'passed' });
+    // A rehearsal in the place of a drill is the last one as well; a requested one is not.
+    expect((await readLastDrills(environment.bucket, 'default')).last?.job_id).toBe(restored.jobId);
     await expectUntouched();
   });
 
