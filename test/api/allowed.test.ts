@@ -50,6 +50,7 @@ const BY_ROLE: { readonly [Name in CallName]?: readonly unknown[] } = {
   acknowledgeWarnings: ['b1', {}],
   deleteBackup: ['b1'],
   verifyBackup: ['b1', {}],
+  diffBackups: ['b1', { to: 'b2' }],
   restore: [{ backup_id: 'b1' }],
   completeUpload: ['job'],
   confirmRestore: ['job', { phrase: 'default' }],

@@ -448,6 +448,7 @@ describe('the API', () => {
         'post /api/v1/backup/{id}/verify',
         'post /api/v1/drills',
         'post /api/v1/jobs/{job}/cancel',
+        'post /api/v1/notifications/test',
         'post /api/v1/restore',
         'get /api/v1/overview',
         'get /api/v1/recoverability',
