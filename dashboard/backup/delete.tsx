@@ -16,20 +16,44 @@ import { href, navigate } from '../router.ts';
 import { useSession } from '../session.tsx';
 import { asApiError } from '../use-data.ts';
 
-/** Deletes a backup permanently, once the user has typed the name of its target. */
-export function DeleteButton({ record }: { record: CatalogRecord }) {
-  const { api, refusal } = useSession();
-  const { notify } = useNotices();
+/** What the dialog and the reasons against a deletion need to know of a backup. */
+type Deletable = Pick<CatalogRecord, 'backup_id' | 'target' | 'created_at' | 'retention'>;
+
+/** Deletes a backup permanently, once the user has typed the name of its target. Then opens the list. */
+export function DeleteButton({ record }: { record: Deletable }) {
+  const { refusal } = useSession();
   const [open, setOpen] = useState(false);
+  return (
+    <>
+      <Button onClick={() => setOpen(true)} {...blocked(refusal('deleteBackup', record))}>
+        Delete
+      </Button>
+      {open && (
+        <DeleteQuestion
+          record={record}
+          close={() => setOpen(false)}
+          deleted={() => navigate(href(['backups']), { replace: true })}
+        />
+      )}
+    </>
+  );
+}
+
+/** The dialog in which the deletion of a backup is confirmed. */
+export function DeleteQuestion({
+  record,
+  close,
+  deleted,
+}: {
+  record: Deletable;
+  close: () => void;
+  deleted: () => void;
+}) {
+  const { api } = useSession();
+  const { notify } = useNotices();
   const [typed, setTyped] = useState('');
   const [deleting, setDeleting] = useState(false);
   const [problem, setProblem] = useState('');
-  const refused = refusal('deleteBackup', record);
-  const close = () => {
-    setOpen(false);
-    setTyped('');
-    setProblem('');
-  };
   const remove = async () => {
     if (typed !== record.target || deleting) return;
     setDeleting(true);
@@ -40,7 +64,8 @@ export function DeleteButton({ record }: { record: CatalogRecord }) {
         header: 'Backup deleted',
         content: `${bytes(bytes_freed)} freed.`,
       });
-      navigate(href(['backups']), { replace: true });
+      close();
+      deleted();
     } catch (error) {
       const { message, remedy } = asApiError(error);
       setProblem(`${message} ${remedy}`);
@@ -48,45 +73,40 @@ export function DeleteButton({ record }: { record: CatalogRecord }) {
     }
   };
   return (
-    <>
-      <Button onClick={() => setOpen(true)} {...blocked(refused)}>
-        Delete
-      </Button>
-      <Question
-        visible={open}
-        header="Delete this backup permanently?"
-        no={{ text: 'Cancel', onClick: close, disabled: deleting }}
-        yes={{
-          text: 'Delete',
-          onClick: () => void remove(),
-          loading: deleting,
-          disabled: typed !== record.target,
+    <Question
+      visible
+      header="Delete this backup permanently?"
+      no={{ text: 'Cancel', onClick: close, disabled: deleting }}
+      yes={{
+        text: 'Delete',
+        onClick: () => void remove(),
+        loading: deleting,
+        disabled: typed !== record.target,
+      }}
+    >
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          void remove();
         }}
       >
-        <form
-          onSubmit={(event) => {
-            event.preventDefault();
-            void remove();
-          }}
-        >
-          <SpaceBetween size="m">
-            <Box>
-              The backup of <bdi>{record.target}</bdi> from <Time value={record.created_at} /> and all its
-              versions will be deleted. This cannot be undone.
-            </Box>
-            {problem && <Alert type="error">{problem}</Alert>}
-            <FormField label="Type the name of the target" constraintText={record.target}>
-              <Input
-                value={typed}
-                onChange={({ detail }) => setTyped(detail.value)}
-                autoFocus
-                autoComplete="off"
-              />
-            </FormField>
-            <Command line={`ngbak delete ${record.backup_id}`} />
-          </SpaceBetween>
-        </form>
-      </Question>
-    </>
+        <SpaceBetween size="m">
+          <Box>
+            The backup of <bdi>{record.target}</bdi> from <Time value={record.created_at} /> and all its
+            versions will be deleted. This cannot be undone.
+          </Box>
+          {problem && <Alert type="error">{problem}</Alert>}
+          <FormField label="Type the name of the target" constraintText={record.target}>
+            <Input
+              value={typed}
+              onChange={({ detail }) => setTyped(detail.value)}
+              autoFocus
+              autoComplete="off"
+            />
+          </FormField>
+          <Command line={`ngbak delete ${record.backup_id}`} />
+        </SpaceBetween>
+      </form>
+    </Question>
   );
 }

@@ -5,6 +5,7 @@ import type { BackupSummary } from '../../shared/catalog/summaries.ts';
 import { Tags } from '../parts/tags.tsx';
 import { Time } from '../parts/time.tsx';
 import { href } from '../router.ts';
+import { RowActions } from './row-actions.tsx';
 import { countsText, GradeSign, retentionText, StateSign, scopeText, VerificationSign } from './texts.tsx';
 
 interface Column extends TableProps.ColumnDefinition<BackupSummary> {
@@ -118,5 +119,11 @@ export const COLUMNS: readonly Column[] = [
     sortingField: 'backup_id',
     cell: ({ backup_id }) => <code>{backup_id}</code>,
     minWidth: 240,
+  },
+  {
+    id: 'actions',
+    header: 'Actions',
+    cell: (backup) => <RowActions backup={backup} />,
+    minWidth: 100,
   },
 ];

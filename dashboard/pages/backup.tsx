@@ -3,11 +3,10 @@ import Button from '@cloudscape-design/components/button';
 import Header from '@cloudscape-design/components/header';
 import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
-import { useState } from 'react';
 import type { BackupDetails } from '../../shared/catalog/summaries.ts';
 import { Contents } from '../backup/contents.tsx';
 import { DeleteButton } from '../backup/delete.tsx';
-import { downloadArchive } from '../backup/download.ts';
+import { DownloadButton } from '../backup/download-button.tsx';
 import { BackupProperties } from '../backup/facts.tsx';
 import { Keeping } from '../backup/keeping.tsx';
 import { ManifestSection } from '../backup/manifest.tsx';
@@ -16,7 +15,6 @@ import { Tallies } from '../backup/tallies.tsx';
 import { InATerminal } from '../backup/terminal.tsx';
 import { VerifyButton } from '../backup/verify.tsx';
 import { Warnings } from '../backup/warnings.tsx';
-import { useNotices } from '../notices.tsx';
 import { blocked } from '../parts/blocked.ts';
 import { Show, Titled } from '../parts/states.tsx';
 import { Time } from '../parts/time.tsx';
@@ -76,27 +74,5 @@ function Details({ record, loaded }: { record: BackupDetails; loaded: Loaded<Bac
       <ManifestSection backupId={id} />
       <InATerminal backupId={id} />
     </SpaceBetween>
-  );
-}
-
-function DownloadButton({ backupId }: { backupId: string }) {
-  const { api, refusal } = useSession();
-  const { fail } = useNotices();
-  const [asking, setAsking] = useState(false);
-  const refused = refusal('downloadBackup');
-  const download = async () => {
-    setAsking(true);
-    try {
-      await downloadArchive(api, backupId);
-    } catch (error) {
-      fail('The backup could not be downloaded', error);
-    } finally {
-      setAsking(false);
-    }
-  };
-  return (
-    <Button iconName="download" loading={asking} onClick={() => void download()} {...blocked(refused)}>
-      Download
-    </Button>
   );
 }

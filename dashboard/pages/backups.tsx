@@ -22,6 +22,7 @@ import {
   tokensOf,
 } from '../backups/filters.ts';
 import { PAGE_SIZES, type TablePreferences, useTablePreferences } from '../backups/preferences.ts';
+import { Deleted } from '../backups/row-actions.tsx';
 import { blocked } from '../parts/blocked.ts';
 import { Command, quoted } from '../parts/command.tsx';
 import { Empty, Problem } from '../parts/states.tsx';
@@ -97,6 +98,10 @@ export default function Backups({ route: { query } }: PageProps) {
   }, [data, whole, sort, descending, page, pageSize]);
   const total = data?.total ?? 0;
   const filtered = Object.keys(parameters).length > 0;
+  const deleted = () => {
+    setSelected([]);
+    loaded.reload();
+  };
   return (
     <SpaceBetween size="m">
       {error && <Problem error={error} retry={loaded.reload} />}
@@ -105,66 +110,71 @@ export default function Backups({ route: { query } }: PageProps) {
           {data.unreadable[0]?.problem} “ngbak list --rebuild” rebuilds the records from the archives.
         </Alert>
       )}
-      <Table
-        variant="full-page"
-        stickyHeader
-        items={items}
-        trackBy="backup_id"
-        loading={!data && !error}
-        loadingText="Loading backups"
-        wrapLines={preferences.wrapLines}
-        columnDefinitions={COLUMNS.map((column) =>
-          column.sortingField || column.sortingComparator ? column : { ...column, sortingDisabled: true },
-        )}
-        columnDisplay={preferences.contentDisplay}
-        {...(sort ? { sortingColumn: sort } : {})}
-        sortingDescending={descending}
-        onSortingChange={({ detail }) =>
-          go({
-            sort: COLUMNS.find(
-              (column) =>
-                column.sortingField === detail.sortingColumn.sortingField &&
-                column.sortingComparator === detail.sortingColumn.sortingComparator,
-            )?.id,
-            up: !detail.isDescending,
-          })
-        }
-        selectionType="single"
-        selectedItems={[...selected]}
-        onSelectionChange={({ detail }) => setSelected(detail.selectedItems)}
-        ariaLabels={{
-          tableLabel: 'Backups',
-          selectionGroupLabel: 'Choose a backup',
-          itemSelectionLabel: (_, { backup_id }) => `Choose ${backup_id}`,
-        }}
-        header={<ListHeader total={data && total} chosen={selected[0]} />}
-        filter={
-          <PropertyFilter
-            query={tokensOf(query)}
-            onChange={({ detail }) => go({ filters: parametersOf(detail) })}
-            filteringProperties={FILTERING_PROPERTIES}
-            filteringOptions={filteringOptions(deployment.data?.targets.map(({ name }) => name) ?? [], [
-              ...new Set(data?.backups.flatMap(({ tags }) => tags)),
-            ])}
-            hideOperations
-            disableFreeTextFiltering
-            filteringPlaceholder="Filter by target, tag, time…"
-            filteringAriaLabel="Filter the backups"
-            {...(data && filtered ? { countText: `${count(total)} match` } : {})}
-          />
-        }
-        pagination={
-          <Pagination
-            currentPageIndex={page}
-            pagesCount={whole ? Math.max(1, Math.ceil(total / pageSize)) : page + (data?.next_cursor ? 1 : 0)}
-            openEnd={!whole && data?.next_cursor !== undefined}
-            onChange={({ detail }) => go({ page: detail.currentPageIndex })}
-          />
-        }
-        preferences={<Preferences value={preferences} onChange={setPreferences} />}
-        empty={error ? undefined : <NoBackups filtered={filtered} showAll={() => go({ filters: {} })} />}
-        footer={<Command line={commandOf(parameters)} />}
-      />
+      <Deleted value={deleted}>
+        <Table
+          variant="full-page"
+          stickyHeader
+          stickyColumns={{ last: 1 }}
+          items={items}
+          trackBy="backup_id"
+          loading={!data && !error}
+          loadingText="Loading backups"
+          wrapLines={preferences.wrapLines}
+          columnDefinitions={COLUMNS.map((column) =>
+            column.sortingField || column.sortingComparator ? column : { ...column, sortingDisabled: true },
+          )}
+          columnDisplay={preferences.contentDisplay}
+          {...(sort ? { sortingColumn: sort } : {})}
+          sortingDescending={descending}
+          onSortingChange={({ detail }) =>
+            go({
+              sort: COLUMNS.find(
+                (column) =>
+                  column.sortingField === detail.sortingColumn.sortingField &&
+                  column.sortingComparator === detail.sortingColumn.sortingComparator,
+              )?.id,
+              up: !detail.isDescending,
+            })
+          }
+          selectionType="single"
+          selectedItems={[...selected]}
+          onSelectionChange={({ detail }) => setSelected(detail.selectedItems)}
+          ariaLabels={{
+            tableLabel: 'Backups',
+            selectionGroupLabel: 'Choose a backup',
+            itemSelectionLabel: (_, { backup_id }) => `Choose ${backup_id}`,
+          }}
+          header={<ListHeader total={data && total} chosen={selected[0]} />}
+          filter={
+            <PropertyFilter
+              query={tokensOf(query)}
+              onChange={({ detail }) => go({ filters: parametersOf(detail) })}
+              filteringProperties={FILTERING_PROPERTIES}
+              filteringOptions={filteringOptions(deployment.data?.targets.map(({ name }) => name) ?? [], [
+                ...new Set(data?.backups.flatMap(({ tags }) => tags)),
+              ])}
+              hideOperations
+              disableFreeTextFiltering
+              filteringPlaceholder="Filter by target, tag, time…"
+              filteringAriaLabel="Filter the backups"
+              {...(data && filtered ? { countText: `${count(total)} match` } : {})}
+            />
+          }
+          pagination={
+            <Pagination
+              currentPageIndex={page}
+              pagesCount={
+                whole ? Math.max(1, Math.ceil(total / pageSize)) : page + (data?.next_cursor ? 1 : 0)
+              }
+              openEnd={!whole && data?.next_cursor !== undefined}
+              onChange={({ detail }) => go({ page: detail.currentPageIndex })}
+            />
+          }
+          preferences={<Preferences value={preferences} onChange={setPreferences} />}
+          empty={error ? undefined : <NoBackups filtered={filtered} showAll={() => go({ filters: {} })} />}
+          footer={<Command line={commandOf(parameters)} />}
+        />
+      </Deleted>
     </SpaceBetween>
   );
 }

@@ -364,6 +364,40 @@ test('a backup is deleted only by an admin who types the name of its target', as
   visit.assertClean();
 });
 
+test('a row of the list has Download and Delete, with the same confirmation and reasons as the page of the backup', async () => {
+  const made = await browser.stack.run('Backup', { target: 'views' });
+  const { backup_id: id = '' } = JSON.parse(made.output ?? '{}') as { backup_id?: string };
+  const open = async (role: 'operator' | 'admin', narrow = false) => {
+    const visit = await browser.visit({ role, narrow });
+    await visit.open('backups?target=views');
+    const row = visit.page.getByRole('row').filter({ has: visit.page.locator(`a[href="#/backup/${id}"]`) });
+    return { visit, page: visit.page, row, action: (name: RegExp) => row.getByRole('button', { name }) };
+  };
+  const operator = await open('operator');
+  const waiting = operator.page.waitForEvent('download');
+  await operator.action(/^Download backup of views, /).click();
+  expect((await waiting).suggestedFilename()).toMatch(/^backup_\d{8}_\d{6}\.ngbak$/);
+  expect(await operator.action(/^Delete backup of views, /).getAttribute('aria-disabled')).toBe('true');
+  operator.visit.assertClean();
+  // These backups are kept forever.
+  const kept = await browser.visit({ role: 'admin' });
+  await kept.open(`backups?target=${PAST_TARGET}`);
+  const first = kept.page.getByRole('button', { name: /^Delete backup of/ }).first();
+  expect(await first.getAttribute('aria-disabled')).toBe('true');
+  kept.assertClean();
+
+  // On a phone, by keyboard.
+  const { visit, page, row, action } = await open('admin', true);
+  await action(/^Delete backup of views, /).press('Enter');
+  expect(await accessibilityProblems(page)).toEqual([]);
+  await page.getByRole('dialog').getByLabel('Type the name of the target').fill('views');
+  await page.keyboard.press('Enter');
+  await page.getByText('Backup deleted').waitFor();
+  await row.waitFor({ state: 'detached' });
+  expect(await browser.stack.keys(`backups/${id}`)).toEqual([]);
+  visit.assertClean();
+});
+
 test('Settings shows health, limitations with reasons, and no secret; keys are for admins', async () => {
   const visit = await browser.visit({ role: 'admin' });
   const { page } = visit;
