@@ -9,6 +9,7 @@ import { DeleteButton } from '../backup/delete.tsx';
 import { DownloadButton } from '../backup/download-button.tsx';
 import { BackupProperties } from '../backup/facts.tsx';
 import { Keeping } from '../backup/keeping.tsx';
+import { LastRestore } from '../backup/last-restore.tsx';
 import { ManifestSection } from '../backup/manifest.tsx';
 import { References } from '../backup/references.tsx';
 import { Tallies } from '../backup/tallies.tsx';
@@ -71,6 +72,7 @@ function Details({ record, loaded }: { record: BackupDetails; loaded: Loaded<Bac
       <Contents backupId={id} />
       <Tallies tallies={record.tallies} />
       {record.references && record.references.length > 0 && <References references={record.references} />}
+      <LastRestore backupId={id} />
       <ManifestSection backupId={id} />
       <InATerminal backupId={id} />
     </SpaceBetween>

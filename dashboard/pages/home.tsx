@@ -14,8 +14,7 @@ import type { ScheduleList } from '../../shared/operations/list-schedules.ts';
 import type { Overview } from '../../shared/operations/overview.ts';
 import type { Grade, TargetRecoverability } from '../../shared/operations/recoverability.ts';
 import type { JobSummary } from '../../shared/workflows/job/summary.ts';
-import { DayStrip } from '../home/day-strip.tsx';
-import { strip } from '../home/days.ts';
+import { Calendar } from '../home/calendar.tsx';
 import { ReceiversNotice } from '../home/receivers-notice.tsx';
 import { JobName } from '../job/name.tsx';
 import { JobStateSign } from '../job/states.tsx';
@@ -33,7 +32,6 @@ const QUIET_MS = 20_000;
 /** Jobs that are searched for running and failed ones. */
 const JOBS = 500;
 const FAILED_SHOWN = 5;
-const STRIP_DAYS = 30;
 const NONE = 'none';
 
 const Charts = lazy(() => import('../home/charts.tsx'));
@@ -93,17 +91,9 @@ export default function Home() {
                 next={nextRun(schedules.data, target.target, overview.targets.length)}
               />
             ))}
-            <Container header={<Header variant="h2">Last {STRIP_DAYS} days</Header>}>
-              <DayStrip
-                days={strip(
-                  overview.history,
-                  (jobs.data?.jobs ?? []).filter(
-                    ({ kind, state }) => kind === 'backup' && state === 'failed',
-                  ),
-                  STRIP_DAYS,
-                )}
-              />
-            </Container>
+            {overview.targets.length > 0 && (
+              <Calendar targets={overview.targets.map(({ target }) => target)} />
+            )}
             <Guard what="The charts">
               <Suspense fallback={<Loading what="charts" />}>
                 <Charts history={overview.history} />

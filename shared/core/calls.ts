@@ -65,6 +65,7 @@ export const CALLS = {
   deployment: { method: 'GET', path: '/deployment', role: 'viewer' },
   overview: { method: 'GET', path: '/overview', role: 'viewer' },
   recoverability: { method: 'GET', path: '/recoverability', input: 'query', role: 'viewer' },
+  calendar: { method: 'GET', path: '/calendar', input: 'query', role: 'viewer' },
 } as const satisfies Record<string, CallShape>;
 
 export interface CallShape {

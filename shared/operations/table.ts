@@ -10,6 +10,7 @@ import { DrillRecord } from '../workflows/drill/record.ts';
 import { MultipartRequest, SingleUpload } from '../workflows/restore/request.ts';
 import { AcknowledgeInput, acknowledgeWarnings } from './acknowledge.ts';
 import { AttachInput, attachDeferred } from './attach.ts';
+import { Calendar, CalendarInput, calendar } from './calendar.ts';
 import { Cancellation, cancelJob } from './cancel-job.ts';
 import { changeSchedule, createSchedule, removeSchedule } from './change-schedules.ts';
 import { Contents, ContentsInput, listContents, showManifest } from './contents.ts';
@@ -506,6 +507,14 @@ export const OPERATIONS = {
     returns: 'The verdict for each target with its reasons, and the worst of them.',
     output: Recoverability,
     run: ({ context }, _id, input) => recoverability(context, input),
+  }),
+  calendar: operation({
+    summary: 'Show what happened to the backups and drills of a target, by day',
+    description: 'Up to a year. Days begin in the requested time zone.',
+    input: CalendarInput,
+    returns: 'The days on which something happened, oldest first.',
+    output: Calendar,
+    run: ({ context }, _id, input) => calendar(context, input),
   }),
 } satisfies Record<CallName, object>;
 

@@ -69,7 +69,7 @@ const restoreStep = (step: string, ready: string): View => ({
   ready,
 });
 const VIEWS: Record<string, View> = {
-  Home: { path: () => '', loading: 'Loading the backups', ready: 'Last 30 days' },
+  Home: { path: () => '', loading: 'Loading the backups', ready: 'Failures are known since' },
   Backups: { path: () => 'backups', loading: 'Loading backups', ready: 'ngbak list' },
   'a backup': {
     path: () => `backup/${backupId}`,
@@ -280,7 +280,14 @@ test.each([
 
 /** One of several calls fails: the content that must appear nevertheless, and the claim that must not. */
 const PARTIAL: [view: string, path: () => string, failing: RegExp, there: string, untrue: RegExp][] = [
-  ['Home without its jobs', () => '', /^jobs$/, 'Last 30 days', /No jobs are running|No failures in/],
+  [
+    'Home without its jobs',
+    () => '',
+    /^jobs$/,
+    'Failures are known since',
+    /No jobs are running|No failures in/,
+  ],
+  ['Home without its calendar', () => '', /^calendar$/, 'Latest good backup', /No backup|known since/],
   [
     'Home without the verdict',
     () => '',
@@ -288,7 +295,7 @@ const PARTIAL: [view: string, path: () => string, failing: RegExp, there: string
     'Latest good backup',
     /None in 90|Recoverable\? (Yes|No)|would lose/,
   ],
-  ['Home without its schedules', () => '', /^schedules$/, 'Last 30 days', /scheduled backupNone/],
+  ['Home without its schedules', () => '', /^schedules$/, 'Failures are known since', /scheduled backupNone/],
   ['Home without its backups', () => '', /^overview$/, 'Running now', /There are no backups|No target/],
   [
     'a backup without its contents',

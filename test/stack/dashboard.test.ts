@@ -6,7 +6,7 @@ import { catalogKey } from '../../shared/aws/keys.ts';
 import type { Contents } from '../../shared/operations/contents.ts';
 import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';
-import { accessibilityProblems, overflows, startBrowser, tabTo } from './browser.ts';
+import { accessibilityProblems, focused, overflows, startBrowser, tabTo } from './browser.ts';
 import { fillTarget, VIEWS } from './content.ts';
 
 const DAY_MS = 86_400_000;
@@ -120,7 +120,7 @@ test('without a valid key access is refused; with one the requested page opens',
   visit.assertClean();
 });
 
-test('Home shows for each target whether it is recoverable, and the last days', async () => {
+test('Home shows for each target whether it is recoverable', async () => {
   const visit = await browser.visit({ role: 'viewer' });
   const { page } = visit;
   await visit.open('');
@@ -130,12 +130,43 @@ test('Home shows for each target whether it is recoverable, and the last days', 
   await target(PAST_TARGET).getByText('1 backup failed verification.', { exact: false }).waitFor();
   // Its backups never succeed.
   await target('missing').getByText('The target has no backups.', { exact: false }).waitFor();
-  const days = page.getByRole('list', { name: 'Backups of the last 30 days' }).getByRole('listitem');
-  expect(await days.count()).toBe(30);
-  expect(await days.nth(25).textContent()).toContain('1 damaged');
   await page.getByRole('heading', { name: 'Archive size' }).waitFor();
   visit.assertClean();
 });
+
+test.each([false, true])(
+  'the calendar shows each day of a target, by keyboard as well; narrow: %s',
+  async (narrow) => {
+    const visit = await browser.visit({ role: 'viewer', narrow });
+    const { page } = visit;
+    await visit.open('');
+    await page.getByText('Failures are known since').waitFor();
+    await page.getByRole('button', { name: /^Target / }).click();
+    await page.getByRole('option', { name: PAST_TARGET }).click();
+    const dateOf = (daysAgo: number) =>
+      new Date(Date.now() - daysAgo * DAY_MS).toLocaleDateString('sv-SE', { timeZone: 'Europe/Berlin' });
+    const day = (daysAgo: number) => page.getByRole('button', { name: new RegExp(`^${dateOf(daysAgo)}: `) });
+    await expectEventually(async () => /1 damaged$/.test((await day(4).getAttribute('aria-label')) ?? ''));
+    expect(await page.locator('.calendar-months button').count()).toBe(31);
+    // One tab stop; the arrow keys reach the other days.
+    const today = day(0);
+    await today.focus();
+    for (const key of ['ArrowUp', 'ArrowRight', 'ArrowRight', 'ArrowRight']) await page.keyboard.press(key);
+    expect(await focused(page)).toContain(`aria-label="${dateOf(4)}: `);
+    await page.keyboard.press('Enter');
+    expect(await day(4).getAttribute('aria-pressed')).toBe('true');
+    expect(await accessibilityProblems(page)).toEqual([]);
+    await page.getByRole('button', { name: 'Year' }).click();
+    await expectEventually(async () => (await page.locator('.calendar-months button').count()) === 366);
+    expect(await accessibilityProblems(page)).toEqual([]);
+    expect(await overflows(page)).toBe(false);
+    await page.getByRole('button', { name: 'Month', exact: true }).click();
+    await day(4).click();
+    await page.getByRole('link', { name: 'Backups of this day' }).click();
+    await page.getByRole('heading', { name: 'Backups (1)' }).waitFor();
+    visit.assertClean();
+  },
+);
 
 test('the list is paged by cursor, sorts, filters, and keeps its state in the address', async () => {
   const visit = await browser.visit({ role: 'viewer' });
@@ -436,7 +467,7 @@ describe.each([
   ['light', true],
 ] as const)('in %s mode, narrow: %s', (mode, narrow) => {
   test.each([
-    ['Home', '', 'Last 30 days'],
+    ['Home', '', 'Calendar'],
     ['Backups', 'backups', 'Backups ('],
     ['a backup', 'backup', 'Contents ('],
     ['Settings', 'settings', 'Keys and roles'],
