@@ -2,7 +2,6 @@ import Box from '@cloudscape-design/components/box';
 import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
 import Link from '@cloudscape-design/components/link';
-import SpaceBetween from '@cloudscape-design/components/space-between';
 import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import Table from '@cloudscape-design/components/table';
 import type { ApiClient } from '../api.ts';
@@ -62,13 +61,13 @@ function SmokeTable({ job }: { job: NonNullable<Awaited<ReturnType<typeof findLa
         <Header
           variant="h2"
           description={
-            <SpaceBetween direction="horizontal" size="xxs">
-              <span>{isDrill ? 'By a drill,' : 'By a restore,'}</span>
+            <>
+              By a {isDrill ? 'drill' : 'restore'},{' '}
               <Link href={href(isDrill ? ['drills', job.job_id] : ['job', job.job_id])} fontSize="inherit">
                 <Ago value={job.finished_at ?? job.updated_at} />
               </Link>
-              <span>. Every record was read back and compared. Answers to its smoke checks:</span>
-            </SpaceBetween>
+              . Every record was read back and compared. Answers to its smoke checks:
+            </>
           }
         >
           Last restore
@@ -101,6 +100,7 @@ function SmokeTable({ job }: { job: NonNullable<Awaited<ReturnType<typeof findLa
         {
           id: 'same',
           header: 'Comparison',
+          minWidth: 160,
           cell: ({ before, after }) => (
             <StatusIndicator type={before === after ? 'success' : 'info'}>
               {before === after ? 'Same answer' : 'Different answer'}

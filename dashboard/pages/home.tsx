@@ -158,6 +158,7 @@ function Target({ target, verdict, next }: TargetProps) {
             minColumnWidth={150}
             items={[
               { label: 'Recoverable?', value: verdict ? <Answer grade={verdict.recoverable} /> : UNKNOWN },
+              ...(verdict ? measures(verdict) : []),
               {
                 label: 'Latest good backup',
                 value: good ? (
@@ -172,7 +173,6 @@ function Target({ target, verdict, next }: TargetProps) {
                 label: 'Last verified',
                 value: good ? <Ago value={good.verification.at} /> : 'Never',
               },
-              ...(verdict ? measures(verdict) : []),
               {
                 label: 'Backups',
                 value: (

@@ -3,8 +3,11 @@ import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { z } from 'zod';
 import { archiveKey, scratchPrefix } from '../../shared/aws/keys.ts';
+import { hasEnded } from '../../shared/core/job-state.ts';
+import { JobView } from '../../shared/operations/show-job.ts';
 import type { DrillRecord } from '../../shared/workflows/drill/record.ts';
 import { readDrill } from '../../shared/workflows/drill/record.ts';
+import { expectedUnits } from '../../shared/workflows/job/progress.ts';
 import { run } from '../cli/run.ts';
 import { servers } from '../servers.ts';
 import { leftovers, rememberLeftovers } from '../workflows/drill/stage.ts';
@@ -74,6 +77,51 @@ test('a drill from the command line restores the newest good backup, proves it, 
   expect(listed.lines().find(({ type }) => type === 'drill')?.data.job_id).toBe(proved?.job_id);
   const shown = await run(['drills', proved?.job_id ?? ''], operator);
   expect([shown.code, shown.stdout]).toEqual([0, expect.stringMatching(/verified, no differences: removed/)]);
+});
+
+test('a drill reports totals from the manifest, a percentage, a recent rate and a remaining time', async () => {
+  // Loading them takes some seconds at the default rate limit for shared servers, 8 MiB/s.
+  const large = Array.from({ length: 64 }, (_, number) => `${OPTIONS.prefix}docs:large${number}`);
+  const value = JSON.stringify('x'.repeat(1024 ** 2));
+  await withClients(async ({ redis }) => {
+    for (const key of large) await redis.set(key, value);
+  });
+  try {
+    const { output } = await stack.run('Backup', { target: 'options' });
+    const { backup_id } = JSON.parse(output ?? '') as { backup_id: string };
+    const started = await api('POST', '/drills', { backup_id });
+    const job_id = String(started.body.job_id);
+    const seen: JobView[] = [];
+    const deadline = Date.now() + 120_000;
+    do {
+      if (Date.now() > deadline) throw new Error(`The drill has not ended: ${JSON.stringify(seen.at(-1))}`);
+      seen.push(JobView.parse((await api('GET', `/jobs/${job_id}`)).body));
+      await sleep(500);
+    } while (!hasEnded(seen.at(-1)?.state ?? 'failed'));
+    const records = seen.at(-1)?.inspection?.stores.map(({ kind, archive }) => expectedUnits(kind, archive));
+    const total = records?.flatMap((units) => Object.values(units)).reduce((sum, count) => sum + count, 0);
+    const loading = seen.flatMap(({ overall }) => (overall?.stage === 'restore' ? [overall] : []));
+    expect(new Set(loading.map((overall) => overall.total))).toEqual(new Set([total]));
+    const done = loading.map((overall) => overall.done);
+    expect(done).toEqual([...done].sort((a, b) => a - b));
+    expect(loading.at(-1)).toMatchObject({ done: total, percent: 100 });
+    // Once three seconds are measured. The limit determines how fast it can be: 64 MiB take 8 seconds.
+    const timed = seen.flatMap(({ progress }) =>
+      progress.flatMap(({ store, phase, work }) =>
+        store === 'kv' && phase === 'load' && work?.remaining_seconds !== undefined ? [work] : [],
+      ),
+    );
+    expect(timed.length).toBeGreaterThan(0);
+    for (const { rate = 0, remaining_seconds = 0, total: keys = 0, done: loaded } of timed) {
+      expect(rate).toBeGreaterThan(0);
+      expect(remaining_seconds).toBe(Math.ceil((keys - loaded) / rate));
+      expect(remaining_seconds).toBeLessThan(60);
+    }
+    expect(seen.at(-1)?.progress.every(({ finished }) => finished)).toBe(true);
+  } finally {
+    await withClients(({ redis }) => redis.del(...large));
+  }
+  await expectUntouched();
 });
 
 test('a drill through the API, of Qdrant snapshots, alongside writers of every store, changes only what they write', async () => {
