@@ -34,7 +34,7 @@ export function drillOf(day: CalendarDay | undefined): keyof typeof DRILL_STATES
   return day.drills_passed > 0 ? 'passed' : undefined;
 }
 
-/** What happened on a day, in words: `2026-01-02: 2 good, 1 failed, 1 drill passed`. */
+/** What happened on a day, in words: `2 January 2026: 2 good, 1 failed, 1 drill passed`. */
 export function dayText(date: string, day: CalendarDay | undefined): string {
   const part = (count: number, text: string) => (count > 0 ? [`${count} ${text}`] : []);
   const drills = (count: number, text: string) => part(count, `${count === 1 ? 'drill' : 'drills'} ${text}`);
@@ -49,7 +49,17 @@ export function dayText(date: string, day: CalendarDay | undefined): string {
         ...drills(day.drills_failed, 'failed'),
       ]
     : [];
-  return `${date}: ${parts.length === 0 ? 'no backup' : parts.join(', ')}`;
+  return `${dateText(date)}: ${parts.length === 0 ? 'no backup' : parts.join(', ')}`;
+}
+
+/** `2 January 2026`: begins with the number that is visible in the calendar, as the name of a button should. */
+function dateText(date: string): string {
+  return new Date(date).toLocaleDateString('en-GB', {
+    day: 'numeric',
+    month: 'long',
+    year: 'numeric',
+    timeZone: 'UTC',
+  });
 }
 
 /** One month: its weeks from Monday to Sunday, with `undefined` for days of other months and outside of the calendar. */

@@ -47,6 +47,7 @@ export const CalendarDay = z.object({
   /** Planned runs at which no backup was started. */
   missed: z.number().int(),
   drills_passed: z.number().int(),
+  /** Drills, and rehearsals, that failed. */
   drills_failed: z.number().int(),
 });
 export type CalendarDay = z.infer<typeof CalendarDay>;
@@ -181,7 +182,8 @@ async function addJobs(
     if (job.kind === 'backup' && isFailed) counts.add(job.created_at, 'failed');
     if (job.kind !== 'drill' || Date.parse(job.created_at) < since) continue;
     if (isFailed) counts.add(job.created_at, 'drills_failed');
-    else if (job.state === 'completed') counts.add(job.created_at, 'drills_passed');
+    // A rehearsal proves nothing, so only its failure is shown.
+    else if (job.proved) counts.add(job.created_at, 'drills_passed');
   }
 }
 
@@ -198,7 +200,8 @@ async function addOlderDrills(
   )) {
     if (drill?.target !== target || drill.verdict === 'cancelled' || Date.parse(drill.started_at) >= to)
       continue;
-    counts.add(drill.started_at, drill.verdict === 'passed' ? 'drills_passed' : 'drills_failed');
+    if (drill.verdict === 'failed') counts.add(drill.started_at, 'drills_failed');
+    else if (drill.kind === 'drill') counts.add(drill.started_at, 'drills_passed');
   }
 }
 
@@ -236,7 +239,8 @@ async function addMissedRuns(
   if (!context.scheduler) return undefined;
   const { schedules } = await listSchedules(context);
   for (const { backup, missed_runs } of schedules) {
-    if ((backup.target ?? 'default') !== target) continue;
+    // Schedules of drills have no backup.
+    if (!backup || (backup.target ?? 'default') !== target) continue;
     for (const at of missed_runs) counts.add(at, 'missed');
   }
   return now - 7 * DAY_MS;

@@ -354,6 +354,12 @@ function shareOf(records: number, progress: StoreProgress | undefined): StoreSha
     const verifying = finished ? 0 : work?.remaining_seconds;
     return { records, loaded: 1, verified: done, rate: speed, loading: 0, verifying };
   }
+  if (phase === 'rehearse') {
+    // One pass, which writes nothing.
+    const twice = rate === undefined || finished ? undefined : rate * 2;
+    const left = finished ? 0 : work?.remaining_seconds;
+    return { records, loaded: done, verified: done, rate: twice, loading: 0, verifying: left };
+  }
   if (phase === 'finish' || phase === 'remove') {
     return { records, loaded: 1, verified: 1, rate: undefined, loading: 0, verifying: 0 };
   }

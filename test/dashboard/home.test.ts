@@ -46,7 +46,7 @@ describe('a day of the calendar', () => {
   });
 
   test('is described in words, and its signs differ without colours', () => {
-    expect(dayText('2026-01-02', undefined)).toBe('2026-01-02: no backup');
+    expect(dayText('2026-01-02', undefined)).toBe('2 January 2026: no backup');
     const counts = {
       good: 2,
       with_warnings: 1,
@@ -57,7 +57,7 @@ describe('a day of the calendar', () => {
       drills_failed: 2,
     };
     expect(dayText('2026-01-02', day(counts))).toBe(
-      '2026-01-02: 2 good, 1 with warnings, 1 damaged, 3 failed, 1 missed, 1 drill passed, 2 drills failed',
+      '2 January 2026: 2 good, 1 with warnings, 1 damaged, 3 failed, 1 missed, 1 drill passed, 2 drills failed',
     );
     const signs = [...Object.values(DAY_STATES), ...Object.values(DRILL_STATES)].map(({ sign }) => sign);
     expect(new Set(signs).size).toBe(signs.length);

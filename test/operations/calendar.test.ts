@@ -72,10 +72,13 @@ describe('the calendar of a target', () => {
       updated_at: at(daysAgo),
       ...changes,
     });
-  const drill = (job_id: string, daysAgo: number, verdict: string, target = 'default') =>
+  /** Of a restore or drill that has compared every record. */
+  const result = { verified: true, backup_id: 'b', origin: {}, stores: {}, all_of_stores: true };
+  const drill = (job_id: string, daysAgo: number, verdict: string, target = 'default', kind = 'drill') =>
     context.bucket.writeRecord(drillKey(job_id), {
       drill_version: 1,
       job_id,
+      kind,
       verdict,
       target,
       destination: { target, place: 'names' },
@@ -108,7 +111,8 @@ describe('the calendar of a target', () => {
     await job('a', 1);
     await job('b', 3, { error: { name: 'Skipped', message: 'x' }, state: 'cancelled' });
     await job('c', 3, { kind: 'restore' });
-    await job('d', 4, { kind: 'drill', state: 'completed' });
+    await job('d', 4, { kind: 'drill', state: 'completed', result });
+    await job('rehearsal', 5, { kind: 'drill', state: 'completed', result: { rehearsal: true } });
     await job('e', 4, { kind: 'drill' });
     await job('f', 4, { kind: 'drill', state: 'cancelled' });
     expect(await days()).toEqual({
@@ -131,9 +135,10 @@ describe('the calendar of a target', () => {
     await drill('failed', 100, 'failed');
     await drill('cancelled', 100, 'cancelled');
     await drill('of-another', 100, 'passed', 'other');
+    await drill('rehearsal', 150, 'passed', 'default', 'rehearsal');
     // Its job is still listed.
     await drill('new', 10, 'passed');
-    await job('new', 10, { kind: 'drill', state: 'completed' });
+    await job('new', 10, { kind: 'drill', state: 'completed', result });
     await context.bucket.s3.send(
       new PutObjectCommand({ Bucket: context.bucket.name, Key: drillKey('spoiled'), Body: 'no JSON' }),
     );

@@ -280,6 +280,23 @@ describe('the progress of a restore', () => {
     expect(overall(parts, moment(0))).toMatchObject({ done: 400, total: 400, percent: 100 });
   });
 
+  test('of a rehearsal is one pass over the records', () => {
+    const parts = [
+      inspected,
+      graph('rehearse', [
+        [0, nodes(0)],
+        [10, nodes(150)],
+      ]),
+      kv('rehearse', [[0, keys(100, 100)]], true),
+    ];
+    expect(overall(parts, moment(10))).toMatchObject({
+      done: 250,
+      total: 400,
+      rate: 15,
+      remaining_seconds: 10,
+    });
+  });
+
   test('is unknown if the number of records to load is', () => {
     const parts = [inspected, kv('load', [[0, keys(5)]])];
     expect(overall(parts, moment(0), [{ store: 'kv', units: undefined as never }])).toBeUndefined();

@@ -216,7 +216,8 @@ describe('the exposition for Prometheus', () => {
   test('has histograms whose buckets are cumulative, up to the number of jobs', async () => {
     await job('a', { finished_at: ago(0.5) });
     await job('b', { finished_at: ago(0.9) });
-    await job('drill_a', { kind: 'drill', finished_at: ago(0.9) });
+    const result = { verified: true, backup_id: 'b', origin: {}, stores: {}, all_of_stores: true };
+    await job('drill_a', { kind: 'drill', finished_at: ago(0.9), result });
     await job('drill_b', { kind: 'drill', state: 'failed' });
     const text = await metricsText(context);
     for (const [name, completed] of [

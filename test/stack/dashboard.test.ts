@@ -150,7 +150,12 @@ test.each([false, true])(
       await page.getByRole('option', { name: to }).click();
     };
     const dateOf = (daysAgo: number) =>
-      new Date(Date.now() - daysAgo * DAY_MS).toLocaleDateString('sv-SE', { timeZone: 'Europe/Berlin' });
+      new Date(Date.now() - daysAgo * DAY_MS).toLocaleDateString('en-GB', {
+        day: 'numeric',
+        month: 'long',
+        year: 'numeric',
+        timeZone: 'Europe/Berlin',
+      });
     const day = (daysAgo: number) => page.getByRole('button', { name: new RegExp(`^${dateOf(daysAgo)}: `) });
     await expectEventually(async () => /1 damaged$/.test((await day(4).getAttribute('aria-label')) ?? ''));
     expect(await page.locator('.calendar-months button').count()).toBe(31);

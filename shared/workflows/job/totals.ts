@@ -77,10 +77,13 @@ export function addJob(totals: JobTotals, job: JobSummary): void {
   kind.durations.seconds += seconds;
 }
 
-/** Duration of a job in seconds. For a restore, without the wait for confirmation; undefined for a dry run. */
+/**
+ * Duration of a job in seconds. For a restore, without the wait for confirmation; undefined for a dry run, and for a
+ * rehearsal, which restores nothing.
+ */
 function secondsOf({ kind, created_at, finished_at, proved }: JobSummary): number | undefined {
   if (kind === 'restore') return proved?.seconds;
-  if (finished_at === undefined) return undefined;
+  if (finished_at === undefined || (kind === 'drill' && !proved)) return undefined;
   return Math.max(0, (Date.parse(finished_at) - Date.parse(created_at)) / 1000);
 }
 

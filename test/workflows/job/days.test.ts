@@ -145,7 +145,12 @@ test('failures and durations are counted since the deployment: they do not fall 
   await restore('rollback_of_x', 10, { result });
   await restore('dry-run', 5, { finished_at: finished_at(5, 3), result: { dry_run: true } });
   await job('drill', at(0), { kind: 'drill', finished_at: finished_at(0, 20), result });
-  await job('drill-long-ago', at(95), { kind: 'drill', finished_at: finished_at(95, 40) });
+  await job('drill-long-ago', at(95), { kind: 'drill', finished_at: finished_at(95, 40), result });
+  await job('rehearsal', at(95), {
+    kind: 'drill',
+    finished_at: finished_at(95, 9),
+    result: { rehearsal: true },
+  });
   await job('drill-failed', at(95), { kind: 'drill', state: 'failed' });
   const all = async () => [
     ...(await lines('ngbak_backup_failures_total')),
@@ -195,7 +200,7 @@ test('failures and durations are counted since the deployment: they do not fall 
       'slow',
     ].sort(),
   );
-  for (const id of ['old', 'old-failed', 'restored-long-ago', 'drill-long-ago', 'drill-failed'])
+  for (const id of ['old', 'old-failed', 'restored-long-ago', 'drill-long-ago', 'drill-failed', 'rehearsal'])
     await bucket.removeAll(jobRecordKey(id));
   expect(await all()).toEqual(before);
   const text = await metricsText(environment as never);
