@@ -52,7 +52,7 @@ export function Calendar({ targets }: { targets: readonly string[] }) {
   return (
     <Container header={<Header variant="h2">Calendar</Header>}>
       <SpaceBetween size="m">
-        <SpaceBetween direction="horizontal" size="m">
+        <SpaceBetween direction="horizontal" size="m" alignItems="end">
           {targets.length > 1 && (
             <FormField label="Target">
               <Select
@@ -62,14 +62,12 @@ export function Calendar({ targets }: { targets: readonly string[] }) {
               />
             </FormField>
           )}
-          <FormField label="Period">
-            <SegmentedControl
-              label="Period"
-              selectedId={span}
-              options={Object.entries(SPAN_TEXTS).map(([id, text]) => ({ id, text }))}
-              onChange={({ detail }) => setSpan(detail.selectedId as Span)}
-            />
-          </FormField>
+          <SegmentedControl
+            label="Period"
+            selectedId={span}
+            options={Object.entries(SPAN_TEXTS).map(([id, text]) => ({ id, text }))}
+            onChange={({ detail }) => setSpan(detail.selectedId as Span)}
+          />
         </SpaceBetween>
         <Show loaded={loaded} what="the calendar">
           {(data) => <Months key={`${target} ${span}`} data={data} large={span === 'month'} />}

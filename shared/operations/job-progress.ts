@@ -240,7 +240,8 @@ export function overallProgress(
     if (!work || (phase !== 'inspect' && phase !== 'seal' && phase !== 'read-back')) return undefined;
     return { ...stageOf(phase), ...work };
   }
-  return restored ? overallRestore(others, restored, moment) : overallExport(others);
+  if (restored) return overallRestore(others, restored, moment);
+  return others.every(({ phase }) => phase === 'export') ? overallExport(others) : undefined;
 }
 
 function stageOf(

@@ -300,6 +300,8 @@ describe('the progress of a restore', () => {
   test('is unknown if the number of records to load is', () => {
     const parts = [inspected, kv('load', [[0, keys(5)]])];
     expect(overall(parts, moment(0), [{ store: 'kv', units: undefined as never }])).toBeUndefined();
+    // Without an inspection, it is not mistaken for a backup.
+    expect(overallProgress(summarizeProgress(parts, moment(0)), undefined, moment(0))).toBeUndefined();
   });
 
   test('never falls, and never exceeds its total, from the first record to the last', () => {

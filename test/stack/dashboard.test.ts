@@ -147,7 +147,7 @@ test.each([false, true])(
     const choosePeriod = async (from: string, to: string) => {
       if (!narrow) return button(page, to).click();
       await page.getByRole('button', { name: new RegExp(`${from}$`) }).click();
-      await page.getByRole('option', { name: to }).click();
+      await page.getByRole('option', { name: to, exact: true }).click();
     };
     const dateOf = (daysAgo: number) =>
       new Date(Date.now() - daysAgo * DAY_MS).toLocaleDateString('en-GB', {
