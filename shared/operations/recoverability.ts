@@ -1,8 +1,10 @@
 import { z } from 'zod';
-import { archiveKey, lockKey } from '../aws/keys.ts';
+import { archiveKey, catalogKey, lockKey } from '../aws/keys.ts';
 import { archivedObject } from '../aws/s3-error.ts';
 import { readS3Text } from '../aws/send-s3.ts';
 import { headArchive } from '../catalog/head-archive.ts';
+import { CatalogRecord } from '../catalog/record.ts';
+import { signaturesOf } from '../catalog/signature.ts';
 import type { BackupSummary } from '../catalog/summaries.ts';
 import { backedUpTargets } from '../core/config.ts';
 import { AccessDeniedError, describeError } from '../core/errors.ts';
@@ -121,6 +123,8 @@ export interface Facts {
   readonly unreadableArchive?:
     | { readonly text: string; readonly thaws: boolean; readonly remedy?: string }
     | undefined;
+  /** True if the newest good backup has no signature, and the deployment requires one. */
+  readonly unsigned?: boolean | undefined;
 }
 
 type Context = Pick<OperationsContext, 'bucket' | 'config' | 'scheduler'>;
@@ -169,10 +173,11 @@ export async function assessTargets(
 ): Promise<TargetRecoverability[]> {
   const checked = mapOrdered(targets, TARGETS_AT_ONCE, async (target) => {
     const stores = context.config?.targets[target.target]?.stores;
-    const [lock, drills, unreadableArchive] = await Promise.all([
+    const [lock, drills, unreadableArchive, unsigned] = await Promise.all([
       context.bucket.readRecord(lockKey(target.target), Lock),
       readLastDrills(context.bucket, target.target),
       target.newest_good && whyUnreadable(context, target.newest_good),
+      target.newest_good && lacksSignature(context, target.newest_good),
     ]);
     return judge(
       {
@@ -184,6 +189,7 @@ export async function assessTargets(
         drillLimits: drillLimits(target.target, schedules, new Date(now)),
         locked: lock?.value.kept,
         unreadableArchive,
+        unsigned,
       },
       now,
     );
@@ -248,6 +254,13 @@ export async function whyUnreadable(
   } catch (error) {
     return { text: describeError(error), thaws: false };
   }
+}
+
+/** Whether restores of this backup are refused because it is not signed. Signatures are verified by restores and drills. */
+async function lacksSignature({ bucket, config }: Context, { backup_id }: BackupSummary): Promise<boolean> {
+  if (!config?.signatures?.required) return false;
+  const record = (await bucket.readRecord(catalogKey(backup_id), CatalogRecord))?.value;
+  return record !== undefined && (await signaturesOf(bucket, record)).length === 0;
 }
 
 /** The assessment of one target. A pure function, and the only definition of whether a target is recoverable. */
@@ -355,13 +368,22 @@ function noBackup({ target }: Facts): Reason {
       );
 }
 
+function notSigned({ backup_id }: BackupSummary): Reason {
+  return reason(
+    'no',
+    'signature-missing',
+    `The backup ${backup_id} has no signature, and this deployment requires one: a restore of it is refused.`,
+    'Start a new backup, which is signed; or set "signatures.required" to false in cdk.json and deploy.',
+  );
+}
+
 /** What restricts a restore of the newest good backup. */
 function backupReasons(
   good: BackupSummary,
-  { target, stores, unreadableArchive }: Facts,
+  { target, stores, unreadableArchive, unsigned }: Facts,
   now: number,
 ): Reason[] {
-  const reasons: Reason[] = [];
+  const reasons: Reason[] = unsigned ? [notSigned(good)] : [];
   const age = now - Date.parse(good.created_at);
   if (unreadableArchive?.thaws === false) {
     reasons.push(

@@ -440,6 +440,7 @@ describe('the API', () => {
         'get /api/v1/keys',
         'get /api/v1/me',
         'get /api/v1/metrics',
+        'get /api/v1/notifications',
         'get /api/v1/calendar',
         'patch /api/v1/backup/{id}',
         'post /api/v1/backup',

@@ -116,6 +116,7 @@ describe('the verdict', () => {
       ['archive-unreadable'],
       { unreadableArchive: { text: 'The key is disabled.', thaws: false } },
     ],
+    ['without the signature that the deployment requires', 'no', ['signature-missing'], { unsigned: true }],
     [
       'where the archive is in cold storage',
       'yes_with_warnings',

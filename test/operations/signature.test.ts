@@ -4,9 +4,11 @@ import { readManifestBytes } from '../../shared/archive/read/open.ts';
 import { bufferSource } from '../../shared/archive/read/sources.ts';
 import { archiveKey, catalogKey, signatureKey } from '../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
+import { NgbakConfig } from '../../shared/core/config.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { deleteBackup } from '../../shared/operations/delete-backup.ts';
 import { rebuildCatalog } from '../../shared/operations/rebuild-catalog.ts';
+import { recoverability } from '../../shared/operations/recoverability.ts';
 import { showSigningKey } from '../../shared/operations/signing-key.ts';
 import { verifyBackup } from '../../shared/operations/verify-backup.ts';
 import { makeArchive } from '../support/archive.ts';
@@ -137,6 +139,22 @@ describe('rebuilding the catalog', () => {
     expect(problems).toEqual([{ backup_id: ID, problem: expect.stringContaining('is invalid') }]);
     expect(await recorded()).toBeUndefined();
   });
+});
+
+test('a target whose newest good backup lacks a required signature is not recoverable', async () => {
+  const requiring = (required: boolean) => ({
+    ...context,
+    config: NgbakConfig.parse({ targets: { default: { stores: {} } }, signatures: { required } }),
+  });
+  const codes = async (required: boolean) =>
+    (await recoverability(requiring(required))).targets.flatMap(({ reasons }) =>
+      reasons.map(({ code }) => code),
+    );
+  await catalogue(context.bucket, { backup_id: ID, created_at: new Date().toISOString() }, archive.bytes);
+  expect(await codes(true)).toContain('signature-missing');
+  expect(await codes(false)).not.toContain('signature-missing');
+  await put(signatureKey(archiveKey(ID)), own.sign(archive.manifest));
+  expect(await codes(true)).not.toContain('signature-missing');
 });
 
 test('a deleted backup leaves no signature, and its bytes are counted', async () => {

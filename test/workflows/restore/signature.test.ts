@@ -324,6 +324,18 @@ describe('admission', () => {
     expect((await readAdmitted(environment.bucket, job_id)).signature).toBe(signature);
   });
 
+  test('of a drill keeps its requirement, which its inspection enforces', async () => {
+    await putBackup(archive.bytes);
+    const drill = { backup_id: ID, require_signature: true };
+    await admitRestore(environment, { drill }, execution('drill'));
+    const { options } = await readAdmitted(environment.bucket, 'drill');
+    expect(options.require_signature).toBe(true);
+    const inspected = inspectArchive(environment, { job_id: 'drill', cursor: null, done: false }, LEG, keys);
+    await expect(inspected).rejects.toThrow(
+      'the request requires a valid signature, and the archive has none',
+    );
+  });
+
   test('does not trust the scopes of a safety backup whose record was rebuilt from an unsigned archive', async () => {
     const job_id = relatedJobId('safety', 'job');
     await catalogue(environment.bucket, { backup_id: 'safe', job_id, unconfirmed: true });
