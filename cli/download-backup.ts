@@ -46,8 +46,12 @@ export async function downloadBackup(
       signal: abort.signal,
       progress: bar.update,
     };
+    const verifying = () => {
+      bar.stop();
+      cli.output.note('Reading the encrypted file back to verify it.');
+    };
     const done = recipients
-      ? await downloadEncrypted({ ...options, recipients })
+      ? await downloadEncrypted({ ...options, recipients, verifying })
       : await downloadArchive(options);
     bar.stop();
     // That of another archive, which this file has replaced, is removed.

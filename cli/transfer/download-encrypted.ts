@@ -21,7 +21,11 @@ import { CHUNK_BYTES, CONNECTIONS, fetchRange, Links, rangesOf } from './ranges.
  * RefusedError if a file with that name exists, and IntegrityError if the bytes differ.
  */
 export async function downloadEncrypted(
-  options: DownloadOptions & { readonly recipients: readonly string[] },
+  options: DownloadOptions & {
+    readonly recipients: readonly string[];
+    /** Called once all bytes are on the disk, before they are read back. */
+    readonly verifying?: () => void;
+  },
 ): Promise<Downloaded> {
   const { path, signal } = options;
   const header = await newHeader(options.recipients);
@@ -39,6 +43,7 @@ export async function downloadEncrypted(
     const received = { crc: 0 };
     await write(part, encrypt(fetched(links, options, received), header), signal);
     requireCrc(received.crc, wanted, `The download of ${backup_id}`);
+    options.verifying?.();
     requireCrc(await plainCrc32(part, header, options), wanted, `The file written for ${backup_id}`);
     await rename(part, path);
   } catch (error) {

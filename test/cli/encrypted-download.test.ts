@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -100,6 +101,21 @@ describe('an encrypted download', () => {
     await expect(download()).rejects.toMatchObject({
       name: 'IntegrityError',
       message: expect.stringMatching(/has CRC-32 .*, but S3 reports/),
+    });
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  test('whose bytes were corrupted on the disk is not kept', async () => {
+    const partial = `${path}.encrypting`;
+    const verifying = () => {
+      const bytes = readFileSync(partial);
+      const at = bytes.length - MIB;
+      bytes[at] = (bytes[at] ?? 0) ^ 1;
+      writeFileSync(partial, bytes);
+    };
+    await expect(download({ verifying })).rejects.toMatchObject({
+      name: 'IntegrityError',
+      message: expect.stringContaining('not authentic'),
     });
     expect(await readdir(folder)).toEqual([]);
   });
