@@ -19,14 +19,20 @@ const VAGUE_CODES = new Set<string>(['N/A', driverErrors.PROTOCOL_ERROR]);
 const LOST =
   /Failed to connect to server|Connection was closed by server|Connection acquisition timed out|No connection available|rolled back either because of an error|Ignored either because of an error/;
 
-const TIMED_OUT = 'Neo.ClientError.Transaction.TransactionTimedOut';
+/**
+ * Neo4j 5.26 blames the client for a transaction that exceeds db.transaction.timeout, although ngbak sets no timeout;
+ * other versions name their configuration.
+ */
+const TIMED_OUT = new Set([
+  'Neo.ClientError.Transaction.TransactionTimedOut',
+  'Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration',
+]);
 const TIMED_OUT_REMEDY =
   'Raise db.transaction.timeout of the server (it can be changed while the server runs), or give the server less load.';
 
 /** Status codes of the server (Neo4j "Status codes for errors and notifications") for temporary limits. */
 const OVERLOAD_CODES = new Set([
-  TIMED_OUT,
-  'Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration',
+  ...TIMED_OUT,
   'Neo.ClientError.Cluster.NotALeader',
   'Neo.ClientError.General.ForbiddenOnReadOnlyDatabase',
   'Neo.DatabaseError.General.IndexCorruptionDetected',
@@ -110,10 +116,9 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
   }
   if (code.startsWith('Neo.TransientError.') || OVERLOAD_CODES.has(code) || error.retryable) {
     return new UnavailableError(`${where}: the server cannot do this at the moment (${code}).`, {
-      remedy:
-        code === TIMED_OUT
-          ? `ngbak retries automatically. If the error persists: ${TIMED_OUT_REMEDY}`
-          : 'ngbak retries automatically. If the error persists, give the server more memory or less load.',
+      remedy: TIMED_OUT.has(code)
+        ? `ngbak retries automatically. If the error persists: ${TIMED_OUT_REMEDY}`
+        : 'ngbak retries automatically. If the error persists, give the server more memory or less load.',
       cause: error,
     });
   }
@@ -135,7 +140,7 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
  * so it is not retried. Undefined for all other errors.
  */
 export function tooLong(error: unknown, target: string, doing: string): NgbakError | undefined {
-  if (!isNeo4jError(error) || error.code !== TIMED_OUT) return undefined;
+  if (!isNeo4jError(error) || !TIMED_OUT.has(error.code)) return undefined;
   return new NgbakError(`Neo4j of target "${target}": ${doing} took longer than the server allows.`, {
     remedy: TIMED_OUT_REMEDY,
     cause: error,

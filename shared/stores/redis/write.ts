@@ -3,7 +3,7 @@ import calculateSlot from 'cluster-key-slot';
 import type { Redis } from 'ioredis';
 import { InvalidInputError } from '../../core/errors.ts';
 import { type Argument, type Command, type RedisClient, RedisReplyError } from './client.ts';
-import { type Item, type KeyPart, STRING_BLOCK_BYTES, type StreamState } from './record.ts';
+import { type Item, type KeyPart, STRING_BLOCK_BYTES, type StreamGroup, type StreamState } from './record.ts';
 import { type ByteString, type KeySpace, showKey, toBytes } from './scope.ts';
 import { type ServerFacts, serverNow } from './server.ts';
 
@@ -12,6 +12,9 @@ import { type ServerFacts, serverNow } from './server.ts';
  * expired. Removed when the hash is renamed to its final name.
  */
 const PLACEHOLDER_FIELD = '__ngbak:incomplete';
+
+/** Maximum number of pending IDs in one command. */
+const CLAIM_IDS = 1_000;
 
 /** How to treat an existing key: replace it or keep it. */
 export type IfExists = 'replace' | 'keep';
@@ -197,17 +200,38 @@ export class PartWriter {
           ...group.consumers.map(
             (consumer): Command => ['XGROUP', 'CREATECONSUMER', name, groupName, toBytes(consumer)],
           ),
-          ...group.pending.map(
-            ([id, consumer, time, count]): Command =>
-              [
-                ...['XCLAIM', name, groupName, toBytes(consumer), 0, id],
-                ...['TIME', time, 'RETRYCOUNT', count, 'FORCE', 'JUSTID'],
-              ] as unknown as Command,
-          ),
+          ...claimCommands(name, groupName, group.pending),
         ];
       }),
     ];
   }
+}
+
+/**
+ * Commands that make IDs pending: one for all that a consumer received in the same millisecond and equally often, up to
+ * a limit. The reply to one XREADGROUP spans few milliseconds.
+ */
+function claimCommands(name: Buffer, group: Buffer, pending: StreamGroup['pending']): Command[] {
+  const commands: Command[] = [];
+  const deliveries = new Map<string, { readonly ids: string[]; readonly command: () => void }>();
+  for (const [id, consumer, time, count] of pending) {
+    const key = `${time} ${count} ${consumer}`;
+    let delivery = deliveries.get(key);
+    if (!delivery) {
+      const ids: string[] = [];
+      const command = () => {
+        const options: Argument[] = ['TIME', time, 'RETRYCOUNT', count, 'FORCE', 'JUSTID'];
+        commands.push(['XCLAIM', name, group, toBytes(consumer), 0, ...ids, ...options]);
+      };
+      delivery = { ids, command };
+      deliveries.set(key, delivery);
+    }
+    if (delivery.ids.push(id) < CLAIM_IDS) continue;
+    delivery.command();
+    deliveries.delete(key);
+  }
+  for (const { command } of deliveries.values()) command();
+  return commands;
 }
 
 /** True if all fields of a hash have expired in the meantime. */

@@ -1,3 +1,5 @@
+import { type AddressInfo, connect, createServer, type Server } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
 import { addTallies, type Tallies } from '../../../shared/core/digest.ts';
@@ -132,4 +134,73 @@ test('a read-only database is backed up; a restore is refused before it begins, 
     await server.kill();
     await server.up();
   }
+});
+
+/**
+ * A proxy that holds back a query until the server has ended its transaction: to the server, the query takes that long.
+ */
+async function startSlowProxy(port: number, query: string, ended: () => Promise<void>): Promise<Server> {
+  const proxy = createServer((client) => {
+    const upstream = connect(port, '127.0.0.1');
+    for (const socket of [client, upstream]) {
+      socket.on('error', () => undefined);
+      socket.on('close', () => [client, upstream].map((each) => each.destroy()));
+    }
+    upstream.on('data', (bytes) => client.write(bytes));
+    let sent = Promise.resolve();
+    client.on('data', (bytes) => {
+      sent = sent.then(async () => {
+        const at = bytes.indexOf(query);
+        if (at >= 0) {
+          // Messages before the query, such as the start of its transaction, are not held back.
+          const begin = startOfChunk(bytes, at);
+          upstream.write(bytes.subarray(0, begin));
+          await ended();
+          upstream.write(bytes.subarray(begin));
+        } else upstream.write(bytes);
+      });
+    });
+  });
+  await new Promise<void>((ready) => proxy.listen(0, '127.0.0.1', ready));
+  return proxy;
+}
+
+/** The start of the chunk that contains a byte: a chunk of Bolt starts with its length, a message ends with zero. */
+function startOfChunk(bytes: Buffer, at: number): number {
+  for (let begin = 0; ; ) {
+    const next = begin + 2 + bytes.readUInt16BE(begin);
+    if (at < next) return begin;
+    begin = next;
+  }
+}
+
+test('a transaction timeout that is shorter than a scan of the scope ends the backup at once and is named', async () => {
+  await plant(100);
+  const whole = await exportAll(open);
+  await server.kill();
+  await server.up(['db.transaction.timeout=5s', 'db.transaction.monitor.check.interval=100ms']);
+  const ended = async () => {
+    for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(100)) {
+      const transactions = await run(driver, 'SHOW TRANSACTIONS YIELD status');
+      if (transactions.some(({ status }) => String(status).includes('TransactionTimedOut'))) return;
+    }
+    throw new Error('The server ended no transaction.');
+  };
+  const scan = 'RETURN count(r) AS found, count(CASE';
+  const proxy = await startSlowProxy(Number(new URL(server.address.uri).port), scan, ended);
+  const uri = `bolt://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const slow = openGraph({ ...server.address, uri }, { label: 'Fault', key_property: 'id' });
+  const context = legContext();
+  try {
+    await expect(withStore(slow, (store) => store.probe(context))).rejects.toMatchObject({
+      name: 'NgbakError',
+      retryable: false,
+      message: expect.stringContaining('counting its relationships took longer than the server allows'),
+      remedy: expect.stringContaining('db.transaction.timeout'),
+    });
+  } finally {
+    proxy.close();
+  }
+  // Without the delay, each query takes less than the limit.
+  expect((await exportAll(open)).tallies).toEqual(whole.tallies);
 });

@@ -10,6 +10,7 @@ import {
   legContext,
   openStore,
   restoreAll,
+  result,
   seedEverything,
   seedPlain,
   sharedServer,
@@ -122,6 +123,29 @@ describe.each(['snapshot', 'points'] as const)('a collection saved as %s', (meth
     );
   });
 
+  test('vectors of cosine distance are saved as the server normalized them, and restored to the last bit', async () => {
+    const name = freshName(method);
+    const path = `/collections/${encodeURIComponent(name)}`;
+    await ask(server, 'PUT', path, { vectors: { size: 3, distance: 'Cosine' } });
+    const lengths = [1e-3, 0.5, 1, 3, 1e6];
+    const points = Array.from({ length: 200 }, (_, id) => ({
+      id,
+      vector: [Math.sin(id), Math.cos(id * 3), 0.1].map((x) => x * (lengths[id % lengths.length] ?? 1)),
+    }));
+    await ask(server, 'PUT', `${path}/points?wait=true`, { points });
+    const stored = await result<{ points: { vector: number[] }[] }>(server, 'POST', `${path}/points/scroll`, {
+      ...{ limit: 1000, with_vector: true },
+    });
+    for (const { vector } of stored.points) expect(Math.hypot(...vector)).toBeCloseTo(1, 5);
+    const before = await contentOf(server, name);
+    const store = openStore(server, { collections: [name], method });
+    const { archive, tallies } = await exportAll(store, legContext());
+    await ask(server, 'DELETE', path);
+    const { verified } = await restoreAll(store, archive);
+    expect([differencesOf(verified).samples, differencesOf(verified).tallies]).toEqual([[], tallies]);
+    expect(await contentOf(server, name)).toBe(before);
+  });
+
   test('an empty collection is restored', async () => {
     const name = freshName(method);
     await seedPlain(server, name, 0);
@@ -201,4 +225,35 @@ test('half-precision vectors of cosine distance are restored up to the last bit,
   expect(await damage(9, { half: [x * 1.01, y, z] })).toEqual([`point 9 of collection ${name}`]);
   expect(await damage(9, { half: [x, y, z] })).toEqual([]);
   expect(await damage(9, { full: [x * 1.0001, y, z] })).toEqual([`point 9 of collection ${name}`]);
+});
+
+test('vectors of cosine distance that an old version stored as they were are normalized by the server, and compared by direction', async () => {
+  const name = freshName();
+  const path = `/collections/${encodeURIComponent(name)}`;
+  await ask(server, 'PUT', path, { vectors: { size: 3, distance: 'Cosine' } });
+  const points = Array.from({ length: 100 }, (_, id) => ({ id, vector: [id + 1, 2, 0.5] }));
+  await ask(server, 'PUT', `${path}/points?wait=true`, { points });
+  const store = openStore(server, { collections: [name], method: 'points' });
+  const { archive } = await exportAll(store, legContext());
+  // What a version before normalization would have written: the same directions, other lengths.
+  const rewrite = (change: (vector: number[], id: number) => number[]) => {
+    for (const [entry, content] of archive.files) {
+      if (!/points-\d+\.jsonl$/.test(entry)) continue;
+      const lines = content.toString().trimEnd().split('\n');
+      const changed = lines.map((line) => {
+        const { id, payload, vector } = JSON.parse(line);
+        return `${JSON.stringify({ id, payload, vector: change(vector, id) })}\n`;
+      });
+      archive.files.set(entry, Buffer.from(changed.join('')));
+    }
+  };
+  rewrite((vector, id) => vector.map((x) => x * (id + 2)));
+  await ask(server, 'DELETE', path);
+  expect(differencesOf((await restoreAll(store, archive)).verified).samples).toEqual([]);
+  const { vector } = await result<{ vector: number[] }>(server, 'GET', `${path}/points/50`);
+  expect(Math.hypot(...vector)).toBeCloseTo(1, 5);
+  rewrite((found, id) => (id === 50 ? found.toReversed() : found));
+  const options = { mode: 'replace', onConflict: 'overwrite' } as const;
+  const leg = await store.verify({ archive, options, cursor: null, context: legContext() });
+  expect(leg.samples.map(({ thing }) => thing)).toEqual([`point 50 of collection ${name}`]);
 });

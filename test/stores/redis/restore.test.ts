@@ -175,6 +175,35 @@ describe('a restore', () => {
     ]);
   });
 
+  test('pending entries that were delivered in one millisecond are written together, each with its consumer and count', async () => {
+    const stream = `${root}n:stream`;
+    const count = 6000;
+    const adding = redis.pipeline();
+    for (let id = 1; id <= count; id++) adding.xadd(stream, `${id}-0`, 'f', 'v');
+    await adding.exec();
+    await redis.xgroup('CREATE', stream, 'group', '0');
+    const read = (consumer: string, most: number) =>
+      redis.xreadgroup('GROUP', 'group', consumer, 'COUNT', most, 'STREAMS', stream, '>');
+    // More than one command takes; then other consumers, other times and other counts among them. A busy server needs
+    // several milliseconds for one reply.
+    await read('first', 2500);
+    await read('second 1', 2500);
+    await read('second', 1000);
+    await redis.xclaim(stream, 'group', 'third', 0, '1-0', '2499-0', '3000-0', 'RETRYCOUNT', 7);
+    await redis.xack(stream, 'group', '5-0', '2600-0');
+    const pending = async () => JSON.stringify(await redis.xinfo('STREAM', stream, 'FULL', 'COUNT', count));
+    // The time since a consumer was last seen is not saved.
+    const state = async () => (await pending()).replace(/"seen-time",\d+/g, '');
+    const claims = async () =>
+      Number(/cmdstat_xclaim:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1]);
+    const before = await state();
+    const { archive } = await exportAll(() => open());
+    const from = await claims();
+    const { verified } = await restoreAll(open(), archive);
+    expect([verified.differences, await state()]).toEqual([0, before]);
+    expect((await claims()) - from).toBeLessThan(count / 10);
+  });
+
   test('merging keeps, overwrites, or refuses existing keys with different content; twice is the same as once', async () => {
     await redis.set(`${root}n:a`, '"archive"');
     await redis.set(`${root}n:b`, '"archive"');
