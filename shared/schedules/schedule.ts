@@ -86,8 +86,8 @@ export type ScheduleChanges = z.infer<typeof ScheduleChanges>;
 /** A schedule as stored in EventBridge Scheduler. */
 export const Schedule = z.object({
   name: ScheduleName,
-  /** What it starts: `backup` or `drill` has the details. Earlier versions have only backups. */
-  kind: z.enum(['backup', 'drill']).default('backup'),
+  /** What it starts: `backup` or `drill` has the details. */
+  kind: z.enum(['backup', 'drill']),
   ...ScheduleSettings.shape,
   /** Its creator. `deployment` if it comes from cdk.json. */
   made_by: z.string().optional(),
