@@ -11,6 +11,8 @@ import { explainAwsError } from '../shared/aws/aws-error.ts';
 import { loadSecret } from '../shared/aws/secrets.ts';
 import { describeError, InvalidInputError } from '../shared/core/errors.ts';
 import { parseJson } from '../shared/core/input.ts';
+import type { WebhookKind } from '../shared/core/notify-config.ts';
+import { openWebhook } from '../shared/notify/webhook.ts';
 import { findAdapter } from '../shared/stores/registry.ts';
 import { bucketChecks } from './bucket-check.ts';
 
@@ -42,6 +44,13 @@ interface DeploymentContext {
   readonly objectLock?: unknown;
   readonly allowedOrigins: readonly string[];
   readonly api: { readonly enabled: boolean };
+  readonly notify?:
+    | {
+        readonly webhooks: Readonly<
+          Record<string, { kind: WebhookKind; secret?: string | undefined; allowHttp: boolean }>
+        >;
+      }
+    | undefined;
 }
 
 /**
@@ -92,7 +101,7 @@ export async function checkDeployment(config: string | undefined): Promise<Check
     });
   }
   if (!deployment) return checks;
-  const { stackName, targets, network, archiveBucket, allowedOrigins, api, objectLock } = deployment;
+  const { stackName, targets, network, archiveBucket, allowedOrigins, api, objectLock, notify } = deployment;
   if (archiveBucket) {
     const pages = api.enabled || allowedOrigins.length > 0;
     for (const [name, look] of bucketChecks(archiveBucket, {
@@ -112,6 +121,20 @@ export async function checkDeployment(config: string | undefined): Promise<Check
         connection(settings.secret ?? `${stackName}/${target}/${store}`, settings.kind, store),
       );
     }
+  }
+  for (const [name, { kind, secret = `${stackName}/webhook-${name}`, allowHttp }] of Object.entries(
+    notify?.webhooks ?? {},
+  )) {
+    await check(`webhook ${name}`, () =>
+      filledIn(secret, () => openWebhook(name, { kind, secret, allow_http: allowHttp })),
+    );
+  }
+  if (!notify) {
+    checks.push({
+      name: 'notifications',
+      state: 'warning',
+      message: 'nobody is notified if a backup fails: configure "notify" (docs/notifications.md)',
+    });
   }
   if (network !== undefined) {
     checks.push({
@@ -183,8 +206,13 @@ async function connection(
 ): Promise<string | { warning: string }> {
   const name = z.enum(['graph', 'vectors', 'kv']).parse(store);
   const { Connection } = findAdapter(kind, name);
+  return filledIn(secret, () => loadSecret(secret, Connection, `${store}`, new SecretsManagerClient({})));
+}
+
+/** Whether a secret has its value. Until then, the deployment works otherwise. */
+async function filledIn(secret: string, load: () => Promise<unknown>): Promise<string | { warning: string }> {
   try {
-    await loadSecret(secret, Connection, `${store}`, new SecretsManagerClient({}));
+    await load();
     return `${secret} is filled in`;
   } catch (error) {
     if (!(error instanceof InvalidInputError)) throw error;

@@ -156,6 +156,20 @@ describe('without a terminal', () => {
   });
 });
 
+test('doctor and status warn if nobody is notified of failures, and neither fails because of it', async () => {
+  const ran = await run(['doctor', '--json'], environment);
+  const findings = ran.lines()[0]?.data.findings as { name: string }[];
+  expect(findings.find(({ name }) => name === 'notifications')).toEqual({
+    name: 'notifications',
+    ok: true,
+    warning: true,
+    message: expect.stringMatching(/^Nobody is notified if a backup fails .* `ngbak notify test`\.$/),
+  });
+  expect((await run(['status'], environment)).stderr).toMatch(
+    /Warning: Nobody is notified if a backup fails/,
+  );
+});
+
 describe('the configuration', () => {
   test('is read from the file, overridden by the environment, and that by flags', async () => {
     const file = join(folder, 'config.json');

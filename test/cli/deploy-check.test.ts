@@ -44,6 +44,7 @@ test('the checklist shows what is missing before and after a deployment, and cha
   const { checks } = await check({
     stackName,
     targets: { default: { profile: 'ngraf-023', parameters: { namespace: 'default' }, stores } },
+    notify: { webhooks: { chat: { kind: 'slack' } } },
   });
   const found = new Map(checks.map(({ name, ...rest }) => [name, rest]));
   expect(found.get('configuration')).toMatchObject({
@@ -57,6 +58,11 @@ test('the checklist shows what is missing before and after a deployment, and cha
     state: 'warning',
     message: expect.stringContaining(`${stackName}/default/graph`),
   });
+  expect(found.get('webhook chat')).toMatchObject({
+    state: 'warning',
+    message: expect.stringContaining(`${stackName}/webhook-chat`),
+  });
+  expect(found.has('notifications')).toBe(false);
   expect(JSON.stringify(checks)).not.toContain('a-password');
 }, 60_000);
 

@@ -278,6 +278,13 @@ test.each([
   },
 );
 
+test('Home warns if nobody is notified of failures, and names the remedy', async () => {
+  await openAnew('');
+  await page.getByText('Nobody is notified if a backup fails').waitFor();
+  await page.getByText('Configure receivers under "notify" in cdk.json').waitFor();
+  expect(await accessibilityProblems(page)).toEqual([]);
+});
+
 /** One of several calls fails: the content that must appear nevertheless, and the claim that must not. */
 const PARTIAL: [view: string, path: () => string, failing: RegExp, there: string, untrue: RegExp][] = [
   [
@@ -296,6 +303,7 @@ const PARTIAL: [view: string, path: () => string, failing: RegExp, there: string
     /None in 90|Recoverable\? (Yes|No)|would lose/,
   ],
   ['Home without its schedules', () => '', /^schedules$/, 'Failures are known since', /scheduled backupNone/],
+  ['Home without the receivers', () => '', /^notifications$/, 'Latest good backup', /Nobody is notified/],
   ['Home without its backups', () => '', /^overview$/, 'Running now', /There are no backups|No target/],
   [
     'a backup without its contents',
