@@ -11,7 +11,7 @@ import { useEffect, useRef, useState } from 'react';
 import { count, localTime } from '../../cli/format.ts';
 import type { BackupSummary } from '../../shared/catalog/summaries.ts';
 import type { BackupDiff } from '../../shared/operations/diff-backups.ts';
-import { isSame } from '../../shared/stores/comparison/result.ts';
+import { isSame } from '../../shared/stores/comparison/is-same.ts';
 import { useTitle } from '../job/title.ts';
 import { useNotices } from '../notices.tsx';
 import { blocked } from '../parts/blocked.ts';

@@ -52,14 +52,3 @@ export function sampleName(name: string): string {
   const plain = name.replaceAll(/[\p{C}\u2028\u2029]/gu, '\ufffd');
   return plain.length <= NAME_CHARACTERS ? plain : `${plain.slice(0, NAME_CHARACTERS - 1)}…`;
 }
-
-/** Whether a comparison found that nothing differs, by content. */
-export function isSame({ kinds, not_compared }: ComparedStore): boolean {
-  return (
-    not_compared === undefined &&
-    kinds.every(
-      ({ added, changed, removed, limited }) =>
-        limited === undefined && added.count + changed.count + removed.count === 0,
-    )
-  );
-}
