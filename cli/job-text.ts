@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import pc from '../shared/core/colors.ts';
 import { hasEnded } from '../shared/core/job-state.ts';
-import { signatureText } from '../shared/core/signature.ts';
+import { signatureText } from '../shared/core/signature-text.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
 import { warningText } from '../shared/stores/describe-warning.ts';
 import { kindOf } from '../shared/stores/known-facts.ts';

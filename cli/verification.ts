@@ -1,5 +1,5 @@
 import { recordsText } from '../shared/catalog/record-counts.ts';
-import { signatureText } from '../shared/core/signature.ts';
+import { signatureText } from '../shared/core/signature-text.ts';
 import type { VerificationLeg } from '../shared/operations/verify-backup.ts';
 import { warningText } from '../shared/stores/describe-warning.ts';
 import { printable } from './format.ts';

@@ -30,10 +30,3 @@ export const SignatureCheck = z.object({
   problem: z.string().optional(),
 });
 export type SignatureCheck = z.infer<typeof SignatureCheck>;
-
-/** The result of a check in words. */
-export function signatureText({ state, key, problem }: SignatureCheck): string {
-  if (state === 'valid') return `valid (key ${key})`;
-  if (state === 'unsigned') return 'none';
-  return `${state.replace('_', ' ')}: ${problem}`;
-}
