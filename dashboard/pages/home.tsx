@@ -192,7 +192,9 @@ function Target({ target, verdict, next }: TargetProps) {
           />
           {verdict?.reasons.map(({ code, severity, text, remedy }) => (
             <StatusIndicator key={code} type={TYPES[severity]} wrapText>
-              <bdi>{text}</bdi> {remedy}
+              <span className="anywhere">
+                <bdi>{text}</bdi> {remedy}
+              </span>
             </StatusIndicator>
           ))}
         </SpaceBetween>
