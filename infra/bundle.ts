@@ -1,5 +1,5 @@
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
-import { basename, join, relative } from 'node:path';
+import { basename, join, relative, resolve } from 'node:path';
 import { type BuildOptions, buildSync, type Metafile } from 'esbuild';
 import { FUNCTION_NAMES, type FunctionName } from './functions.ts';
 
@@ -40,7 +40,8 @@ export type Bundles = Readonly<Record<FunctionName, string>>;
  * @param nodeVersion  major version of the runtime
  */
 export function bundleFunctions(folder: string, nodeVersion = 24): Bundles {
-  const shared = join(folder, '.shared');
+  // Absolute, since esbuild runs in another folder.
+  const shared = resolve(folder, '.shared');
   const { metafile } = buildSync({
     entryPoints: Object.fromEntries(FUNCTION_NAMES.map((name) => [name, join(FUNCTIONS, `${name}.ts`)])),
     outdir: shared,

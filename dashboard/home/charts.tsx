@@ -45,7 +45,7 @@ function Chart({
   }));
   const times = points.map(({ created_at }) => Date.parse(created_at));
   return (
-    <Container header={<Header variant="h3">{title}</Header>}>
+    <Container header={<Header variant="h2">{title}</Header>}>
       <LineChart
         series={series}
         xScaleType="time"

@@ -421,7 +421,7 @@ test('a job over 200 collections summarizes them, with a table of all of them', 
   };
   await apiAnswers((route) => route.fulfill({ status: 200, json: job }), { only: /^jobs\/job-1$/ });
   await openAnew('job/job-1');
-  await page.getByText('200 collections, 198 done, 1,990 points').first().waitFor();
+  await page.getByText('200 collections, 198 done, 1,990 of 2,000 points').first().waitFor();
   expect(await page.getByText('c199').isVisible()).toBe(false);
   await page.getByRole('button', { name: 'Collections' }).click();
   // The unfinished ones are first.
