@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { BackupDetails, BackupSummary } from '../shared/catalog/summaries.ts';
 import { Deployment } from '../shared/operations/describe-deployment.ts';
 import { BackupList } from '../shared/operations/list-backups.ts';
+import { ScheduleList, ScheduleView } from '../shared/operations/list-schedules.ts';
 import { Overview } from '../shared/operations/overview.ts';
 import type { OperationsClient as Operations } from '../shared/operations/table.ts';
 
@@ -32,6 +33,9 @@ const AnyDetails = BackupDetails.partial(SINCE_0_1_0);
 /** A backup with all fields of this version or an earlier one. */
 export type AnyDetails = z.infer<typeof AnyDetails>;
 
+/** A schedule, from a deployment of this version or an earlier one, in which all schedules are of backups. */
+const AnySchedule = ScheduleView.extend({ kind: ScheduleView.shape.kind.default('backup') });
+
 const { targets, history } = Overview.shape;
 
 /** The operations whose responses have gained required fields since the first release. */
@@ -52,6 +56,10 @@ export const ANSWERS = {
     ),
     history: z.array(history.element.partial({ state: true })),
   }),
+  listSchedules: ScheduleList.extend({ schedules: z.array(AnySchedule) }),
+  showSchedule: AnySchedule,
+  createSchedule: AnySchedule,
+  changeSchedule: AnySchedule,
 };
 
 /** A function for each operation, which may call a deployment of an earlier version. */
