@@ -219,6 +219,7 @@ function measures({
   rto_seconds,
   drill,
   rehearsal,
+  proof,
 }: TargetRecoverability) {
   const last = drill ?? rehearsal;
   return [
@@ -240,18 +241,32 @@ function measures({
     },
     {
       label: drill || !rehearsal ? 'Last drill' : 'Last rehearsal',
-      value: last ? (
-        <>
-          {last.newest ? 'Latest backup, ' : 'An earlier backup, '}
-          <Link href={href(['drills', last.job_id])}>
-            <Ago value={last.finished_at} />
-          </Link>
-        </>
-      ) : (
-        'None'
-      ),
+      value: last ? <Proved {...last} page="drills" /> : 'None',
     },
+    // The proof may also be a drill, which is named above.
+    ...(proof?.kind === 'restore'
+      ? [{ label: 'Last proved restore', value: <Proved {...proof} page="job" /> }]
+      : []),
   ];
+}
+
+/** Which backup a job proved, and when, with a link to the job. */
+function Proved({
+  newest,
+  job_id,
+  finished_at,
+  page,
+}: Pick<NonNullable<TargetRecoverability['drill']>, 'newest' | 'job_id' | 'finished_at'> & {
+  page: 'drills' | 'job';
+}) {
+  return (
+    <>
+      {newest ? 'Latest backup, ' : 'An earlier backup, '}
+      <Link href={href([page, job_id])}>
+        <Ago value={finished_at} />
+      </Link>
+    </>
+  );
 }
 
 function JobsBox({ title, jobs, none }: { title: string; jobs: readonly JobSummary[]; none: string }) {
