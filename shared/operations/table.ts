@@ -465,7 +465,8 @@ export const OPERATIONS = {
   }),
   testNotifications: operation({
     summary: 'Send a test message to every receiver of notifications',
-    description: 'Works for some seconds. The message is sent in the same way as every other one.',
+    description:
+      'Works for some seconds. The message is sent in the same way as every other one. A repeated call sends another one.',
     rateLimited: true,
     returns: 'The outcome for each receiver.',
     output: TestedNotifications,
