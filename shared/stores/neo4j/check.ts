@@ -69,6 +69,7 @@ class GraphCheck implements ContentCheck {
   readonly #problems: string[];
   readonly #origin: ContentOrigin;
   readonly #savedUnique: z.infer<typeof SavedUniqueValues> | undefined;
+  #schema: Promise<readonly SchemaRow[]> | undefined;
   #unique: Promise<UniqueValues> | undefined;
   /** The result of `#unique`, once resolved. State is saved only after at least one line was read. */
   #uniqueValues: UniqueValues | undefined;
@@ -130,11 +131,19 @@ class GraphCheck implements ContentCheck {
     }
   }
 
+  /** The constraints and indexes of the archive. Unreadable lines are reported when their own entry is checked. */
+  #schemaRows(): Promise<readonly SchemaRow[]> {
+    this.#schema ??= readArchivedSchema(this.#origin.archive).then(
+      (rows) => rows ?? [],
+      () => [],
+    );
+    return this.#schema;
+  }
+
   /** The uniqueness rules: constraints are read before the first record, wherever they are in the archive. */
   async #readRules(): Promise<UniqueValues> {
-    const { archive, scope } = this.#origin;
-    // Unreadable lines are reported when their own entry is checked.
-    const rows = (await readArchivedSchema(archive).catch(() => undefined)) ?? [];
+    const { scope } = this.#origin;
+    const rows = await this.#schemaRows();
     const { label, key_property: key } = Neo4jScope.safeParse(scope).data ?? {};
     const rules = uniqueRules(rows);
     const isStated = rules.some(
@@ -215,8 +224,7 @@ class GraphCheck implements ContentCheck {
 
   /** Reports indexes that cannot be created beside a constraint of the archive. */
   async #displaced(): Promise<StoreWarning[]> {
-    // Unreadable lines are reported with their entry.
-    const rows = (await readArchivedSchema(this.#origin.archive).catch(() => undefined)) ?? [];
+    const rows = await this.#schemaRows();
     const names = rows.filter((row) => isInPlaceOfOneOf(rows, row)).map(({ name }) => name);
     if (names.length === 0) return [];
     return [
