@@ -25,15 +25,7 @@ export function notifyCommand(program: Command): void {
         receivers.length === 0
           ? 'No receivers.'
           : [
-              table(
-                ['receiver', 'kind', '', 'problem'],
-                receivers.map(({ name, kind, ready, problem = '' }) => [
-                  name,
-                  kind,
-                  ready ? pc.green('ready') : pc.red('not ready'),
-                  problem,
-                ]),
-              ),
+              receiverTable(receivers, ({ ready }) => (ready ? pc.green('ready') : pc.red('not ready'))),
               ...(rest.checked_at === undefined ? [] : [`Checked ${ago(rest.checked_at)}.`]),
             ].join('\n'),
       );
@@ -51,16 +43,19 @@ export function notifyCommand(program: Command): void {
       const { receivers, ...rest } = await (await cli.client()).testNotifications();
       for (const receiver of receivers) cli.output.event('receiver', receiver);
       cli.output.result('tested', rest, () =>
-        table(
-          ['receiver', 'kind', '', 'problem'],
-          receivers.map(({ name, kind, delivered, problem = '' }) => [
-            name,
-            kind,
-            delivered ? pc.green('sent') : pc.red('not sent'),
-            problem,
-          ]),
-        ),
+        receiverTable(receivers, ({ delivered }) => (delivered ? pc.green('sent') : pc.red('not sent'))),
       );
       if (!rest.delivered) throw new ExitError('failed');
     });
+}
+
+/** Receivers with a state and, if there is one, the problem of each. */
+function receiverTable<Receiver extends { name: string; kind: string; problem?: string | undefined }>(
+  receivers: readonly Receiver[],
+  stateOf: (receiver: Receiver) => string,
+): string {
+  return table(
+    ['receiver', 'kind', '', 'problem'],
+    receivers.map((receiver) => [receiver.name, receiver.kind, stateOf(receiver), receiver.problem ?? '']),
+  );
 }
