@@ -5,9 +5,9 @@ import { allBackups } from '../catalog/good-backups.ts';
 import { InvalidInputError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
 import { mapOrdered } from '../core/ordered.ts';
+import { type DrillRecord, readDrill } from '../workflows/drill/record.ts';
 import { listedJobs } from '../workflows/job/days.ts';
 import { SKIPPED } from '../workflows/job/record.ts';
-import { type DrillRecord, readDrill } from '../workflows/drill/record.ts';
 import type { OperationsContext } from './context.ts';
 import { listSchedules } from './list-schedules.ts';
 
@@ -116,7 +116,8 @@ export class DayCounts {
   }
 }
 
-const NOTHING: Readonly<Record<CalendarEvent, number>> = {
+/** The events of a day without any. */
+export const NOTHING: Readonly<Record<CalendarEvent, number>> = {
   good: 0,
   with_warnings: 0,
   damaged: 0,

@@ -8,17 +8,11 @@ import {
   movedBy,
   stateOf,
 } from '../../dashboard/home/calendar-days.ts';
-import type { CalendarDay } from '../../shared/operations/calendar.ts';
+import { type CalendarDay, NOTHING } from '../../shared/operations/calendar.ts';
 
 const day = (counts: Partial<CalendarDay>): CalendarDay => ({
   date: '2026-01-02',
-  good: 0,
-  with_warnings: 0,
-  damaged: 0,
-  failed: 0,
-  missed: 0,
-  drills_passed: 0,
-  drills_failed: 0,
+  ...NOTHING,
   ...counts,
 });
 

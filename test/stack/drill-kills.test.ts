@@ -8,8 +8,9 @@ import { Lock } from '../../shared/workflows/job/lock.ts';
 import { type JobRecord, readJob } from '../../shared/workflows/job/record.ts';
 import { NIGHTLY } from '../nightly.ts';
 import { SEED } from '../seed.ts';
-import { leftovers, rememberLeftovers } from '../workflows/drill/stage.ts';
-import { fillTarget, OPTIONS, readTarget, removeTarget } from './content.ts';
+import { leftovers } from '../workflows/drill/stage.ts';
+import { backUpOptions } from './back-up-options.ts';
+import { OPTIONS, readTarget, removeTarget } from './content.ts';
 import { type FunctionState, functionStates, progressOf } from './follow.ts';
 import { deployedStack, sleep } from './harness.ts';
 import { randomNumbers } from './kill-sweep.ts';
@@ -27,12 +28,7 @@ let live: unknown;
 let backupId: string;
 
 beforeAll(async () => {
-  await rememberLeftovers();
-  await fillTarget(OPTIONS);
-  live = await readTarget(OPTIONS);
-  const { output, cause } = await stack.run('Backup', { target: 'options' });
-  expect(cause).toBeUndefined();
-  backupId = (JSON.parse(output ?? '') as { backup_id: string }).backup_id;
+  ({ live, backupId } = await backUpOptions());
 }, DEADLINE_MS);
 afterAll(() => removeTarget(OPTIONS));
 

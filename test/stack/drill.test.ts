@@ -10,7 +10,8 @@ import { readDrill } from '../../shared/workflows/drill/record.ts';
 import { expectedUnits } from '../../shared/workflows/job/progress.ts';
 import { run } from '../cli/run.ts';
 import { servers } from '../servers.ts';
-import { leftovers, rememberLeftovers } from '../workflows/drill/stage.ts';
+import { leftovers } from '../workflows/drill/stage.ts';
+import { backUpOptions } from './back-up-options.ts';
 import { fillTarget, OPTIONS, readTarget, removeTarget, SCRATCH, withClients } from './content.ts';
 import { secretName } from './context.ts';
 import { deployedStack, sleep } from './harness.ts';
@@ -25,12 +26,7 @@ let live: unknown;
 let backupId: string;
 
 beforeAll(async () => {
-  await rememberLeftovers();
-  await fillTarget(OPTIONS);
-  live = await readTarget(OPTIONS);
-  const { output, cause } = await stack.run('Backup', { target: 'options' });
-  expect(cause).toBeUndefined();
-  backupId = (JSON.parse(output ?? '') as { backup_id: string }).backup_id;
+  ({ live, backupId } = await backUpOptions());
 });
 afterAll(async () => {
   for (const names of [OPTIONS, SCRATCH]) await removeTarget(names);
