@@ -1,14 +1,8 @@
 import { z } from 'zod';
 import { parsePublicKey } from '../shared/archive/format/signature.ts';
 import { KeyPrefix } from '../shared/aws/key-prefix.ts';
-import {
-  HooksConfig,
-  NgbakConfig,
-  ObjectLock,
-  Signatures,
-  StoreConfig,
-  TargetConfig,
-} from '../shared/core/config.ts';
+import { HooksConfig, NgbakConfig, Signatures, StoreConfig, TargetConfig } from '../shared/core/config.ts';
+import { CopyConfig, copyPlace, ObjectLock } from '../shared/core/copies.ts';
 import { InvalidInputError } from '../shared/core/errors.ts';
 import { placeOf } from '../shared/core/files-location.ts';
 import { HELP } from '../shared/core/help.ts';
@@ -23,6 +17,11 @@ import { DATA_MB, STORES_WITH_SERVER, type StoreWithServer } from './functions.t
 
 /** Retention periods that CloudWatch Logs supports, in days: the allowed values of its PutRetentionPolicy call. */
 const LOG_RETENTION_DAYS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653];
+
+/** Each copy multiplies the cost of storage. */
+const COPIES_MAX = 5;
+
+const KeyArn = z.string().regex(/^arn:[^:]+:kms:[^:]+:[0-9]{12}:key\/.+$/, 'must be the ARN of a KMS key');
 
 const BucketName = z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'must be a bucket name');
 
@@ -105,10 +104,7 @@ const Notify = z
           TopicArn,
           z.strictObject({
             arn: TopicArn,
-            keyArn: z
-              .string()
-              .regex(/^arn:[^:]+:kms:[^:]+:[0-9]{12}:key\/.+$/, 'must be the ARN of a KMS key')
-              .optional(),
+            keyArn: KeyArn.optional(),
           }),
         ]),
       )
@@ -168,6 +164,40 @@ const FileSystem = z.strictObject({
     .string()
     .regex(/^\/mnt\/[A-Za-z0-9_.-]+$/, 'must be one folder below /mnt, such as "/mnt/graphrag"'),
 });
+
+/** Another bucket that gets a copy of each backup. The stack does not create it. */
+const Copy = z
+  .strictObject({
+    bucket: BucketName,
+    /** Prefix of all keys. Deployments that share a bucket need different ones. */
+    prefix: KeyPrefix.optional(),
+    /** If omitted: the region of the stack. */
+    region: z
+      .string()
+      .regex(/^[a-z]{2,3}(-[a-z]+)+-[0-9]$/, 'must be a region such as "eu-west-1"')
+      .optional(),
+    /** The account that must own the bucket. */
+    account: z
+      .string()
+      .regex(/^[0-9]{12}$/, 'must be the 12 digits of an account')
+      .optional(),
+    /** The KMS key that encrypts the bucket. */
+    keyArn: KeyArn.optional(),
+    storageClass: CopyConfig.shape.storage_class,
+    keepDays: CopyConfig.shape.keep_days,
+    lock: ObjectLock.optional(),
+    targets: CopyConfig.shape.targets,
+    /** The role that is assumed for reading copies: a vault lets the stack add objects only. */
+    readRoleArn: z
+      .string()
+      .regex(/^arn:[^:]+:iam::[0-9]{12}:role\/.+$/, 'must be the ARN of a role')
+      .optional(),
+  })
+  .refine(({ keepDays, lock }) => keepDays === undefined || lock === undefined || keepDays >= lock.days, {
+    path: ['keepDays'],
+    error: 'must not be less than "lock.days": S3 cannot delete a locked copy',
+  });
+export type Copy = z.infer<typeof Copy>;
 
 /** Everything that can be configured: the key `ngbak` of the context, in cdk.json or as `-c ngbak='{…}'`. */
 export const DeploymentConfig = z.strictObject({
@@ -243,10 +273,7 @@ export const DeploymentConfig = z.strictObject({
       name: BucketName,
       /** Prefix of all keys of ngbak, if the bucket is shared with other applications or deployments. */
       prefix: KeyPrefix.optional(),
-      keyArn: z
-        .string()
-        .regex(/^arn:[^:]+:kms:[^:]+:[0-9]{12}:key\/.+$/, 'must be the ARN of a KMS key')
-        .optional(),
+      keyArn: KeyArn.optional(),
     })
     .optional(),
   /**
@@ -266,6 +293,11 @@ export const DeploymentConfig = z.strictObject({
       trustedKeys: Signatures.shape.trusted_keys,
     })
     .optional(),
+  /** Other buckets that get a copy of each backup, by name. */
+  copies: z
+    .record(Id, Copy)
+    .refine((copies) => Object.keys(copies).length <= COPIES_MAX, `must hold at most ${COPIES_MAX} copies`)
+    .default({}),
   /** An existing bucket for S3's server access logs, in the same region and account. */
   accessLogs: z.strictObject({ bucket: BucketName, prefix: z.string().default('ngbak/') }).optional(),
   /** What happens to bucket, key and secrets when the stack is deleted. `destroy` is for tests. */
@@ -343,7 +375,32 @@ export function readDeployment(context: unknown): DeploymentConfig {
     parsePublicKey(pem, `ngbak.signatures.trustedKeys.${index}`);
   }
   checkStores(checked.data);
+  checkCopies(checked.data);
   return checked.data;
+}
+
+/** Reports copies that could never be made, or would overwrite each other. */
+function checkCopies({ copies, targets, archiveBucket }: DeploymentConfig): void {
+  const places = new Map<string, string>();
+  for (const [name, copy] of Object.entries(copies)) {
+    const where = `ngbak.copies.${name}`;
+    const unknown = copy.targets?.find((target) => !Object.hasOwn(targets, target));
+    if (unknown !== undefined) {
+      throw new InvalidInputError(`${where}.targets names "${unknown}", which is not a target.`, {
+        remedy: `Use targets of this deployment: ${Object.keys(targets).join(', ')}.`,
+        help: HELP.configuration,
+      });
+    }
+    const place = copyPlace(copy);
+    const other = copy.bucket === archiveBucket?.name ? '"archiveBucket"' : places.get(place);
+    if (other !== undefined) {
+      throw new InvalidInputError(`${where} has the same bucket as ${other}.`, {
+        remedy: 'Use another bucket: a copy in the same place protects against nothing.',
+        help: HELP.configuration,
+      });
+    }
+    places.set(place, `copy "${name}"`);
+  }
 }
 
 /** Reports an invalid kind, profile or scope now instead of in the first backup at night. */
@@ -387,6 +444,7 @@ export function runtimeConfig(
               trusted_keys: deployment.signatures.trustedKeys,
             },
           }),
+      ...(Object.keys(deployment.copies).length === 0 ? {} : { copies: runtimeCopies(deployment) }),
       ...(deployment.alarms.backupAgeHours === undefined
         ? {}
         : { backup_age_hours: deployment.alarms.backupAgeHours }),
@@ -408,6 +466,22 @@ export function runtimeConfig(
     },
     'Configuration of the functions',
   );
+}
+
+function runtimeCopies({ copies }: DeploymentConfig): Record<string, object> {
+  const entries = Object.entries(copies).map(
+    ([name, { keyArn, storageClass, keepDays, readRoleArn, ...copy }]) => [
+      name,
+      {
+        ...copy,
+        storage_class: storageClass,
+        ...(keyArn === undefined ? {} : { key_arn: keyArn }),
+        ...(keepDays === undefined ? {} : { keep_days: keepDays }),
+        ...(readRoleArn === undefined ? {} : { read_role_arn: readRoleArn }),
+      },
+    ],
+  );
+  return Object.fromEntries(entries);
 }
 
 /** The ARN of a topic, however it was configured. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { CopiesConfig, ObjectLock } from './copies.ts';
 import { InvalidInputError } from './errors.ts';
 import { FilesLocation } from './files-location.ts';
 import { Id } from './ids.ts';
@@ -108,12 +109,6 @@ export const TargetConfig = z.strictObject({
 });
 export type TargetConfig = z.infer<typeof TargetConfig>;
 
-/** S3 Object Lock for archives. A lock in mode `compliance` cannot be removed before it expires. */
-export const ObjectLock = z.strictObject({
-  mode: z.enum(['governance', 'compliance']),
-  days: z.number().int().min(1).max(36_500),
-});
-
 /** Signatures of archives. The key is a separate setting: its ARN is known only to the deployed functions. */
 export const Signatures = z.strictObject({
   /** Restores, drills included, refuse archives without a valid signature. */
@@ -134,6 +129,8 @@ export const NgbakConfig = z.strictObject({
   object_lock: ObjectLock.optional(),
   /** Signatures of archives. If omitted: archives are not signed, and signatures are not checked. */
   signatures: Signatures.optional(),
+  /** Other buckets that get a copy of each backup, by name. If omitted: none. */
+  copies: CopiesConfig.optional(),
   /** Maximum age of the newest good backup of a target, in hours. If omitted: derived from the schedules. */
   backup_age_hours: z.number().int().min(1).optional(),
   /** Largest archive that may be uploaded for a restore, in bytes. */

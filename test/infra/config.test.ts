@@ -27,6 +27,7 @@ describe('the configuration', () => {
       logRetentionDays: 90,
       metricsDashboard: true,
       allowedOrigins: [],
+      copies: {},
       removal: 'retain',
       tags: {},
     });
@@ -115,6 +116,36 @@ describe('the configuration', () => {
         targets: { default: { stores: { kv: { kind: 'redis' } }, configuration_folder: files } },
       }),
     ).toThrow(/must be the name of a file/);
+  });
+
+  const bucket = 'copies-of-team-a';
+  test.each([
+    ['without a bucket', {}, /ngbak\.copies\.vault\.bucket/],
+    ['in an unknown storage class', { bucket, storageClass: 'COLD' }, /storageClass: .*"DEEP_ARCHIVE"/],
+    ['of an account by its name', { bucket, account: 'team-a' }, /account: must be the 12 digits/],
+    ['of a target that does not exist', { bucket, targets: ['typo'] }, /names "typo", which is not a target/],
+    [
+      'that would expire while it is locked',
+      { bucket, keepDays: 30, lock: { mode: 'compliance', days: 31 } },
+      /keepDays: must not be less than "lock\.days"/,
+    ],
+    ['in the archive bucket', { bucket: 'archives' }, /has the same bucket as "archiveBucket"/],
+    ['in the same place as another', { bucket: 'taken' }, /has the same bucket as copy "other"/],
+  ])('refuses a copy %s', (_, vault, message) => {
+    const copies = { other: { bucket: 'taken' }, vault };
+    expect(withRest({ copies, archiveBucket: { name: 'archives' } })).toThrow(message);
+  });
+
+  test('of a copy reaches the functions', () => {
+    const readRoleArn = 'arn:aws:iam::444455556666:role/ReadBackups';
+    const vault = { bucket, prefix: 'team/kb', region: 'eu-west-1', keepDays: 90, readRoleArn };
+    const { copies } = runtimeConfig(readDeployment({ ...DEPLOYMENT, copies: { vault } }), () => 'secret');
+    expect(copies).toEqual({
+      vault: {
+        ...{ bucket, prefix: 'team/kb', region: 'eu-west-1' },
+        ...{ storage_class: 'STANDARD', keep_days: 90, read_role_arn: readRoleArn },
+      },
+    });
   });
 
   test('reaches the functions with the names of secrets and without what only the stack needs', () => {
