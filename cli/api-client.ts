@@ -64,7 +64,7 @@ export function apiClient(url: string, key: string | undefined): CliClient {
   return {
     ...operations,
     where: base,
-    verifyBackup: (id, { cursor }) => operations.verifyBackup(id, { cursor }),
+    verifyBackup: (id, { cursor, copy }) => operations.verifyBackup(id, { cursor, copy }),
     diffBackups: (id, input) => operations.diffBackups(id, input),
     ...restoresOf(operations),
     uploadLimit: async () => (await operations.deployment()).upload?.max_bytes,

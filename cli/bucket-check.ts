@@ -7,6 +7,7 @@ import {
   GetBucketVersioningCommand,
   GetObjectLockConfigurationCommand,
   GetPublicAccessBlockCommand,
+  HeadBucketCommand,
   ListObjectsV2Command,
   S3Client,
   S3ServiceException,
@@ -14,7 +15,7 @@ import {
 import { awsClient } from '../shared/aws/clients.ts';
 import { BACKUPS, JOBS, LOCKS, STAGING, UPLOADS } from '../shared/aws/keys.ts';
 import { sendS3 } from '../shared/aws/send-s3.ts';
-import { InvalidInputError } from '../shared/core/errors.ts';
+import { AccessDeniedError, InvalidInputError } from '../shared/core/errors.ts';
 
 /** The required value of a bucket setting. */
 type Check = (call: Call) => Promise<string | { warning: string }>;
@@ -220,6 +221,97 @@ export function bucketChecks(
       : {}),
   };
   return Object.entries(checks).map(([check, look]) => [`bucket: ${check}`, () => look({ s3, Bucket })]);
+}
+
+/** The setting of a bucket, as a check compares it. */
+type Look = () => Promise<string | { warning: string }>;
+
+/**
+ * Requirements of a copy on its bucket, by name of the check. A bucket of another account often permits nothing but
+ * adding objects: what may not be read is a warning. Read-only.
+ */
+export function copyChecks(
+  copy: string,
+  {
+    bucket: Bucket,
+    region,
+    account,
+    lock,
+  }: {
+    readonly bucket: string;
+    readonly region?: string | undefined;
+    readonly account?: string | undefined;
+    readonly lock?: { readonly days: number } | undefined;
+  },
+): [name: string, look: Look][] {
+  const s3 = awsClient('s3', S3Client, region === undefined ? {} : { region });
+  const named = { Bucket, ...(account === undefined ? {} : { ExpectedBucketOwner: account }) };
+  const readable =
+    (look: Look): Look =>
+    async () => {
+      try {
+        return await look();
+      } catch (error) {
+        if (!(error instanceof AccessDeniedError)) throw error;
+        return {
+          warning: `${error.message} These credentials may not read the settings of ${Bucket}: ask its owner.`,
+        };
+      }
+    };
+  const checks: Record<string, Look> = {
+    region: async () => {
+      const found = await headBucket(s3, named);
+      const wanted = region ?? (await s3.config.region());
+      if (found === wanted) return found;
+      throw new InvalidInputError(`Bucket ${Bucket} is in ${found}, not in ${wanted}.`, {
+        remedy: `Set "region": "${found}" for the copy "${copy}".`,
+      });
+    },
+    versions: async () => {
+      const { Status = 'off' } = await sendS3(s3, 'look at', new GetBucketVersioningCommand(named), LOOK);
+      if (Status === 'Enabled') return 'enabled';
+      throw new InvalidInputError(`Bucket ${Bucket} keeps no versions (${Status}).`, {
+        remedy: `Run: aws s3api put-bucket-versioning --bucket ${Bucket} --versioning-configuration Status=Enabled`,
+      });
+    },
+    ...(lock === undefined
+      ? {}
+      : {
+          'Object Lock': async () => {
+            const look = new GetObjectLockConfigurationCommand(named);
+            const found = await optional(sendS3(s3, 'look at', look, LOOK));
+            if (found?.ObjectLockConfiguration?.ObjectLockEnabled === 'Enabled') return 'enabled';
+            throw new InvalidInputError(
+              `Bucket ${Bucket} has no Object Lock, although "lock" is configured.`,
+              {
+                remedy: 'Enable it: aws s3api put-object-lock-configuration; or leave "lock" out.',
+              },
+            );
+          },
+        }),
+  };
+  return Object.entries(checks).map(([check, look]) => [`copy ${copy}: ${check}`, readable(look)]);
+}
+
+/** The region of a bucket, which S3 states in every answer. Throws InvalidInputError if it does not exist. */
+async function headBucket(
+  s3: S3Client,
+  named: { readonly Bucket: string; readonly ExpectedBucketOwner?: string },
+): Promise<string> {
+  const expected = ['NotFound', 'PermanentRedirect', 301];
+  try {
+    const { BucketRegion } = await sendS3(s3, 'look at', new HeadBucketCommand(named), { expected });
+    return BucketRegion ?? (await s3.config.region());
+  } catch (error) {
+    if (!(error instanceof S3ServiceException)) throw error;
+    const { headers } = (error.$response ?? {}) as { headers?: Record<string, string> };
+    const region = headers?.['x-amz-bucket-region'];
+    if (error.name !== 'NotFound' && region !== undefined) return region;
+    throw new InvalidInputError(`There is no bucket ${named.Bucket}.`, {
+      remedy: 'Create it, or correct its name under "copies" in cdk.json.',
+      cause: error,
+    });
+  }
 }
 
 async function isCatalog(s3: S3Client, Bucket: string, Prefix: string): Promise<boolean> {

@@ -14,6 +14,8 @@ export interface CliClient extends Omit<AnyOperations, 'restore' | 'verifyBackup
     id: string,
     leg: {
       cursor: string | null;
+      /** Name of a copy, instead of the original. */
+      copy?: string | undefined;
       progress(done: number, total: number): void;
       signal: AbortSignal;
     },

@@ -14,7 +14,7 @@ import { parseJson } from '../shared/core/input.ts';
 import type { WebhookKind } from '../shared/core/notify-config.ts';
 import { openWebhook } from '../shared/notify/webhook.ts';
 import { findAdapter } from '../shared/stores/registry.ts';
-import { bucketChecks } from './bucket-check.ts';
+import { bucketChecks, copyChecks } from './bucket-check.ts';
 
 /** One line of the checklist. A warning does not prevent the deployment from working. */
 export interface Checked {
@@ -42,6 +42,7 @@ interface DeploymentContext {
   readonly schedule: { readonly service: string };
   readonly archiveBucket?: Parameters<typeof bucketChecks>[0] | undefined;
   readonly objectLock?: unknown;
+  readonly copies: Readonly<Record<string, Parameters<typeof copyChecks>[1]>>;
   readonly allowedOrigins: readonly string[];
   readonly api: { readonly enabled: boolean };
   readonly notify?:
@@ -101,7 +102,8 @@ export async function checkDeployment(config: string | undefined): Promise<Check
     });
   }
   if (!deployment) return checks;
-  const { stackName, targets, network, archiveBucket, allowedOrigins, api, objectLock, notify } = deployment;
+  const { stackName, targets, network, archiveBucket, allowedOrigins, api, objectLock, notify, copies } =
+    deployment;
   if (archiveBucket) {
     const pages = api.enabled || allowedOrigins.length > 0;
     for (const [name, look] of bucketChecks(archiveBucket, {
@@ -109,6 +111,9 @@ export async function checkDeployment(config: string | undefined): Promise<Check
       locks: objectLock !== undefined,
     }))
       await check(name, look);
+  }
+  for (const [copy, settings] of Object.entries(copies)) {
+    for (const [name, look] of copyChecks(copy, settings)) await check(name, look);
   }
   await check('stack', async () => {
     const state = await stackState(stackName);

@@ -42,8 +42,8 @@ export function directClient(context: OperationsContext): CliClient {
   return {
     ...operations,
     where: `s3://${bucket.place}`,
-    verifyBackup: (id, { cursor, ...leg }) =>
-      run('verifyBackup', [id, { cursor }], leg) as ReturnType<CliClient['verifyBackup']>,
+    verifyBackup: (id, { cursor, copy, ...leg }) =>
+      run('verifyBackup', [id, { cursor, copy }], leg) as ReturnType<CliClient['verifyBackup']>,
     diffBackups: (id, input, leg) =>
       run('diffBackups', [id, input], leg) as ReturnType<CliClient['diffBackups']>,
     ...restoresOf(operations),

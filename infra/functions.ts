@@ -66,6 +66,8 @@ export interface FunctionSize {
   readonly callsHooks?: true;
   /** Signs archives, or checks their signatures, if signatures are configured. */
   readonly signatures?: 'sign' | 'check';
+  /** Makes copies of backups in other buckets, or reads them, if copies are configured. */
+  readonly copies?: 'write' | 'read';
   /** Reads the configuration of running systems, if it is in a separate folder. */
   readonly readsConfiguration?: true;
 }
@@ -162,6 +164,15 @@ export const SIZES = {
       lock: ['backups/*'],
     },
     signatures: 'sign',
+  },
+  'copy-backup': {
+    description: 'Copies a backup to another bucket, within S3',
+    memoryMb: RECORDS_MB,
+    timeoutMinutes: LEG_MINUTES,
+    stores: [],
+    // The state of a copy is part of the catalog record.
+    bucket: { read: ['backups/*'], write: ['backups/*.json'] },
+    copies: 'write',
   },
   'admit-restore': {
     description: 'Assigns an upload or request to the job of exactly one execution',
@@ -295,6 +306,8 @@ export const SIZES = {
       delete: ['backups/*', 'uploads/*', VERIFICATION_FILES, RETENTION_KEY],
     },
     signatures: 'check',
+    // Verifies them.
+    copies: 'read',
   },
 } as const satisfies Record<string, FunctionSize>;
 

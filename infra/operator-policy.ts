@@ -4,6 +4,8 @@ import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Construct } from 'constructs';
 import { BACKUPS } from '../shared/aws/keys.ts';
 import type { ArchiveBucket } from './archive-bucket.ts';
+import type { Copy, DeploymentConfig } from './config.ts';
+import { copyPermissions } from './copies.ts';
 import { SIZES } from './functions.ts';
 import type { HttpApi } from './http-api.ts';
 import type { Schedules } from './schedules.ts';
@@ -18,6 +20,7 @@ export interface OperatorPolicyProps {
   readonly apiSecret: HttpApi['secret'] | undefined;
   /** Absent if archives are not signed. */
   readonly signingKey: IKey | undefined;
+  readonly copies: DeploymentConfig['copies'];
 }
 
 /**
@@ -30,7 +33,7 @@ export class OperatorPolicy extends Construct {
   constructor(
     scope: Construct,
     id: string,
-    { archive, schedules, apiSecret, signingKey }: OperatorPolicyProps,
+    { archive, schedules, apiSecret, signingKey, copies }: OperatorPolicyProps,
   ) {
     super(scope, id);
     this.policy = new ManagedPolicy(this, 'Policy', {
@@ -55,6 +58,7 @@ export class OperatorPolicy extends Construct {
     });
     this.#allow(['cloudformation:DescribeStacks'], [stack], 'Our own stack; its ARN ends in a random id.');
     if (signingKey) this.#allow(['kms:GetPublicKey'], [signingKey.keyArn]);
+    for (const copy of Object.values(copies)) this.#allowCopy(copy);
     // `ngbak key` reads and writes the access list.
     apiSecret?.grantRead(this.policy);
     apiSecret?.grantWrite(this.policy);
@@ -88,6 +92,22 @@ export class OperatorPolicy extends Construct {
       }),
     );
     if (key) this.#allow(['kms:Decrypt', 'kms:GenerateDataKey'], [key.keyArn]);
+  }
+
+  /** Copies are verified, and never changed. */
+  #allowCopy(copy: Copy): void {
+    for (const { actions, resources, conditions } of copyPermissions(this, copy, 'read')) {
+      this.policy.addStatements(
+        new PolicyStatement({ actions, resources, ...(conditions === undefined ? {} : { conditions }) }),
+      );
+      for (const resource of resources.filter((arn) => arn.endsWith('*'))) {
+        acceptWildcard(
+          this.policy,
+          resource,
+          'The copies of all backups, in a bucket that was configured for them.',
+        );
+      }
+    }
   }
 
   /** @param why  required if the resources have wildcards */

@@ -5,6 +5,7 @@ import { Alarms } from './alarms.ts';
 import { ArchiveBucket } from './archive-bucket.ts';
 import type { Bundles } from './bundle.ts';
 import type { DeploymentConfig } from './config.ts';
+import { Copies } from './copies.ts';
 import { DailyRules } from './daily-rules.ts';
 import { HttpApi } from './http-api.ts';
 import { Janitor } from './janitor.ts';
@@ -59,6 +60,14 @@ export class NgbakStack extends Stack {
       restore: restore.stateMachine,
     });
     const janitor = new Janitor(this, 'Janitor', { handler: handlers.janitor });
+    if (handlers['copy-backup']) {
+      new Copies(this, 'Copies', {
+        ...settings,
+        archive,
+        handler: handlers['copy-backup'],
+        janitor: handlers.janitor,
+      });
+    }
     new Retention(this, 'Retention', { archive, handler: handlers['apply-retention'] });
     const schedules =
       deployment.schedule.service === 'scheduler'
@@ -89,6 +98,7 @@ export class NgbakStack extends Stack {
       schedules,
       apiSecret: api?.secret,
       signingKey: signingKey?.key,
+      copies: deployment.copies,
     });
     new SavedQueries(this, 'Queries', { handlers });
     const watched = {

@@ -7,6 +7,7 @@ import { HELP } from '../shared/core/help.ts';
 import type { ArchiveBucket } from './archive-bucket.ts';
 import type { Bundles } from './bundle.ts';
 import { type DeploymentConfig, runtimeConfig } from './config.ts';
+import { allowCopies } from './copies.ts';
 import { allowBuckets, allowConfiguration, mountFileSystem } from './file-access.ts';
 import { FUNCTION_NAMES, type FunctionName, type FunctionSize, SIZES } from './functions.ts';
 import type { SigningKey } from './signing-key.ts';
@@ -21,14 +22,15 @@ import { executionArn, stateMachineArn } from './workflows/state-machine.ts';
  */
 const CONFIG_BYTES_MAX = 4096 - 1024;
 
+/** The functions that some stacks do not have. */
+type Optional = 'api' | 'notify' | 'copy-backup';
+
 /**
- * Every function by the name of its file in `functions/`. Stacks without the API, or without receivers of
- * notifications, have no function for them.
+ * Every function by the name of its file in `functions/`. Stacks without the API, without receivers of notifications,
+ * or without copies have no function for them.
  */
-export type StepHandlers = Readonly<Record<Exclude<FunctionName, 'api' | 'notify'>, StepHandler>> & {
-  readonly api: StepHandler | undefined;
-  readonly notify: StepHandler | undefined;
-};
+export type StepHandlers = Readonly<Record<Exclude<FunctionName, Optional>, StepHandler>> &
+  Readonly<Record<Optional, StepHandler | undefined>>;
 
 /** The functions of a stack. */
 export function handlersOf(handlers: StepHandlers): [FunctionName, StepHandler][] {
@@ -85,6 +87,7 @@ export function makeStepHandlers(
     for (const store of size.stores) secrets.grantRead(handler, store);
     allowBuckets(handler, size, deployment);
     allowConfiguration(handler, size, deployment);
+    allowCopies(handler, size, deployment);
     mountFileSystem(handler, size, deployment);
     if (size.signatures) signingKey?.grant(handler, size.signatures, archive);
     if (size.describesExecutions) {
@@ -96,8 +99,12 @@ export function makeStepHandlers(
     if (size.callsHooks) allowHooks(handler, deployment, secrets);
     return handler;
   };
-  const omitted = { api: !deployment.api.enabled, notify: deployment.notify === undefined };
-  const deployed = FUNCTION_NAMES.filter((name) => !(name in omitted && omitted[name as 'api' | 'notify']));
+  const omitted: Record<Optional, boolean> = {
+    api: !deployment.api.enabled,
+    notify: deployment.notify === undefined,
+    'copy-backup': Object.keys(deployment.copies).length === 0,
+  };
+  const deployed = FUNCTION_NAMES.filter((name) => !(name in omitted && omitted[name as Optional]));
   return Object.fromEntries(deployed.map((name) => [name, make(name)])) as StepHandlers;
 }
 

@@ -22,7 +22,7 @@ const ROOMS = [
 const INSIDE: Record<string, readonly string[]> = {
   archive: ['format', 'read', 'write'],
   catalog: ['.', 'retention'],
-  workflows: ['.', 'job', 'drill', 'backup', 'restore', 'janitor'],
+  workflows: ['.', 'job', 'drill', 'copy', 'backup', 'restore', 'janitor'],
 };
 
 interface Import {

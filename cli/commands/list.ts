@@ -51,9 +51,7 @@ export function listCommand(program: Command): void {
       const found = await (await cli.client()).listBackups(input);
       for (const backup of found.backups) cli.output.event('backup', backup);
       const { backups, ...rest } = found;
-      cli.output.result('page', rest, () =>
-        backups.length === 0 ? 'No backups.' : table(HEAD, backups.map(row)),
-      );
+      cli.output.result('page', rest, () => (backups.length === 0 ? 'No backups.' : backupTable(backups)));
       for (const { backup_id, problem } of found.unreadable) {
         cli.output.warn(`The record of ${backup_id} cannot be read: ${problem}`);
       }
@@ -134,6 +132,23 @@ const HEAD = [
   'retention',
   'tags',
 ];
+
+/** With a column for copies, if any backup has some. */
+function backupTable(backups: readonly AnySummary[]): string {
+  if (!backups.some(({ copies }) => copies)) return table(HEAD, backups.map(row));
+  return table(
+    [...HEAD, 'copies'],
+    backups.map((backup) => [...row(backup), copiesText(backup.copies ?? [])]),
+  );
+}
+
+/** `2 of 2`, or how many are complete and what is wrong with the others. */
+function copiesText(copies: NonNullable<AnySummary['copies']>): string {
+  const others = copies.filter(({ state }) => state !== 'complete');
+  const named = others.map(({ name, state }) => `${name} ${state === 'damaged' ? 'DAMAGED' : state}`);
+  const complete = `${copies.length - others.length} of ${copies.length}`;
+  return copies.length === 0 ? '' : named.length === 0 ? complete : `${complete}: ${named.join(', ')}`;
+}
 
 function row(backup: AnySummary): string[] {
   return [

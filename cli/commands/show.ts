@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { BackupDetails } from '../../shared/catalog/summaries.ts';
 import pc from '../../shared/core/colors.ts';
+import { copyPlace } from '../../shared/core/copies.ts';
 import { describeSubset } from '../../shared/core/describe-subset.ts';
 import { parseInput } from '../../shared/core/input.ts';
 import { ContentsInput } from '../../shared/operations/contents.ts';
@@ -82,6 +83,7 @@ export function recordText(record: AnyDetails, verbose = false): string {
       ),
       ['verified', `${verification.state === 'verified' ? '' : 'DAMAGED, '}${localTime(verification.at)}`],
       ...(verification.problems ?? []).map((problem): [string, string] => ['', problem]),
+      ...copyRows(record.copies ?? []),
       ['retention', record.retention ?? 'by policy'],
       ['tags', record.tags.join(' ')],
       ['note', record.note],
@@ -95,6 +97,27 @@ export function recordText(record: AnyDetails, verbose = false): string {
     ...(record.references?.length ? ['', ...record.references.map(referenceLine)] : []),
     ...(warnings.length === 0 ? [] : ['', ...warnings.map(warningLine)]),
   ].join('\n');
+}
+
+/** One row for each copy in another bucket, and its problem if it has one. */
+function copyRows(copies: NonNullable<BackupDetails['copies']>): [string, string][] {
+  return copies.flatMap(({ name, problem, next_attempt_at, ...copy }): [string, string][] => {
+    const place = `s3://${copyPlace(copy)}`;
+    const verified =
+      copy.verified_at === undefined ? 'not verified' : `verified ${localTime(copy.verified_at)}`;
+    const facts = [
+      copy.state === 'damaged' ? 'DAMAGED' : copy.state,
+      place,
+      ...(copy.storage_class === undefined ? [] : [copy.storage_class]),
+      ...(copy.state === 'complete' ? [verified] : []),
+      ...(copy.expires_at === undefined ? [] : [`expires ${localTime(copy.expires_at)}`]),
+      ...(next_attempt_at === undefined ? [] : [`next attempt ${localTime(next_attempt_at)}`]),
+    ];
+    return [
+      [`copy ${name}`, facts.join(', ')],
+      ...(problem === undefined ? [] : ([['', problem]] as [string, string][])),
+    ];
+  });
 }
 
 /** A reference between stores, such as `References vectors entities.entity_name → graph nodes.id: 2,633 (dangling: 0)`. */

@@ -66,6 +66,7 @@ function targetText({
   drill,
   rehearsal,
   drill_age_max_seconds,
+  copies,
 }: TargetRecoverability): string {
   return [
     `${pc.bold(printable(target))}: ${ANSWERS[recoverable]}`,
@@ -98,6 +99,7 @@ function targetText({
           : backup && 'none',
       ],
       ['last rehearsal', rehearsal && eventText(rehearsal)],
+      ['copies', copies?.map(({ name, state }) => `${name}: ${state}`).join(', ')],
       ['last proved restore', proof?.kind === 'restore' ? eventText(proof) : undefined],
     ]),
   ].join('\n');

@@ -14,7 +14,8 @@ export function verifyCommand(program: Command): void {
       "Reads a backup's archive from S3 and checks it as the backup did before it was added to the catalog: every byte, every record, the counts and digests of the manifest, and the signature. The result is recorded in the catalog. Exits with 7 if the integrity check fails.",
     )
     .argument('<backup>', 'backup ID')
-    .action(async (id: string, _options, command: Command) => {
+    .option('--copy <name>', 'verify this copy, in another bucket, instead of the original')
+    .action(async (id: string, { copy }: { copy?: string }, command: Command) => {
       const cli = cliOf(command);
       const client = await cli.client();
       const bar = showTransfer(cli.output, 'verify');
@@ -22,15 +23,21 @@ export function verifyCommand(program: Command): void {
       let leg: Awaited<ReturnType<CliClient['verifyBackup']>> | undefined;
       try {
         do {
-          leg = await client.verifyBackup(id, { cursor: leg?.cursor ?? null, signal, progress: bar.update });
+          leg = await client.verifyBackup(id, {
+            cursor: leg?.cursor ?? null,
+            ...(copy === undefined ? {} : { copy }),
+            signal,
+            progress: bar.update,
+          });
         } while (!leg.done);
       } finally {
         bar.stop();
       }
       const { is_valid, errors, warnings, records, signature, metadata } = leg;
-      const found = { backup_id: id, is_valid, errors, warnings, records, signature, metadata };
+      const what = copy === undefined ? id : `${id}, copy ${copy}`;
+      const found = { backup_id: id, copy, is_valid, errors, warnings, records, signature, metadata };
       cli.output.result('verification', found, () =>
-        verificationText(`${id}: verified, no errors found.`, `${id}: integrity check failed:`, found),
+        verificationText(`${what}: verified, no errors found.`, `${what}: integrity check failed:`, found),
       );
       if (!is_valid) throw new ExitError('damaged');
     });

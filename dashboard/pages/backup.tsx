@@ -5,6 +5,7 @@ import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import type { BackupDetails } from '../../shared/catalog/summaries.ts';
 import { Contents } from '../backup/contents.tsx';
+import { Copies } from '../backup/copies.tsx';
 import { DeleteButton } from '../backup/delete.tsx';
 import { DownloadButton } from '../backup/download-button.tsx';
 import { BackupProperties } from '../backup/facts.tsx';
@@ -68,6 +69,7 @@ function Details({ record, loaded }: { record: BackupDetails; loaded: Loaded<Bac
       </Header>
       {record.warnings.length > 0 && <Warnings record={record} changed={loaded.replace} />}
       <BackupProperties record={record} />
+      {record.copies && <Copies backupId={id} copies={record.copies} />}
       <Keeping record={record} changed={loaded.replace} />
       <Contents backupId={id} />
       <Tallies tallies={record.tallies} />

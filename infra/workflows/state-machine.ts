@@ -12,7 +12,10 @@ import type { Construct } from 'constructs';
 import type { StepHandler } from '../step-handler.ts';
 import { acceptWildcard } from '../wildcards.ts';
 
-/** Configuration of both workflows. */
+/** The workflows of a deployment. Only deployments with copies have `Copy`. */
+export type Workflow = 'Backup' | 'Restore' | 'Copy';
+
+/** Configuration of every workflow. */
 export interface WorkflowSettings {
   /** Days after which a running execution is stopped. */
   readonly timeoutDays: number;
@@ -20,7 +23,7 @@ export interface WorkflowSettings {
 }
 
 /** Name of a workflow's state machine. Fixed, so that functions of the workflow can be granted permissions on it. */
-export function stateMachineName(scope: Construct, workflow: 'Backup' | 'Restore'): string {
+export function stateMachineName(scope: Construct, workflow: Workflow): string {
   return `${Stack.of(scope).stackName}-${workflow}`;
 }
 
@@ -28,12 +31,12 @@ export function stateMachineName(scope: Construct, workflow: 'Backup' | 'Restore
  * Name of a workflow's log group. Names under this prefix share one resource policy, whose size is limited (Step
  * Functions, "CloudWatch Logs").
  */
-export function logGroupName(scope: Construct, workflow: 'Backup' | 'Restore'): string {
+export function logGroupName(scope: Construct, workflow: Workflow): string {
   return `/aws/vendedlogs/states/${stateMachineName(scope, workflow)}`;
 }
 
 /** ARN of a workflow's state machine, without depending on it. */
-export function stateMachineArn(scope: Construct, workflow: 'Backup' | 'Restore'): string {
+export function stateMachineArn(scope: Construct, workflow: Workflow): string {
   return Stack.of(scope).formatArn({
     service: 'states',
     resource: 'stateMachine',
@@ -43,7 +46,7 @@ export function stateMachineArn(scope: Construct, workflow: 'Backup' | 'Restore'
 }
 
 /** ARN pattern of a workflow's executions: all of them, unless `rest` restricts it. */
-export function executionArn(scope: Construct, workflow: 'Backup' | 'Restore', rest = ':*'): string {
+export function executionArn(scope: Construct, workflow: Workflow, rest = ':*'): string {
   return Stack.of(scope).formatArn({
     service: 'states',
     resource: 'execution',
@@ -58,7 +61,7 @@ export function executionArn(scope: Construct, workflow: 'Backup' | 'Restore', r
  */
 export function makeStateMachine(
   scope: Construct,
-  workflow: 'Backup' | 'Restore',
+  workflow: Workflow,
   comment: string,
   start: IChainable,
   settings: WorkflowSettings & { readonly handlers: readonly StepHandler[] },

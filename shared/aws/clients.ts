@@ -27,6 +27,7 @@ const SERVICES = {
   secretsmanager: { name: 'Secrets Manager', answerMs: 5_000 },
   sns: { name: 'SNS', answerMs: 10_000 },
   states: { name: 'Step Functions', answerMs: 20_000 },
+  sts: { name: 'STS', answerMs: 10_000 },
 } as const;
 type Service = keyof typeof SERVICES;
 

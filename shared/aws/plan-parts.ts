@@ -34,13 +34,16 @@ interface Cut {
   readonly copy: number;
 }
 
+/** Largest range that one call copies, in bytes, if 10,000 of them are enough. */
+const COPY_BYTES = 256 * 1024 ** 2;
+
 /**
  * From fine to coarse. Small copies are quick, so a leg can end between them, and they run in parallel. Joining costs
  * a download and an upload, so no more is joined than S3 requires, unless that would exceed 10,000 parts. The last
  * cut makes every part but the last 5 GiB, so that whatever S3 can hold as one object always fits.
  */
 const CUTS: readonly Cut[] = [
-  { join: PART_BYTES_MIN, copy: 256 * 1024 ** 2 },
+  { join: PART_BYTES_MIN, copy: COPY_BYTES },
   { join: PART_BYTES_MIN, copy: 1024 ** 3 },
   { join: PART_BYTES_MIN, copy: PART_BYTES_MAX },
   { join: 64 * 1024 ** 2, copy: PART_BYTES_MAX },
@@ -51,8 +54,10 @@ const CUTS: readonly Cut[] = [
 /**
  * Plans one multipart upload that concatenates sources of these sizes (bytes). Depends only on the sizes, so every
  * leg computes the same plan. Throws NgbakError if the sum exceeds what S3 can hold.
+ *
+ * @param copyBytes  a smaller range for each call, in bytes, so that tests need little data
  */
-export function planParts(sizes: readonly number[]): PlannedPart[] {
+export function planParts(sizes: readonly number[], copyBytes = COPY_BYTES): PlannedPart[] {
   const total = sizes.reduce((sum, size) => sum + size, 0);
   if (total > OBJECT_BYTES_MAX || total === 0) {
     throw new NgbakError(
@@ -61,7 +66,7 @@ export function planParts(sizes: readonly number[]): PlannedPart[] {
     );
   }
   for (const cut of CUTS) {
-    const parts = cutParts(sizes, cut);
+    const parts = cutParts(sizes, { ...cut, copy: cut.copy === COPY_BYTES ? copyBytes : cut.copy });
     if (parts.length <= PARTS_MAX) return parts;
   }
   throw new NgbakError(`No plan of ${PARTS_MAX} parts was found for ${total} bytes.`, {

@@ -32,6 +32,7 @@ export interface BackupFacts {
   readonly consistency: object | undefined;
   readonly warnings: readonly object[] | undefined;
   readonly references?: readonly object[] | undefined;
+  readonly copies?: readonly object[] | undefined;
   readonly ngbak_version: string | undefined;
   readonly system_version: string | undefined;
   readonly tags: readonly string[];
@@ -58,6 +59,7 @@ export function makeRecord(
     record_version: 1,
     ...facts,
     ...(facts.warnings?.length === 0 ? { warnings: undefined } : {}),
+    ...(facts.copies?.length === 0 ? { copies: undefined } : {}),
     duration_seconds: Math.max(0, seconds),
     verification: { state: 'verified', at: verified_at },
   };

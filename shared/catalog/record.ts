@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { BackupCopy } from '../core/copies.ts';
 import { Id } from '../core/ids.ts';
 import { ArchiveSignature } from '../core/signature.ts';
 import { STORE_NAMES } from '../core/store-names.ts';
@@ -16,8 +17,8 @@ export const TalliesRecord = z.record(
 
 /**
  * The catalog record of a backup: `backups/<backup_id>.json`, created once, after the archive was verified. Only
- * `tags`, `note` and `retention` change later, and `verification` when the backup is verified again. Listing reads
- * these records and never an archive.
+ * `tags`, `note` and `retention` change later, `verification` when the backup is verified again, and `copies`. Listing
+ * reads these records and never an archive.
  */
 export const CatalogRecord = z.looseObject({
   record_version: z.literal(1),
@@ -76,6 +77,8 @@ export const CatalogRecord = z.looseObject({
   warnings: z.array(BackupWarning).optional(),
   /** References between the stores of the archive. Absent if they were not counted. */
   references: z.array(ReferenceCount).optional(),
+  /** Its copies in other buckets. Absent if none were configured. */
+  copies: z.array(BackupCopy).optional(),
   ngbak_version: z.string(),
   /** Version of the GraphRAG system, if the target's configuration states it. */
   system_version: z.string().optional(),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { BackupCopy } from '../core/copies.ts';
 import { BackupMetadata, metadataOf } from './metadata.ts';
 import { CatalogRecord } from './record.ts';
 import { countRecords } from './record-counts.ts';
@@ -18,6 +19,19 @@ export const Assessment = z.object({
   good: z.boolean(),
 });
 export type Assessment = z.infer<typeof Assessment>;
+
+/** A copy as lists state it. */
+const SummaryCopy = BackupCopy.pick({
+  name: true,
+  bucket: true,
+  prefix: true,
+  state: true,
+  at: true,
+  verified_at: true,
+  problem: true,
+  attempts: true,
+  next_attempt_at: true,
+});
 
 /** One backup in a list: the fields by which an operator chooses, without the tallies of the full record. */
 export const BackupSummary = CatalogRecord.pick({
@@ -39,6 +53,8 @@ export const BackupSummary = CatalogRecord.pick({
   requested_by: true,
 })
   .extend({
+    /** The state of each copy in another bucket. Absent if none was configured. */
+    copies: z.array(SummaryCopy).optional(),
     /** Size of the archive in bytes. */
     bytes: z.number(),
     /** Uncompressed bytes per second of the backup. */
@@ -111,6 +127,7 @@ export function summarize(record: CatalogRecord, acknowledged: Acknowledged, buc
     warnings: warnings.map(warningId),
     tags: record.tags,
     ...metadataOf(record, bucket),
+    ...(record.copies === undefined ? {} : { copies: record.copies.map((copy) => SummaryCopy.parse(copy)) }),
     ...optional('only'),
     ...optional('note'),
     ...optional('retention'),

@@ -58,6 +58,8 @@ export const BackupCopy = z.object({
   prefix: z.string().optional(),
   /** Absent: the region of the deployment. */
   region: z.string().optional(),
+  /** ARN of the role to assume for reading it. */
+  read_role_arn: z.string().optional(),
   storage_class: StorageClass.optional(),
   /**
    * `pending`: not made yet. `complete`: archive and record are in the bucket, and S3 confirmed the checksum of the

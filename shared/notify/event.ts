@@ -4,6 +4,7 @@ import { Id } from '../core/ids.ts';
 /** The events that receivers are notified of, as named in signed webhooks. */
 export const EVENT_TYPES = [
   ...['backup.failed', 'backup.missed', 'backup.incomplete', 'backup.suspicious', 'backup.drifted'],
+  'backup.not_copied',
   ...['drill.failed', 'drill.overdue'],
   ...['restore.started', 'restore.awaiting_approval', 'restore.completed', 'restore.failed'],
   ...['restore.rolled_back', 'data.changed', 'target.locked', 'target.not_recoverable'],

@@ -150,6 +150,12 @@ const WORDING: Readonly<Record<NotifyEvent['type'], Wording>> = {
     text: `${event.detail ?? 'The stores changed during the last backups.'} Each store is consistent in itself, but the stores may be from different moments. Pause the writers with hooks (docs/hooks.md), or back up at a quieter time.`,
     next: showBackup(event),
   }),
+  'backup.not_copied': (event) => ({
+    severity: 'warning',
+    title: `Copy of the backup of ${targetName(event)} is missing`,
+    text: `${event.detail ?? 'A backup was not copied.'} The backup itself is not affected. ngbak tries again.`,
+    next: showTarget(event),
+  }),
   'drill.failed': (event) => ({
     severity: 'critical',
     title: `Drill of ${targetName(event)} failed`,

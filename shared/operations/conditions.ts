@@ -17,6 +17,9 @@ export const DRIFTED_MIN = 3;
 /** Reasons of the verdict that are reported as events, by code. */
 const REPORTED: Readonly<Record<string, Pick<Condition, 'type' | 'remind'>>> = {
   'backup-too-old': { type: 'backup.missed', remind: true },
+  'copy-failed': { type: 'backup.not_copied', remind: true },
+  'copy-overdue': { type: 'backup.not_copied', remind: true },
+  'copy-damaged': { type: 'data.changed', remind: true },
   'backups-damaged': { type: 'data.changed', remind: false },
   'drill-overdue': { type: 'drill.overdue', remind: true },
   'target-locked': { type: 'target.locked', remind: true },
@@ -34,9 +37,11 @@ export interface Watched {
 /** The conditions of a target that its operators should know. A pure function. */
 export function conditionsOf({ verdict, schedules, newest }: Watched): Condition[] {
   const { recoverable, reasons } = verdict;
-  const found: Condition[] = reasons.flatMap(({ code, text }) => {
+  // Several copies may have failed: one condition for each code.
+  const texts = Map.groupBy(reasons, ({ code }) => code);
+  const found: Condition[] = [...texts].flatMap(([code, same]) => {
     const reported = REPORTED[code];
-    return reported ? [{ key: code, detail: text, ...reported }] : [];
+    return reported ? [{ key: code, detail: same.map(({ text }) => text).join(' '), ...reported }] : [];
   });
   if (recoverable === 'no') {
     const causes = reasons.filter(({ severity }) => severity === 'no').map(({ text }) => text);

@@ -7,6 +7,7 @@ import { CatalogRecord } from '../catalog/record.ts';
 import { signaturesOf } from '../catalog/signature.ts';
 import type { BackupSummary } from '../catalog/summaries.ts';
 import { backedUpTargets } from '../core/config.ts';
+import { BackupCopy, COPY_STATES, copiesOf } from '../core/copies.ts';
 import { AccessDeniedError, describeError } from '../core/errors.ts';
 import { GRADE_NAMES } from '../core/grade.ts';
 import { Id } from '../core/ids.ts';
@@ -27,6 +28,8 @@ import { type CatalogState, type Overview, readCatalogState } from './overview.t
 /** Targets that are assessed concurrently. */
 const TARGETS_AT_ONCE = 8;
 const HOUR_MS = 3_600_000;
+/** Time in which a copy of a backup should be complete. Large archives take hours to reach another region. */
+const COPY_OVERDUE_MS = 24 * HOUR_MS;
 
 const Grade = z.enum(GRADE_NAMES);
 export type Grade = z.infer<typeof Grade>;
@@ -88,6 +91,15 @@ export const TargetRecoverability = z.object({
   rehearsal: Proof.optional(),
   /** Maximum age of the last drill in seconds, from the schedules of drills of the target. Absent without any. */
   drill_age_max_seconds: z.number().optional(),
+  /** The copies of that backup in other buckets. Absent if none are configured. */
+  copies: z
+    .array(
+      BackupCopy.pick({ name: true, verified_at: true }).extend({
+        /** `missing`: the record of the backup does not mention the copy. */
+        state: z.enum([...COPY_STATES, 'missing']),
+      }),
+    )
+    .optional(),
 });
 export type TargetRecoverability = z.infer<typeof TargetRecoverability>;
 
@@ -125,6 +137,8 @@ export interface Facts {
     | undefined;
   /** True if the newest good backup has no signature, and the deployment requires one. */
   readonly unsigned?: boolean | undefined;
+  /** Names of the configured copies of the target. Undefined if the configuration is not known. */
+  readonly copies?: readonly string[] | undefined;
 }
 
 type Context = Pick<OperationsContext, 'bucket' | 'config' | 'scheduler'>;
@@ -190,6 +204,7 @@ export async function assessTargets(
         locked: lock?.value.kept,
         unreadableArchive,
         unsigned,
+        copies: context.config && copiesOf(context.config.copies, target.target).map(([name]) => name),
       },
       now,
     );
@@ -270,6 +285,7 @@ export function judge(facts: Facts, now: number): TargetRecoverability {
   const reasons = reasonsOf(facts, now);
   const proof = bestProof(facts);
   const drill = lastDrill(facts);
+  const copies = copiesOfNewest(facts);
   const ages = (facts.drillLimits ?? []).map(({ maxAgeMs }) => maxAgeMs);
   const shown = ({ job_id, backup_id, finished_at }: WholeRestore) => ({
     job_id,
@@ -298,6 +314,14 @@ export function judge(facts: Facts, now: number): TargetRecoverability {
     ...(drill && { drill: shown(drill) }),
     ...(drills.rehearsal && { rehearsal: shown(drills.rehearsal) }),
     ...(ages.length > 0 && { drill_age_max_seconds: Math.round(Math.min(...ages) / 1000) }),
+    ...(good &&
+      copies.length > 0 && {
+        copies: copies.map(({ name, copy }) => ({
+          name,
+          state: copy?.state ?? 'missing',
+          ...(copy?.verified_at === undefined ? {} : { verified_at: copy.verified_at }),
+        })),
+      }),
   };
 }
 
@@ -336,6 +360,7 @@ function reasonsOf(facts: Facts, now: number): Reason[] {
   const { target, locked } = facts;
   return [
     ...(target.newest_good ? backupReasons(target.newest_good, facts, now) : [noBackup(facts)]),
+    ...copyReasons(facts, now),
     ...catalogReasons(facts),
     ...jobReasons(facts),
     ...drillReasons(facts, now),
@@ -448,6 +473,41 @@ function backupReasons(
     );
   }
   return reasons;
+}
+
+type NewestCopy = NonNullable<BackupSummary['copies']>[number];
+
+/** The copies that the newest good backup should have, and those that it has. */
+function copiesOfNewest({ target, copies }: Facts): { name: string; copy: NewestCopy | undefined }[] {
+  const made = target.newest_good?.copies ?? [];
+  const names = copies ?? made.map(({ name }) => name);
+  return names.map((name) => ({ name, copy: made.find((one) => one.name === name) }));
+}
+
+/** What is wrong with the copies of the newest good backup. The backup itself can still be restored. */
+function copyReasons(facts: Facts, now: number): Reason[] {
+  const id = facts.target.newest_good?.backup_id;
+  if (id === undefined) return [];
+  return copiesOfNewest(facts).flatMap(({ name, copy }): Reason[] => {
+    const which = `The copy "${name}" of the latest good backup`;
+    const look = `Run \`ngbak show ${id}\`.`;
+    if (!copy) {
+      const text = `${which} is missing: it was configured after the backup.`;
+      return [reason('warning', 'copy-missing', text, 'ngbak begins it within 15 minutes.')];
+    }
+    if (copy.state === 'damaged') {
+      const remedy = `Find out what changed it: \`ngbak verify ${id} --copy ${name}\`. Start a new backup, which is copied again.`;
+      return [reason('warning', 'copy-damaged', `${which} failed verification: ${copy.problem}`, remedy)];
+    }
+    if (copy.state === 'failed') {
+      const next = copy.next_attempt_at === undefined ? '' : ` after ${copy.next_attempt_at}`;
+      const remedy = `Correct the cause (docs/copies.md). ngbak tries again${next}.`;
+      return [reason('warning', 'copy-failed', `${which} failed: ${copy.problem}`, remedy)];
+    }
+    const age = now - Date.parse(copy.at);
+    if (copy.state === 'complete' || age <= COPY_OVERDUE_MS) return [];
+    return [reason('warning', 'copy-overdue', `${which} is not complete after ${spanText(age)}.`, look)];
+  });
 }
 
 function catalogReasons({ target, unreadable }: Facts): Reason[] {

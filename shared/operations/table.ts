@@ -63,7 +63,7 @@ import {
   presignParts,
   UploadStatus,
 } from './upload.ts';
-import { VerificationLeg, verifyBackup } from './verify-backup.ts';
+import { VerificationLeg, VerifyInput, verifyBackup } from './verify-backup.ts';
 
 /** Description of operations that start jobs and accept the header. */
 const ONCE =
@@ -180,20 +180,21 @@ export const OPERATIONS = {
   verifyBackup: operation({
     summary: 'Verify every byte and every record of a backup',
     description:
-      'Checks the archive as the backup did before it was added to the catalog. Works for some seconds. Until `done` is true, call it again with the `cursor` of the response. The result is recorded in the catalog; `records` has what was read and counted.',
+      'Checks the archive, or with `copy` a copy in another bucket, as the backup did before it was added to the catalog. Works for some seconds. Until `done` is true, call it again with the `cursor` of the response. The result is recorded in the catalog; `records` has what was read and counted.',
     id: Id,
-    input: z.strictObject({ cursor: CursorText.nullable().optional() }),
+    input: VerifyInput.extend({ cursor: CursorText.nullable().optional() }),
     bodyOptional: true,
     rateLimited: true,
     returns: 'The result so far.',
     output: VerificationLeg.extend({ cursor: CursorText.nullable() }),
-    async run({ context, timeLeft, signal, progress }, id, { cursor }) {
-      const leg = await verifyBackup(context, id, {
+    async run({ context, timeLeft, signal, progress }, id, { cursor, ...input }) {
+      const time = {
         cursor: cursor == null ? null : (parseJson(z.json(), cursor, 'The cursor') as Json),
         timeLeft: () => timeLeft() - VERIFY_MARGIN_MS,
         ...(signal ? { signal } : {}),
         ...(progress ? { progress } : {}),
-      });
+      };
+      const leg = await verifyBackup(context, id, time, input);
       return { ...leg, cursor: leg.cursor === null ? null : JSON.stringify(leg.cursor) };
     },
   }),

@@ -1,10 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { readManifestBytes } from '../archive/read/open.ts';
+import type { ByteSource } from '../archive/format/types.ts';
+import { openArchive, readManifestBytes } from '../archive/read/open.ts';
 import { s3Source } from '../archive/read/sources.ts';
-import { stagingPrefix, VERIFICATIONS, verificationId } from '../aws/keys.ts';
+import type { Bucket } from '../aws/bucket.ts';
+import { copyBucket } from '../aws/copy-bucket.ts';
+import { catalogKey, stagingPrefix, VERIFICATIONS, verificationId } from '../aws/keys.ts';
+import { ObjectArchivedError } from '../aws/s3-error.ts';
 import { headArchive } from '../catalog/head-archive.ts';
-import type { CatalogRecord } from '../catalog/record.ts';
+import { CatalogRecord } from '../catalog/record.ts';
 import { countsByStore } from '../catalog/record-counts.ts';
 import { checkSignatures, signaturesOf } from '../catalog/signature.ts';
 import { BackupDetails, detail } from '../catalog/summaries.ts';
@@ -17,7 +21,6 @@ import { SignatureCheck } from '../core/signature.ts';
 import { STORE_NAMES } from '../core/store-names.ts';
 import { inconsistencies, unexplainedLosses } from '../workflows/backup/verify.ts';
 import { type CheckLeg, checkLeg } from '../workflows/job/check-leg.ts';
-import { openBackup } from './contents.ts';
 import type { OperationsContext } from './context.ts';
 import { readCatalogued } from './show-backup.ts';
 import { changeRecord } from './update-backup.ts';
@@ -25,6 +28,8 @@ import { changeRecord } from './update-backup.ts';
 /** One leg of a verification, for callers with limited time: repeat the call with `cursor` until `done`. */
 export const VerificationLeg = z.object({
   backup_id: z.string(),
+  /** The copy that is verified instead of the original. */
+  copy: z.string().optional(),
   done: z.boolean(),
   /** Where the next leg continues. Null once the verification is done. */
   cursor: z.json(),
@@ -43,11 +48,20 @@ export const VerificationLeg = z.object({
 });
 export type VerificationLeg = z.infer<typeof VerificationLeg>;
 
+export const VerifyInput = z.strictObject({
+  /** Verifies this copy of the backup, in another bucket. Default: the original. */
+  copy: Id.optional(),
+});
+export type VerifyInput = z.infer<typeof VerifyInput>;
+
 /** Where a verification continues. Its findings so far are stored in the bucket, because they may be megabytes. */
 const VerificationCursor = z.strictObject({
   verification: Id.startsWith(VERIFICATIONS),
   check: z.strictObject({ leg: z.int().positive() }),
 });
+
+/** Errors of a copy that its state in the catalog lists. */
+const PROBLEMS_OF_COPY_MAX = 5;
 
 /** Time limit and progress callback of one leg. */
 export interface VerificationTime {
@@ -60,50 +74,54 @@ export interface VerificationTime {
   progress?(bytesDone: number, bytesTotal: number): void;
 }
 
+/** The archive that is verified: the original, or a copy. */
+interface Verified {
+  readonly record: CatalogRecord;
+  readonly bucket: Bucket;
+  readonly version_id: string | undefined;
+  readonly copy: string | undefined;
+}
+
 /**
- * Verifies a backup's archive in the same way as the backup itself did before it was catalogued: every byte, every
- * record, the counts and digests of the manifest, and that it is the catalogued archive. Resumable. The result is
- * written into the catalog record, so that a damaged backup is not relied on.
+ * Verifies a backup's archive, or a copy of it, in the same way as the backup itself did before it was catalogued: every
+ * byte, every record, the counts and digests of the manifest, and that it is the catalogued archive. Resumable. The
+ * result is written into the catalog record, so that a damaged backup or copy is not relied on.
  */
 export async function verifyBackup(
   context: OperationsContext,
   backupId: string,
   leg: VerificationTime,
+  { copy }: VerifyInput = {},
 ): Promise<VerificationLeg> {
   const { value: record } = await readCatalogued(context, backupId);
+  const verified = copy === undefined ? originalOf(context, record) : copyOf(context, record, copy);
   const id = record.backup_id;
+  const which = { backup_id: id, ...(copy === undefined ? {} : { copy }) };
   const from =
     leg.cursor === null
       ? { verification: verificationId(randomUUID()), check: null }
       : parseInput(VerificationCursor, leg.cursor, 'The cursor of the verification', 'Start it again.');
-  const checked = await checkCatalogued(context, record, leg, from);
+  const checked = await checkCatalogued(context, verified, leg, from);
   if (checked.cursor !== null) {
     const cursor = { verification: from.verification, check: checked.cursor };
-    return { backup_id: id, done: false, cursor, errors: [...checked.problems], warnings: [], records: {} };
+    return { ...which, done: false, cursor, errors: [...checked.problems], warnings: [], records: {} };
   }
   // Callers that verify everything in one leg, such as the CLI, need no access to staging objects.
   if (from.check !== null) await context.bucket.removeAll(stagingPrefix(from.verification));
-  const signature = checked.problems.length > 0 ? undefined : await checkSignature(context, record);
+  const signature = checked.problems.length > 0 ? undefined : await checkSignature(context, verified);
   const errors =
     checked.problems.length > 0
       ? [...checked.problems]
       : [
           ...unexplainedLosses(record.consistency, checked.warnings),
           ...inconsistencies(checked.warnings),
-          ...(await compareWithRecord(context, record)),
+          ...(await compareWithRecord(verified)),
           ...(signature?.state === 'invalid' ? [`the signature is invalid: ${signature.problem}`] : []),
         ];
   const isValid = errors.length === 0;
-  const changed = await changeRecord(context, id, (current) => ({
-    ...current,
-    verification: {
-      state: isValid ? 'verified' : 'damaged',
-      at: new Date().toISOString(),
-      ...(isValid ? {} : { problems: errors }),
-    },
-  }));
+  const changed = await changeRecord(context, id, (current) => withResult(current, copy, errors));
   return {
-    backup_id: id,
+    ...which,
     done: true,
     cursor: null,
     is_valid: isValid,
@@ -115,24 +133,74 @@ export async function verifyBackup(
   };
 }
 
-async function checkCatalogued(
-  { bucket }: OperationsContext,
+function originalOf({ bucket }: OperationsContext, record: CatalogRecord): Verified {
+  return { record, bucket, version_id: record.archive.version_id, copy: undefined };
+}
+
+function copyOf({ config }: OperationsContext, record: CatalogRecord, name: string): Verified {
+  const { backup_id, copies = [] } = record;
+  const known = copies.find((one) => one.name === name);
+  if (known?.state !== 'complete' && known?.state !== 'damaged') {
+    const names = copies.map((one) => `${one.name} (${one.state})`).join(', ');
+    throw new InvalidInputError(
+      known === undefined
+        ? `${backup_id} has no copy "${name}".`
+        : `The copy "${name}" of ${backup_id} is not complete (${known.state}).`,
+      { remedy: names === '' ? 'Verify the original.' : `Its copies: ${names}.` },
+    );
+  }
+  // The configuration may have changed the role since the copy was made.
+  const { read_role_arn } = config?.copies?.[name] ?? known;
+  const bucket = copyBucket({ ...known, read_role_arn }, 'read');
+  return { record, bucket, version_id: known.version_id, copy: name };
+}
+
+/** The catalog record with the result of a verification. */
+function withResult(
   record: CatalogRecord,
+  name: string | undefined,
+  errors: readonly string[],
+): CatalogRecord {
+  const at = new Date().toISOString();
+  const isValid = errors.length === 0;
+  if (name === undefined) {
+    const verification = isValid
+      ? { state: 'verified' as const, at }
+      : { state: 'damaged' as const, at, problems: [...errors] };
+    return { ...record, verification };
+  }
+  const copies = (record.copies ?? []).map(({ problem, ...copy }) => {
+    if (copy.name !== name) return problem === undefined ? copy : { ...copy, problem };
+    return isValid
+      ? { ...copy, state: 'complete' as const, verified_at: at }
+      : { ...copy, state: 'damaged' as const, at, problem: errors.slice(0, PROBLEMS_OF_COPY_MAX).join('; ') };
+  });
+  return { ...record, copies };
+}
+
+async function checkCatalogued(
+  context: OperationsContext,
+  { record, bucket, version_id }: Verified,
   leg: VerificationTime,
   from: { readonly verification: string; readonly check: Json },
 ): Promise<CheckLeg> {
   const { archive } = record;
   const damaged = (problem: string) => ({ cursor: null, problems: [problem], warnings: [], tallies: {} });
-  if (!(await headArchive(bucket, record))) return damaged(`s3://${bucket.place}/${archive.key} is gone`);
-  const source = await s3Source(bucket.s3, bucket.name, archive.key, archive.version_id);
+  const { key } = archive;
+  if (!(await headArchive(bucket, { archive: { key, version_id } }))) {
+    return damaged(`s3://${bucket.place}/${key} is gone`);
+  }
+  const source = await s3Source(bucket.s3, bucket.name, key, version_id);
   try {
-    return await checkLeg(bucket, from.verification, source, {
+    return await checkLeg(context.bucket, from.verification, source, {
       cursor: from.check,
       leg,
       progress: (done, total) => leg.progress?.(done, total),
     });
   } catch (error) {
-    // An archive that can't be opened is damaged. A failed request to S3, however, says nothing about the archive.
+    // An archive that can't be opened is damaged. A failed request to S3, however, says nothing about the archive, and
+    // neither does a storage class.
+    if (error instanceof ObjectArchivedError) throw error;
     if (!(error instanceof IntegrityError || error instanceof InvalidInputError)) throw error;
     return damaged(error.message);
   }
@@ -140,24 +208,36 @@ async function checkCatalogued(
 
 /** Checks the signature of an intact archive. Undefined if the deployment does not use signatures. */
 async function checkSignature(
-  { bucket, signatureKeys }: OperationsContext,
-  record: CatalogRecord,
+  { signatureKeys }: OperationsContext,
+  verified: Verified,
 ): Promise<SignatureCheck | undefined> {
   if (signatureKeys === undefined) return undefined;
-  const { key, version_id } = record.archive;
-  const manifest = await readManifestBytes(await s3Source(bucket.s3, bucket.name, key, version_id));
+  const { bucket, record } = verified;
+  const manifest = await readManifestBytes(await sourceOf(verified));
   return checkSignatures(manifest ?? Buffer.alloc(0), await signaturesOf(bucket, record), signatureKeys);
 }
 
-/** Checks that an intact archive is the catalogued one. */
-async function compareWithRecord(context: OperationsContext, record: CatalogRecord): Promise<string[]> {
-  const { manifest } = await openBackup(context, record);
+function sourceOf({ bucket, record, version_id }: Verified): Promise<ByteSource> {
+  return s3Source(bucket.s3, bucket.name, record.archive.key, version_id);
+}
+
+/** Checks that an intact archive is the catalogued one, and that a copy has its own record. */
+async function compareWithRecord(verified: Verified): Promise<string[]> {
+  const { record, bucket, copy } = verified;
+  const source = await sourceOf(verified);
+  const { manifest } = await openArchive(source);
   const expected: [string, string | number, string | number][] = [
-    ['bytes', (await headArchive(context.bucket, record))?.ContentLength ?? 0, record.archive.bytes],
+    ['bytes', source.size, record.archive.bytes],
     ['checksum', manifest.checksum, record.archive.checksum],
     ['backup_id', manifest.backup_id, record.backup_id],
   ];
-  return expected
+  const differing = expected
     .filter(([, found, wanted]) => found !== wanted)
     .map(([name, found, wanted]) => `the archive's ${name} is ${found}; the catalog says ${wanted}`);
+  if (copy === undefined) return differing;
+  const key = catalogKey(record.backup_id);
+  const beside = (await bucket.readRecord(key, CatalogRecord))?.value;
+  if (beside?.archive.checksum === record.archive.checksum) return differing;
+  const what = beside === undefined ? 'does not exist' : 'is of another archive';
+  return [...differing, `the record of the copy, s3://${bucket.place}/${key}, ${what}`];
 }

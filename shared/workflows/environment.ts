@@ -11,6 +11,8 @@ export interface Environment {
   readonly bucket: Bucket;
   readonly sfn: SFNClient;
   readonly config: NgbakConfig;
+  /** ARN of the workflow that copies backups. Absent unless the function may start it. */
+  readonly copyMachine?: string | undefined;
   log(message: string, fields?: Record<string, Json>): void;
 }
 
@@ -22,7 +24,7 @@ export interface LegLimits {
   readonly signal: AbortSignal;
 }
 
-/** Reads `NGBAK_BUCKET` and `NGBAK_CONFIG`, which are set by the stack. Throws InvalidInputError. */
+/** Reads `NGBAK_BUCKET`, `NGBAK_CONFIG` and the ARNs of workflows, which are set by the stack. Throws InvalidInputError. */
 export function readEnvironment(log: Environment['log']): Environment {
   const name = process.env.NGBAK_BUCKET;
   if (!name) {
@@ -30,5 +32,11 @@ export function readEnvironment(log: Environment['log']): Environment {
       remedy: 'The stack sets it for its functions; elsewhere, set it to the name of the archive bucket.',
     });
   }
-  return { bucket: new Bucket(name), sfn: awsClient('states', SFNClient), config: readConfig(), log };
+  return {
+    bucket: new Bucket(name),
+    sfn: awsClient('states', SFNClient),
+    config: readConfig(),
+    copyMachine: process.env.NGBAK_COPY_STATE_MACHINE_ARN,
+    log,
+  };
 }

@@ -72,6 +72,30 @@ test('a wrong configuration fails the check', async () => {
   expect(checks[0]).toMatchObject({ name: 'configuration', state: 'failed' });
 }, 60_000);
 
+test('the buckets of copies are checked', async () => {
+  const s3 = new S3Client({});
+  const bucket = `copies-${randomBytes(6).toString('hex')}`;
+  await s3.send(new CreateBucketCommand({ Bucket: bucket }));
+  const copies = {
+    vault: { bucket, lock: { mode: 'governance', days: 1 } },
+    typo: { bucket: `${bucket}-x` },
+  };
+  const config = { targets: { default: { stores: { graph: { kind: 'neo4j' } } } }, copies };
+  const found = async () =>
+    new Map((await check(config)).checks.map(({ name, state, message }) => [name, `${state}: ${message}`]));
+  const before = await found();
+  expect(before.get('copy vault: region')).toMatch(/^ok: /);
+  expect(before.get('copy vault: versions')).toMatch(/^failed: .* keeps no versions \(off\)/);
+  expect(before.get('copy vault: Object Lock')).toMatch(/^failed: .* has no Object Lock/);
+  expect(before.get('copy typo: region')).toMatch(/^failed: There is no bucket copies-/);
+  await s3.send(
+    new PutBucketVersioningCommand({ Bucket: bucket, VersioningConfiguration: { Status: 'Enabled' } }),
+  );
+  const after = await found();
+  expect(after.get('copy vault: versions')).toBe('ok: enabled');
+  expect(after.has('copy typo: Object Lock')).toBe(false);
+}, 60_000);
+
 test('the settings of an existing bucket are checked one by one, each with the step its owner should take', async () => {
   const s3 = new S3Client({});
   const Bucket = `existing-${randomBytes(6).toString('hex')}`;

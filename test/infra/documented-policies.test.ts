@@ -133,3 +133,66 @@ test.each([
 ])('the documented replication may not call %s on %s', async (action, resource) => {
   expect(await replicates(action, resource)).toBe(false);
 });
+
+const COPY_ROLE = `arn:aws:iam::${ACCOUNT}:role/copy`;
+
+/** The policy of the bucket of a copy in another account, from docs/copies.md. */
+function copyBucketPolicy(): object {
+  const page = readFileSync(new URL('../../docs/copies.md', import.meta.url), 'utf8');
+  const block =
+    /<!-- test\/infra\/documented-policies\.test\.ts evaluates this policy -->\s*```json\n([\s\S]*?)```/.exec(
+      page,
+    )?.[1];
+  if (!block) throw new Error('docs/copies.md has no block that names this test.');
+  return JSON.parse(block.replaceAll('$COPY_ROLE', COPY_ROLE).replaceAll('$COPY', 'copy')) as object;
+}
+
+/** A role whose own policies allow everything, so that the policy of the bucket decides. */
+async function copies(action: string, resource: string, contextVariables: Record<string, string> = {}) {
+  const anything = { Effect: 'Allow', Action: '*', Resource: '*' };
+  const result = await runSimulation(
+    {
+      request: {
+        principal: `arn:aws:sts::${ACCOUNT}:assumed-role/copy/ngbak`,
+        action,
+        resource: { resource, accountId: '444455556666' },
+        contextVariables,
+      },
+      sessionPolicy: undefined,
+      identityPolicies: [{ name: 'all', policy: { Version: '2012-10-17', Statement: [anything] } }],
+      resourcePolicy: copyBucketPolicy(),
+      serviceControlPolicies: [],
+      resourceControlPolicies: [],
+      permissionBoundaryPolicies: [],
+    },
+    {},
+  );
+  if (result.resultType === 'error') throw new Error(JSON.stringify(result.errors));
+  return result.overallResult === 'Allowed';
+}
+
+const COPIED = `${COPY}/graphrag/backups/a.ngbak`;
+/** S3 evaluates both for each request that creates an object, but not for the parts of an upload. */
+const CREATES = { 's3:ObjectCreationOperation': 'true' };
+
+test('the documented bucket of a copy accepts new objects, their parts and their locks', async () => {
+  expect(await copies('s3:PutObject', COPIED, { ...CREATES, 's3:if-none-match': '*' })).toBe(true);
+  expect(await copies('s3:PutObject', COPIED, { 's3:ObjectCreationOperation': 'false' })).toBe(true);
+  for (const action of ['PutObjectRetention', 'AbortMultipartUpload', 'ListMultipartUploadParts']) {
+    expect([action, await copies(`s3:${action}`, COPIED)]).toEqual([action, true]);
+  }
+});
+
+test.each([
+  ['s3:PutObject', COPIED, CREATES],
+  ['s3:PutObject', `${COPY}/other/a.ngbak`, { ...CREATES, 's3:if-none-match': '*' }],
+  ['s3:GetObject', COPIED, {}],
+  ['s3:DeleteObject', COPIED, {}],
+  ['s3:DeleteObjectVersion', COPIED, {}],
+  ['s3:BypassGovernanceRetention', COPIED, {}],
+  ['s3:ListBucket', COPY, {}],
+  ['s3:PutBucketPolicy', COPY, {}],
+  ['s3:PutLifecycleConfiguration', COPY, {}],
+])('the documented bucket of a copy refuses %s on %s with %j', async (action, resource, context) => {
+  expect(await copies(action, resource, context as Record<string, string>)).toBe(false);
+});

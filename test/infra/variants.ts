@@ -35,6 +35,20 @@ export const VARIANTS = {
       keyArn: 'arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d-0000-4000-8000-000000000000',
     },
   },
+  'copies in other buckets': {
+    copies: {
+      vault: {
+        bucket: 'the-vault-bucket',
+        prefix: 'team/kb',
+        region: 'eu-west-1',
+        account: '444455556666',
+        keyArn: 'arn:aws:kms:eu-west-1:444455556666:key/0a1b2c3d-0000-4000-8000-000000000000',
+        lock: { mode: 'compliance', days: 90 },
+        readRoleArn: 'arn:aws:iam::444455556666:role/ReadBackups',
+      },
+      near: { bucket: 'the-near-bucket', targets: ['default'] },
+    },
+  },
   'a network, hooks and files': {
     targets: {
       default: {

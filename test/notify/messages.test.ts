@@ -57,6 +57,7 @@ const EXPECTED: Record<EventType, [subject: RegExp, next: string]> = {
   'backup.incomplete': [/Backup of "kb" has warnings/, 'ngbak show b-1'],
   'backup.suspicious': [/Backup of "kb" is empty or much smaller/, 'ngbak show b-1'],
   'backup.drifted': [/Backups of "kb" drift repeatedly/, 'ngbak show b-1'],
+  'backup.not_copied': [/Copy of the backup of "kb" is missing/, 'ngbak status kb'],
   'drill.failed': [/Drill of "kb" failed/, 'ngbak drills job-1'],
   'drill.overdue': [/Drill of "kb" is overdue/, 'ngbak drill --wait --target kb'],
   'restore.started': [/Restore into "kb" started/, 'ngbak job job-1 --wait'],

@@ -27,6 +27,9 @@ describe('a target has the condition', () => {
   test.each([
     ['backup-too-old', 'backup.missed', true],
     ['backups-damaged', 'data.changed', false],
+    ['copy-failed', 'backup.not_copied', true],
+    ['copy-overdue', 'backup.not_copied', true],
+    ['copy-damaged', 'data.changed', true],
     ['drill-overdue', 'drill.overdue', true],
     ['target-locked', 'target.locked', true],
   ])('%s as event %s', (code, type, remind) => {

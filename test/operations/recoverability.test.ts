@@ -85,6 +85,49 @@ const damaged = (hoursAgo: number) =>
 const suspicious = (hoursAgo: number) =>
   backup(hoursAgo, { good: false, state: 'complete_with_warnings', open_warnings: 1 });
 
+describe('a copy of the latest good backup', () => {
+  type Copy = NonNullable<BackupSummary['copies']>[number];
+  const copy = (changes: Partial<Copy>): Copy => ({
+    ...{ name: 'vault', bucket: 'vault-bucket', state: 'complete' as const, at: at(1) },
+    ...changes,
+  });
+  const judged = (copies: Copy[] | undefined, configured?: string[]) =>
+    judge(facts({ target: target([backup(5, copies ? { copies } : {})]), copies: configured }), NOW);
+
+  test.each<[string, Copy[] | undefined, string[]]>([
+    ['complete', [copy({})], []],
+    ['not yet due', [copy({ state: 'pending', at: at(23) })], []],
+    ['missing', undefined, ['copy-missing']],
+    ['missing among others', [copy({ name: 'other' })], ['copy-missing']],
+    ['failed', [copy({ state: 'failed', problem: 'denied' })], ['copy-failed']],
+    ['overdue', [copy({ state: 'pending', at: at(25) })], ['copy-overdue']],
+    ['damaged', [copy({ state: 'damaged', problem: 'sha256' })], ['copy-damaged']],
+  ])('that is %s restricts the verdict accordingly', (_, copies, expected) => {
+    const verdict = judged(copies, ['vault']);
+    expect(codes(verdict)).toEqual(expected);
+    // The original can still be restored.
+    expect(verdict.recoverable).toBe(expected.length === 0 ? 'yes' : 'yes_with_warnings');
+  });
+
+  test('is listed with its state, as far as the configuration is known', () => {
+    const made = [copy({ verified_at: at(2) }), copy({ name: 'removed', state: 'failed' })];
+    expect(judged(made, ['vault', 'new']).copies).toEqual([
+      { name: 'vault', state: 'complete', verified_at: at(2) },
+      { name: 'new', state: 'missing' },
+    ]);
+    expect(judged(made).copies?.map(({ name }) => name)).toEqual(['vault', 'removed']);
+    expect(judged(undefined, []).copies).toBeUndefined();
+    expect(judged(undefined).copies).toBeUndefined();
+  });
+
+  test('that is missing, late or failed never makes a target unrecoverable, nor a recoverable one of an old backup', () => {
+    const failed = [copy({ state: 'failed', problem: 'denied' })];
+    expect(judge(facts({ target: target([]), copies: ['vault'] }), NOW).recoverable).toBe('no');
+    const old = judge(facts({ target: target([backup(49, { copies: failed })]), copies: ['vault'] }), NOW);
+    expect(codes(old)).toEqual(['backup-too-old', 'copy-failed']);
+  });
+});
+
 describe('the verdict', () => {
   test('is yes with a good backup that is recent enough, and states what a restore would lose', () => {
     expect(judge(facts({ jobs: [drill()] }), NOW)).toMatchObject({

@@ -46,7 +46,7 @@ const NOT_IN_REFERENCE = new Set([
  * Other callers: the CDK CLI that deploys, users of the tests of `doctor` whose calls must be refused, and the
  * functions of the stacks that a test file deploys, whose templates are not available here.
  */
-const NOT_NGBAK = /^(aws-cdk-|doctor-|NgbakPrefix-|NgbakNotify-)/;
+const NOT_NGBAK = /^(aws-cdk-|doctor-|NgbakPrefix-|NgbakNotify-|NgbakCopies-)/;
 
 /** Evaluates calls against the policies of a synthesized template, with the resource names of a deployment. */
 export class SynthesizedPolicies {

@@ -14,6 +14,7 @@ import { describeError } from '../../core/errors.ts';
 import { SELFTEST_TARGET } from '../../core/selftest.ts';
 import type { ArchiveSignature } from '../../core/signature.ts';
 import { VERSION } from '../../core/version.ts';
+import { plannedCopies } from '../copy/progress.ts';
 import type { Environment } from '../environment.ts';
 import { readCheckResult } from '../job/check-leg.ts';
 import { readWarnings } from './find-warnings.ts';
@@ -114,6 +115,7 @@ export async function recordBackup(
       consistency,
       warnings,
       references: checked.references,
+      copies: plannedCopies(environment.config, { target: plan.target, tags }, now),
       ngbak_version: VERSION,
       system_version,
       tags,

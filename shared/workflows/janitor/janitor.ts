@@ -18,6 +18,7 @@ import { HELP, seeAlso, withPlatformHelp } from '../../core/help.ts';
 import { relatedJobId } from '../../core/job-ids.ts';
 import { hasEnded, type JobState } from '../../core/job-state.ts';
 import { BackupPlan } from '../backup/plan.ts';
+import { startDueCopies } from '../copy/start.ts';
 import { isRehearsal, lockNameOf } from '../drill/destination.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { resumeWriters } from '../job/hooks.ts';
@@ -73,8 +74,9 @@ export async function cleanUpAfter(
     return closeUnclaimed(environment, event);
   }
   if (job.kind === 'backup') {
-    await cleanUpBackup(environment, job, leg, event.detail.status !== 'SUCCEEDED');
+    const backupId = await cleanUpBackup(environment, job, leg, event.detail.status !== 'SUCCEEDED');
     await release(environment, job, event);
+    if (backupId !== undefined) await startDueCopies(environment, leg, { backup_id: backupId });
     return;
   }
   const restore = await findAdmitted(environment.bucket, job.job_id);
@@ -337,6 +339,8 @@ export function closing({ detail }: ExecutionEnded): Partial<JobRecord> {
 }
 
 /**
+ * Returns the id of the backup, if it was added to the catalog.
+ *
  * @param mayRun  whether exporters of the job may still be running, as after an execution that failed or was stopped
  */
 async function cleanUpBackup(
@@ -344,14 +348,14 @@ async function cleanUpBackup(
   job: JobRecord,
   leg: LegLimits,
   mayRun: boolean,
-): Promise<void> {
+): Promise<string | undefined> {
   const { bucket } = environment;
   const plan = (await bucket.readRecord(backupPlanKey(job.job_id), BackupPlan))?.value;
   // Without a plan, no exporter ran, or an earlier call of the janitor has already removed the plan.
   const stores = plan?.stores.map(({ store }) => store) ?? [];
   await cleanServers(environment, job, stores, leg);
+  const record = plan && (await bucket.readRecord(catalogKey(plan.backup_id), CatalogRecord));
   if (plan) {
-    const record = await bucket.readRecord(catalogKey(plan.backup_id), CatalogRecord);
     if (!record) {
       await removeOwnArchive(environment, plan.backup_id, job.job_id);
       await abortSeal(environment, job, plan.backup_id);
@@ -361,6 +365,7 @@ async function cleanUpBackup(
   // An exporter that ended since the first pass still found its plan and relied on this cleanup. One that ends from now
   // on finds no plan, and cleans up after itself.
   if (mayRun) await cleanServers(environment, job, stores, leg);
+  return record?.value.backup_id;
 }
 
 /** Removes the job's staged objects, and unfinished uploads of killed functions. */

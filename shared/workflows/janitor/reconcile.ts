@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { describeError, NgbakError } from '../../core/errors.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { foldJobDays } from '../job/days.ts';
+import { startDueCopies } from '../copy/start.ts';
 import { cleanUpAfter, closeForgotten, ExecutionEnded } from './janitor.ts';
 import { OVERDUE_MS, overdueJobs } from './overdue.ts';
 import { cleanRemaining } from './unclean.ts';
@@ -28,6 +29,8 @@ export interface Reconciled {
   readonly redriven: number;
   /** Leftovers that belonged to no job. */
   readonly unowned: Unowned;
+  /** Executions that were started to copy backups. */
+  readonly copies: string[];
 }
 
 /** Jobs known to have ended, cached for the lifetime of this process. */
@@ -35,7 +38,7 @@ const closed = new Set<string>();
 
 /**
  * Cleans up after every execution whose end was never handled, whether its event was lost or is in the dead-letter
- * queue, and removes leftovers that belong to no job. A failed cleanup does not prevent the others. At the end, throws
+ * queue, removes leftovers that belong to no job, and starts the copies that are due. A failed cleanup does not prevent the others. At the end, throws
  * an NgbakError that names all failed ones; the next call retries them.
  */
 export async function reconcile(
@@ -80,7 +83,13 @@ export async function reconcile(
   if (unowned.objects + unowned.uploads > 0) {
     environment.log('Removed objects that belonged to no job.', { ...unowned });
   }
-  if (problems.length === 0) return { jobs, redriven, unowned };
+  let copies: string[] = [];
+  try {
+    copies = await startDueCopies(environment, leg);
+  } catch (error) {
+    problems.push(`copies of backups: ${describeError(error)}`);
+  }
+  if (problems.length === 0) return { jobs, redriven, unowned, copies };
   throw new NgbakError(`Could not clean up after ${problems.length} executions: ${problems.join('; ')}`, {
     remedy: 'ngbak retries every 15 minutes. Correct the problems listed above.',
   });

@@ -1,0 +1,302 @@
+/** Copies of backups through a deployed stack: made, interrupted, failed, repaired and verified. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CloudFormationClient, DeleteStackCommand } from '@aws-sdk/client-cloudformation';
+import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import {
+  CreateBucketCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  PutBucketVersioningCommand,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
+import { StopExecutionCommand } from '@aws-sdk/client-sfn';
+import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { deployStack } from '../../local/deploy.ts';
+import { emulatorAddress } from '../../local/services/aws.ts';
+import { Bucket } from '../../shared/aws/bucket.ts';
+import { archiveKey, catalogKey } from '../../shared/aws/keys.ts';
+import { CatalogRecord } from '../../shared/catalog/record.ts';
+import type { BackupCopy } from '../../shared/core/copies.ts';
+import { updateCopy } from '../../shared/workflows/copy/progress.ts';
+import { run } from '../cli/run.ts';
+import { servers } from '../servers.ts';
+import { farTimeOfDay } from './context.ts';
+import { progressOf } from './follow.ts';
+import { deployedStack, sleep } from './harness.ts';
+import { createUser } from './operator.ts';
+import { killFunction } from './processes.ts';
+
+const STACK = 'NgbakCopies';
+const COPYING = `${STACK}-copy-backup`;
+const FILES = 'copies-files';
+const STORE_SECRET = 'copies-kv';
+const VAULT = { bucket: 'copies-vault', prefix: 'team/kb' };
+/** Does not exist at first. */
+const LATE = { bucket: 'copies-late' };
+const DEADLINE_MS = 60_000;
+
+const s3 = new S3Client({});
+let stack: ReturnType<typeof deployedStack>;
+let folder: string;
+let backupId: string;
+let operator: NodeJS.ProcessEnv;
+
+const vault = new Bucket(`${VAULT.bucket}/${VAULT.prefix}`, new S3Client({}));
+const late = new Bucket(LATE.bucket, new S3Client({}));
+
+async function copy(name: string, id = backupId): Promise<BackupCopy | undefined> {
+  const record = await stack.bucket.requireRecord(catalogKey(id), CatalogRecord, '');
+  return record.copies?.find((one) => one.name === name);
+}
+
+/** Waits until a copy has this state, and returns it. */
+async function until(name: string, state: BackupCopy['state']): Promise<BackupCopy> {
+  const deadline = Date.now() + DEADLINE_MS;
+  for (;;) {
+    const found = await copy(name);
+    if (found?.state === state) return found;
+    if (Date.now() > deadline) throw new Error(`The copy ${name} is ${JSON.stringify(found)}.`);
+    await sleep(100);
+  }
+}
+
+/** Runs the scheduled task of the janitor. Returns the executions that it started. */
+async function reconcile(): Promise<string[]> {
+  const command = new InvokeCommand({
+    FunctionName: `${STACK}-janitor`,
+    Payload: JSON.stringify({ reconcile: { grace_seconds: 0 } }),
+  });
+  const { FunctionError, Payload } = await new LambdaClient({}).send(command);
+  const text = Buffer.from(Payload ?? []).toString('utf8');
+  if (FunctionError !== undefined) throw new Error(text);
+  return (JSON.parse(text) as { copies: string[] }).copies;
+}
+
+/** Makes the next attempt due now instead of in a quarter of an hour. */
+async function due(name: string): Promise<void> {
+  await updateCopy(stack.bucket, backupId, name, (current) => {
+    if (!current) throw new Error(`There is no copy ${name}.`);
+    return { ...current, next_attempt_at: new Date(0).toISOString() };
+  });
+}
+
+/** Removes a copy, so that it has to be made again, by an attempt with a new number. Returns that number. */
+async function again(name: 'vault' | 'late', bucket: Bucket): Promise<number> {
+  await bucket.removeAll('backups/');
+  const updated = await updateCopy(stack.bucket, backupId, name, (current) => ({
+    ...{ name, state: 'pending', at: new Date().toISOString() },
+    ...(name === 'vault' ? VAULT : LATE),
+    attempts: (current?.attempts ?? 0) + 1,
+  }));
+  return updated?.attempts ?? 0;
+}
+
+async function expectSameArchive(bucket: Bucket): Promise<void> {
+  const get = new GetObjectCommand({ Bucket: bucket.name, Key: archiveKey(backupId) });
+  const { Body } = await bucket.s3.send(get);
+  const copied = Buffer.from((await Body?.transformToByteArray()) ?? []);
+  expect(copied.equals(await stack.download(backupId))).toBe(true);
+  const record = await bucket.requireRecord(catalogKey(backupId), CatalogRecord, '');
+  expect(record).toMatchObject({ backup_id: backupId, archive: { bytes: copied.length } });
+}
+
+async function status(): Promise<{ recoverable: string; codes: string[]; text: string }> {
+  const { stdout, lines } = await run(['status', '--json'], operator);
+  const [target] = lines().flatMap(({ type, data }) => (type === 'target' ? [data] : [])) as {
+    recoverable: string;
+    reasons: { code: string; severity: string }[];
+  }[];
+  const codes = (target?.reasons ?? []).flatMap(({ code, severity }) => (severity === 'note' ? [] : [code]));
+  return { recoverable: target?.recoverable ?? '', codes, text: stdout };
+}
+
+const execution = (name: string, attempt: number) =>
+  `${stack
+    .output('BackupStateMachineArn')
+    .replace(':stateMachine:', ':execution:')
+    .replace(/-Backup$/, '-Copy')}:copy_${backupId}_${name}_${attempt}`;
+
+/** Waits until an attempt is in a state. */
+async function inState(executionArn: string, state: string): Promise<void> {
+  const deadline = Date.now() + DEADLINE_MS;
+  for (;;) {
+    const progress = await progressOf(stack.sfn, executionArn);
+    if (progress?.running.includes(state)) return;
+    if (Date.now() > deadline || (progress && progress.status !== 'RUNNING')) {
+      throw new Error(`${executionArn} was never seen in "${state}": ${progress?.status}.`);
+    }
+    await sleep(25);
+  }
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ngbak-copies-'));
+  for (const Name of [FILES, VAULT.bucket]) await s3.send(new CreateBucketCommand({ Bucket: Name }));
+  await s3.send(
+    new PutBucketVersioningCommand({
+      Bucket: VAULT.bucket,
+      VersioningConfiguration: { Status: 'Enabled' },
+    }),
+  );
+  const text = JSON.stringify({ a: { content: 'one' }, b: { content: 'two' } });
+  await s3.send(new PutObjectCommand({ Bucket: FILES, Key: 'kb/kv_store_docs.json', Body: text }));
+  await new SecretsManagerClient({}).send(
+    new CreateSecretCommand({
+      Name: STORE_SECRET,
+      SecretString: JSON.stringify({ location: `s3://${FILES}/kb` }),
+    }),
+  );
+  const outputs = await deployStack(emulatorAddress(servers.aws.endpoint), {
+    stackName: STACK,
+    context: {
+      ngbak: {
+        stackName: STACK,
+        targets: { kb: { stores: { kv: { kind: 'files', secret: STORE_SECRET, buckets: [FILES] } } } },
+        schedule: { time: farTimeOfDay() },
+        copies: { vault: { ...VAULT, keepDays: 30 }, late: LATE },
+        api: { enabled: false },
+        metricsDashboard: false,
+        removal: 'destroy',
+      },
+    },
+    folder,
+  });
+  stack = deployedStack(outputs);
+  const user = await createUser(servers.aws.endpoint, `${STACK}-operator`, [
+    'AttachUserPolicy',
+    { PolicyArn: stack.output('OperatorPolicyArn') },
+  ]);
+  operator = { NGBAK_STACK: STACK, TZ: 'UTC', ...user };
+}, 300_000);
+
+afterAll(async () => {
+  await new CloudFormationClient({}).send(new DeleteStackCommand({ StackName: STACK }));
+  await rm(folder, { recursive: true });
+});
+
+test('a backup is copied after it was catalogued, and a copy that fails does not fail it', async () => {
+  const backup = await stack.run('Backup', { target: 'kb' });
+  expect(backup.cause ?? backup.status).toBe('SUCCEEDED');
+  backupId = (JSON.parse(backup.output ?? '{}') as { backup_id: string }).backup_id;
+  expect((await stack.waitForJob(backup.name ?? '')).state).toBe('completed');
+  expect(await until('vault', 'complete')).toMatchObject({ ...VAULT, expires_at: expect.any(String) });
+  await expectSameArchive(vault);
+  const failed = await until('late', 'failed');
+  expect(failed).toMatchObject({ attempts: 1, problem: expect.stringContaining(LATE.bucket) });
+  expect(await status()).toMatchObject({ recoverable: 'yes_with_warnings', codes: ['copy-failed'] });
+  const shown = (await run(['show', backupId], operator)).stdout;
+  expect(shown).toMatch(
+    /copy vault +complete, s3:\/\/copies-vault\/team\/kb, STANDARD, not verified, expires/,
+  );
+  expect(shown).toMatch(/copy late +failed, s3:\/\/copies-late, STANDARD, next attempt/);
+  expect((await run(['list'], operator)).stdout).toMatch(/1 of 2: late failed/);
+});
+
+test('the janitor repeats a failed copy when it is due, and the verdict has no warning any more', async () => {
+  await s3.send(new CreateBucketCommand({ Bucket: LATE.bucket }));
+  expect(await reconcile()).toEqual([]);
+  await due('late');
+  expect(await reconcile()).toEqual([`copy_${backupId}_late_1`]);
+  expect(await until('late', 'complete')).not.toHaveProperty('problem');
+  await expectSameArchive(late);
+  expect(await status()).toMatchObject({ recoverable: 'yes', codes: [] });
+  expect(await reconcile()).toEqual([]);
+});
+
+test('a copy whose function is killed is completed by a retry', async () => {
+  const attempt = await again('vault', vault);
+  // Started anew, the function takes long enough to be caught.
+  await killFunction(COPYING);
+  await reconcile();
+  await inState(execution('vault', attempt), 'Copy backup');
+  while ((await killFunction(COPYING)) === 0) await sleep(10);
+  await until('vault', 'complete');
+  await expectSameArchive(vault);
+});
+
+test('a copy whose execution is stopped is not complete, and is made by the next attempt', async () => {
+  const attempt = await again('vault', vault);
+  await killFunction(COPYING);
+  await reconcile();
+  const executionArn = execution('vault', attempt);
+  await inState(executionArn, 'Copy backup');
+  await stack.sfn.send(new StopExecutionCommand({ executionArn, cause: 'by a test' }));
+  await killFunction(COPYING);
+  expect((await copy('vault'))?.state).toBe('pending');
+  // The janitor finds that the attempt has ended without a result.
+  await reconcile();
+  expect(await until('vault', 'failed')).toMatchObject({
+    attempts: attempt + 1,
+    problem: expect.stringContaining('ABORTED'),
+  });
+  await due('vault');
+  await reconcile();
+  await until('vault', 'complete');
+  await expectSameArchive(vault);
+});
+
+test('a failure is recorded although the function is killed meanwhile', async () => {
+  const attempt = await again('late', late);
+  const key = archiveKey(backupId);
+  await late.s3.send(new PutObjectCommand({ Bucket: late.name, Key: key, Body: 'of somebody else' }));
+  await killFunction(COPYING);
+  await reconcile();
+  await inState(execution('late', attempt), 'Record failure');
+  await killFunction(COPYING);
+  expect(await until('late', 'failed')).toMatchObject({
+    problem: expect.stringContaining('another archive'),
+  });
+  expect(await late.readRecord(catalogKey(backupId), CatalogRecord)).toBeUndefined();
+  await late.s3.send(new DeleteObjectCommand({ Bucket: late.name, Key: key }));
+  await due('late');
+  await reconcile();
+  await until('late', 'complete');
+});
+
+test('verification reads a copy, records the result, and finds one that was altered', async () => {
+  const verified = await run(['verify', backupId, '--copy', 'vault'], operator);
+  expect([verified.code, verified.stderr]).toEqual([0, '']);
+  expect(verified.stdout).toContain(`${backupId}, copy vault: verified, no errors found.`);
+  expect((await copy('vault'))?.verified_at).toBeDefined();
+  // In a bucket without versions, an object can be replaced.
+  const altered = Buffer.from(await stack.download(backupId));
+  altered[altered.length >> 1] = (altered[altered.length >> 1] ?? 0) ^ 1;
+  await late.s3.send(new PutObjectCommand({ Bucket: late.name, Key: archiveKey(backupId), Body: altered }));
+  const damaged = await run(['verify', backupId, '--copy', 'late'], operator);
+  expect([damaged.code, damaged.stdout]).toEqual([7, expect.stringContaining('copy late: integrity check')]);
+  expect((await copy('late'))?.state).toBe('damaged');
+  expect((await copy('vault'))?.state).toBe('complete');
+  expect(await status()).toMatchObject({ recoverable: 'yes_with_warnings', codes: ['copy-damaged'] });
+  // The original is not affected.
+  expect((await run(['verify', backupId], operator)).code).toBe(0);
+  const unknown = await run(['verify', backupId, '--copy', 'typo'], operator);
+  expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining('has no copy "typo"')]);
+});
+
+test('with the policy of an operator, a copy can neither be removed nor replaced', async () => {
+  const credentials = {
+    accessKeyId: operator.AWS_ACCESS_KEY_ID ?? '',
+    secretAccessKey: operator.AWS_SECRET_ACCESS_KEY ?? '',
+  };
+  const mallory = new S3Client({ credentials });
+  const { version_id } = (await copy('vault')) ?? {};
+  const object = { Bucket: VAULT.bucket, Key: `${VAULT.prefix}/${archiveKey(backupId)}` };
+  const attacks = [
+    mallory.send(new DeleteObjectCommand(object)),
+    mallory.send(new DeleteObjectCommand({ ...object, VersionId: version_id })),
+    mallory.send(new PutObjectCommand({ ...object, Body: 'replaced' })),
+  ];
+  for (const attack of attacks) await expect(attack).rejects.toThrow(/[Dd]enied|not authorized/);
+  await expectSameArchive(vault);
+});
+
+test('a deleted backup leaves its copies', async () => {
+  await run(['delete', backupId, '--yes'], operator);
+  expect(await stack.keys('backups/')).toEqual([]);
+  const record = await vault.requireRecord(catalogKey(backupId), CatalogRecord, '');
+  expect(record.backup_id).toBe(backupId);
+});
