@@ -13,7 +13,7 @@ import { backUpOptions } from './back-up-options.ts';
 import { OPTIONS, readTarget, removeTarget } from './content.ts';
 import { type FunctionState, functionStates, progressOf } from './follow.ts';
 import { deployedStack, sleep } from './harness.ts';
-import { randomNumbers } from './kill-sweep.ts';
+import { sampleOf } from './kill-sweep.ts';
 import { killFunction } from './processes.ts';
 
 /** Interval at which the history of an execution is read, in milliseconds. */
@@ -41,9 +41,7 @@ async function states(): Promise<FunctionState[]> {
 
 /** Some of the states, in an order that depends on the seed; all of them at night. */
 async function sample(salt: number): Promise<FunctionState[]> {
-  const random = randomNumbers(SEED + salt);
-  const shuffled = (await states()).map((state) => ({ state, at: random() })).sort((a, b) => a.at - b.at);
-  return shuffled.map(({ state }) => state).slice(0, SAMPLE);
+  return sampleOf(await states(), SAMPLE, SEED + salt);
 }
 
 /** Starts a drill, and returns once it is in a state. The function has to be started first, so that the state lasts. */

@@ -53,6 +53,13 @@ export function randomNumbers(seed: number): () => number {
   };
 }
 
+/** Some of the items, in an order that depends on the seed. */
+export function sampleOf<T>(items: readonly T[], count: number, seed: number): T[] {
+  const random = randomNumbers(seed);
+  const shuffled = items.map((item) => ({ item, at: random() })).sort((a, b) => a.at - b.at);
+  return shuffled.slice(0, count).map(({ item }) => item);
+}
+
 /**
  * Every state of a restore that runs a function, including those of its safety backup and the janitor. A safety backup
  * contains what the restore may change, and therefore never the configuration.
