@@ -17,7 +17,7 @@ import { sampleOf } from './kill-sweep.ts';
 import { killFunction } from './processes.ts';
 
 /** Interval at which the history of an execution is read, in milliseconds. */
-const POLL_MS = 25;
+const POLL_MS = 80;
 const DEADLINE_MS = 180_000;
 /** Number of states in which a drill is stopped, and killed, in a run by day; all of them at night. */
 const SAMPLE = NIGHTLY ? Number.POSITIVE_INFINITY : 2;

@@ -16,7 +16,7 @@ import { deployedStack, sleep } from './harness.ts';
 import { type Inventory, listServers } from './inventory.ts';
 
 /** Poll interval of a running execution, in milliseconds. */
-export const POLL_MS = 40;
+export const POLL_MS = 80;
 /** Timeout of a test for an expected event, in milliseconds: a deadline for hangs. */
 export const DEADLINE_MS = 120_000;
 
