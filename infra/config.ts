@@ -293,6 +293,13 @@ export const DeploymentConfig = z.strictObject({
       trustedKeys: Signatures.shape.trusted_keys,
     })
     .optional(),
+  /** Regular verification of what is stored. If omitted: none. */
+  verification: z
+    .strictObject({
+      /** Archives and copies that are verified each day: those whose verification is oldest. */
+      perDay: z.number().int().min(1).max(24).default(1),
+    })
+    .optional(),
   /** Other buckets that get a copy of each backup, by name. */
   copies: z
     .record(Id, Copy)
@@ -444,6 +451,9 @@ export function runtimeConfig(
               trusted_keys: deployment.signatures.trustedKeys,
             },
           }),
+      ...(deployment.verification === undefined
+        ? {}
+        : { verification: { per_day: deployment.verification.perDay } }),
       ...(Object.keys(deployment.copies).length === 0 ? {} : { copies: runtimeCopies(deployment) }),
       ...(deployment.alarms.backupAgeHours === undefined
         ? {}

@@ -5,6 +5,7 @@ import {
   OUTBOX,
   RETENTION_KEY,
   STAGING,
+  VERIFICATION_STATE_KEY,
   VERIFICATIONS,
   watchStateKey,
 } from '../shared/aws/keys.ts';
@@ -275,6 +276,22 @@ export const SIZES = {
       ],
       write: [CATALOG_CACHE_KEY, NEW_EVENTS, WATCH_STATES],
     },
+  },
+  'verify-stored': {
+    description: 'Verifies the archives and copies whose verification is oldest',
+    memoryMb: DATA,
+    timeoutMinutes: LEG_MINUTES,
+    stores: [],
+    bucket: {
+      read: [
+        ...['backups/*', CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY, VERIFICATION_FILES],
+        VERIFICATION_STATE_KEY,
+      ],
+      write: ['backups/*.json', VERIFICATION_FILES, VERIFICATION_STATE_KEY],
+      delete: [VERIFICATION_FILES],
+    },
+    signatures: 'check',
+    copies: 'read',
   },
   notify: {
     description: 'Delivers notifications to every receiver',

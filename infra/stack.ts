@@ -19,6 +19,7 @@ import { SigningKey } from './signing-key.ts';
 import { makeStepHandlers } from './step-handlers.ts';
 import { StoreSecrets } from './store-secrets.ts';
 import { UploadTrigger } from './upload-trigger.ts';
+import { Verification } from './verification.ts';
 import { Watch } from './watch.ts';
 import { BackupWorkflow } from './workflows/backup-workflow.ts';
 import { RestoreWorkflow } from './workflows/restore-workflow.ts';
@@ -68,6 +69,8 @@ export class NgbakStack extends Stack {
         janitor: handlers.janitor,
       });
     }
+    if (handlers['verify-stored'])
+      new Verification(this, 'Verification', { handler: handlers['verify-stored'] });
     new Retention(this, 'Retention', { archive, handler: handlers['apply-retention'] });
     const schedules =
       deployment.schedule.service === 'scheduler'

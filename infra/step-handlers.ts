@@ -23,11 +23,11 @@ import { executionArn, stateMachineArn } from './workflows/state-machine.ts';
 const CONFIG_BYTES_MAX = 4096 - 1024;
 
 /** The functions that some stacks do not have. */
-type Optional = 'api' | 'notify' | 'copy-backup';
+type Optional = 'api' | 'notify' | 'copy-backup' | 'verify-stored';
 
 /**
- * Every function by the name of its file in `functions/`. Stacks without the API, without receivers of notifications,
- * or without copies have no function for them.
+ * Every function by the name of its file in `functions/`. Stacks without the API, receivers of notifications, copies or
+ * regular verification have no function for them.
  */
 export type StepHandlers = Readonly<Record<Exclude<FunctionName, Optional>, StepHandler>> &
   Readonly<Record<Optional, StepHandler | undefined>>;
@@ -103,6 +103,7 @@ export function makeStepHandlers(
     api: !deployment.api.enabled,
     notify: deployment.notify === undefined,
     'copy-backup': Object.keys(deployment.copies).length === 0,
+    'verify-stored': deployment.verification === undefined,
   };
   const deployed = FUNCTION_NAMES.filter((name) => !(name in omitted && omitted[name as Optional]));
   return Object.fromEntries(deployed.map((name) => [name, make(name)])) as StepHandlers;

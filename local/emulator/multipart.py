@@ -66,7 +66,10 @@ def apply():
         stored = s3._buckets[bucket]["objects"][key]
         stored["checksums"], stored["checksum_type"] = {"CRC32": checksum}, "FULL_OBJECT"
         element = b"<ChecksumCRC32>" + checksum.encode() + b"</ChecksumCRC32>"
-        answer = re.sub(rb"<ChecksumCRC32>.*?</ChecksumCRC32>", element, answer).replace(b"COMPOSITE", b"FULL_OBJECT")
+        answer = re.sub(rb"<Checksum(CRC32|Type)>.*?</Checksum(CRC32|Type)>", b"", answer)
+        # ministack states no checksum if parts were copied.
+        element += b"<ChecksumType>FULL_OBJECT</ChecksumType></CompleteMultipartUploadResult>"
+        answer = answer.replace(b"</CompleteMultipartUploadResult>", element)
         response = (status, answer_headers, answer)
         # The response to a repeated completion of the same upload.
         s3._completed_multipart_uploads[upload_id] = {"key": key, "response": response}

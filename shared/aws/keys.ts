@@ -61,6 +61,8 @@ export const archiveKey = (backupId: string) => `${BACKUPS}${backupId}.ngbak`;
 export const signatureKey = (key: string) => `${key}.sig`;
 /** A cache for long lists, which can be removed without loss. */
 export const CATALOG_CACHE_KEY = `${CACHE}catalog.json`;
+/** The scheduled verification in progress. */
+export const VERIFICATION_STATE_KEY = `${CACHE}verification.json`;
 export const catalogKey = (backupId: string) => `${BACKUPS}${backupId}.json`;
 
 /**

@@ -25,6 +25,7 @@ const SummaryCopy = BackupCopy.pick({
   name: true,
   bucket: true,
   prefix: true,
+  storage_class: true,
   state: true,
   at: true,
   verified_at: true,

@@ -129,6 +129,8 @@ export const NgbakConfig = z.strictObject({
   object_lock: ObjectLock.optional(),
   /** Signatures of archives. If omitted: archives are not signed, and signatures are not checked. */
   signatures: Signatures.optional(),
+  /** How many archives and copies are verified on a schedule, each day. If omitted: none. */
+  verification: z.strictObject({ per_day: z.number().int().min(1).max(24) }).optional(),
   /** Other buckets that get a copy of each backup, by name. If omitted: none. */
   copies: CopiesConfig.optional(),
   /** Maximum age of the newest good backup of a target, in hours. If omitted: derived from the schedules. */

@@ -52,16 +52,35 @@ test('the copying function adds objects to the configured places, and checks the
     { actions: parts, resources: [`${NEAR}/backups/*`] },
     ...read,
   ]);
-  // The API verifies copies.
-  expect(onCopies('api')).toEqual([
-    { actions: ['sts:AssumeRole'], resources: [COPIES.vault.readRoleArn] },
-    ...read,
-  ]);
+  // These verify copies.
+  for (const name of ['api', 'verify-stored']) {
+    expect(onCopies(name)).toEqual([
+      { actions: ['sts:AssumeRole'], resources: [COPIES.vault.readRoleArn] },
+      ...read,
+    ]);
+  }
 });
 
 test('no other function reaches a copy', () => {
-  const others = [...granted.keys()].filter((name) => name !== 'copy-backup' && name !== 'api');
+  const known = ['copy-backup', 'api', 'verify-stored'];
+  const others = [...granted.keys()].filter((name) => !known.includes(name));
   expect(others.filter((name) => onCopies(name).length > 0)).toEqual([]);
+});
+
+test('with "verification", a function verifies what is stored every hour, and changes records only', () => {
+  const functions = template.findResources('AWS::Lambda::Function', {
+    Properties: { FunctionName: 'Ngbak-verify-stored' },
+  });
+  const [id = ''] = Object.keys(functions);
+  template.hasResourceProperties('AWS::Events::Rule', {
+    ScheduleExpression: 'rate(1 hour)',
+    Targets: [{ Arn: { 'Fn::GetAtt': [id, 'Arn'] } }],
+  });
+  const writes = (granted.get('verify-stored') ?? [])
+    .filter(({ actions }) => actions.includes('s3:PutObject'))
+    .flatMap(({ resources }) => resources.map((resource) => resource.split('>/')[1]));
+  expect(writes).toEqual(['backups/*.json', 'staging/verification_*', 'cache/verification.json']);
+  expect(JSON.stringify(synthesize().toJSON())).not.toContain('verify-stored');
 });
 
 test('of archives, the copying function reads all and writes none', () => {

@@ -76,6 +76,7 @@ test.each([
   ['verify-backup', []],
   ['catalog-backup', []],
   ['copy-backup', []],
+  ['verify-stored', []],
   ['admit-restore', []],
   ['await-confirmation', []],
   ['begin-restore', []],
@@ -101,9 +102,9 @@ describe('in the bucket', () => {
   const who = (action: string, pattern: string) =>
     steps.filter((name) => keys(name, action).some((key) => key === pattern)).sort();
 
-  test('only the seal writes archives, and only the catalog step and the copying function write catalog records', () => {
+  test('only the seal writes archives, and only the catalog step, the copying and the verifying function write catalog records', () => {
     expect(who('s3:PutObject', 'backups/*')).toEqual([]);
-    expect(who('s3:PutObject', 'backups/*.json')).toEqual(['catalog-backup', 'copy-backup']);
+    expect(who('s3:PutObject', 'backups/*.json')).toEqual(['catalog-backup', 'copy-backup', 'verify-stored']);
     expect(who('s3:PutObject', 'backups/*.ngbak')).toEqual(['seal-backup']);
     expect(who('s3:AbortMultipartUpload', 'backups/*.ngbak')).toEqual(['janitor', 'seal-backup']);
   });
@@ -132,7 +133,7 @@ describe('in the bucket', () => {
       names.filter((name) => keys(name, action).some((key) => key.startsWith('settings/'))).sort();
     expect(all('s3:GetObject')).toEqual([
       ...['admit-restore', 'api', 'apply-retention', 'catalog-backup', 'check-fences', 'janitor', 'notify'],
-      'watch-backups',
+      ...['verify-stored', 'watch-backups'],
     ]);
     const policy = names.filter((name) => keys(name, 's3:GetObject').includes(RETENTION_KEY));
     expect(policy.sort()).toEqual(['api', 'apply-retention']);

@@ -36,6 +36,7 @@ export const VARIANTS = {
     },
   },
   'copies in other buckets': {
+    verification: { perDay: 2 },
     copies: {
       vault: {
         bucket: 'the-vault-bucket',

@@ -28,7 +28,7 @@ import { farTimeOfDay } from './context.ts';
 import { progressOf } from './follow.ts';
 import { deployedStack, sleep } from './harness.ts';
 import { createUser } from './operator.ts';
-import { killFunction } from './processes.ts';
+import { functionProcesses, killFunction } from './processes.ts';
 
 const STACK = 'NgbakCopies';
 const COPYING = `${STACK}-copy-backup`;
@@ -190,9 +190,9 @@ test('a backup is copied after it was catalogued, and a copy that fails does not
   expect(await status()).toMatchObject({ recoverable: 'yes_with_warnings', codes: ['copy-failed'] });
   const shown = (await run(['show', backupId], operator)).stdout;
   expect(shown).toMatch(
-    /copy vault +complete, s3:\/\/copies-vault\/team\/kb, STANDARD, not verified, expires/,
+    /Copy vault: +complete, s3:\/\/copies-vault\/team\/kb, STANDARD, not verified, expires/,
   );
-  expect(shown).toMatch(/copy late +failed, s3:\/\/copies-late, STANDARD, next attempt/);
+  expect(shown).toMatch(/Copy late: +failed, s3:\/\/copies-late, STANDARD, next attempt/);
   expect((await run(['list'], operator)).stdout).toMatch(/1 of 2: late failed/);
 });
 
@@ -209,7 +209,7 @@ test('the janitor repeats a failed copy when it is due, and the verdict has no w
 
 test('a copy whose function is killed is completed by a retry', async () => {
   const attempt = await again('vault', vault);
-  // Started anew, the function takes long enough to be caught.
+  // With a cold start, the function takes long enough to be caught.
   await killFunction(COPYING);
   await reconcile();
   await inState(execution('vault', attempt), 'Copy backup');
@@ -224,6 +224,8 @@ test('a copy whose execution is stopped is not complete, and is made by the next
   await reconcile();
   const executionArn = execution('vault', attempt);
   await inState(executionArn, 'Copy backup');
+  // A function continues when its execution is stopped: it has to be running, so that it can be killed.
+  while ((await functionProcesses(COPYING)).length === 0) await sleep(10);
   await stack.sfn.send(new StopExecutionCommand({ executionArn, cause: 'by a test' }));
   await killFunction(COPYING);
   expect((await copy('vault'))?.state).toBe('pending');

@@ -54,7 +54,7 @@ export function failedCopy(
   { upload_id, ...copy }: BackupCopy,
   problem: string,
   now: Date,
-  { restart = false, random = Math.random }: { restart?: boolean; random?: () => number } = {},
+  { restart = false, random }: { restart?: boolean; random?: () => number } = {},
 ): BackupCopy {
   const attempts = (copy.attempts ?? 0) + 1;
   return {
