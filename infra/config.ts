@@ -23,7 +23,8 @@ const COPIES_MAX = 5;
 
 const KeyArn = z.string().regex(/^arn:[^:]+:kms:[^:]+:[0-9]{12}:key\/.+$/, 'must be the ARN of a KMS key');
 
-const BucketName = z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'must be a bucket name');
+/** Name of a bucket. */
+export const BucketName = z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'must be a bucket name');
 
 /** A store as an administrator configures it: without `secret`, the stack creates one to be filled in. */
 const DeployedStore = StoreConfig.extend({
@@ -327,19 +328,11 @@ export function readDeployment(context: unknown): DeploymentConfig {
       help: HELP.configuration,
     });
   }
-  const value = typeof context === 'string' ? parseJson(z.unknown(), context, where) : context;
-  const checked = DeploymentConfig.safeParse(value, { reportInput: true });
-  if (!checked.success) {
-    const problems = checked.error.issues.map((issue) => {
-      const at = ['ngbak', ...issue.path].join('.');
-      return `${at}: ${issue.message}${received(issue.input)}`;
-    });
-    throw new InvalidInputError(`${where} is not valid:\n  ${problems.join('\n  ')}\n`, {
-      remedy: 'Correct these keys in cdk.json (or in -c ngbak=…); docs/deploy.md explains each one.',
-      help: HELP.configuration,
-    });
-  }
-  const { network, fileSystem } = checked.data;
+  const deployment = readContext(DeploymentConfig, context, {
+    key: 'ngbak',
+    remedy: 'Correct these keys in cdk.json (or in -c ngbak=…); docs/deploy.md explains each one.',
+  });
+  const { network, fileSystem } = deployment;
   if (fileSystem && !network) {
     throw new InvalidInputError(
       'ngbak.fileSystem needs ngbak.network: Lambda mounts EFS within a VPC only.',
@@ -349,7 +342,7 @@ export function readDeployment(context: unknown): DeploymentConfig {
       },
     );
   }
-  for (const [name, { configuration_folder: folder }] of Object.entries(checked.data.targets)) {
+  for (const [name, { configuration_folder: folder }] of Object.entries(deployment.targets)) {
     if (folder === undefined || placeOf(folder.location).bucket !== undefined) continue;
     if (fileSystem && `${folder.location}/`.startsWith(`${fileSystem.mountPath}/`)) continue;
     throw new InvalidInputError(
@@ -360,30 +353,52 @@ export function readDeployment(context: unknown): DeploymentConfig {
       },
     );
   }
-  if (checked.data.archiveBucket && checked.data.accessLogs) {
+  if (deployment.archiveBucket && deployment.accessLogs) {
     throw new InvalidInputError('ngbak.accessLogs is for the bucket of the stack, not for "archiveBucket".', {
       remedy: 'Configure the access logs of the existing bucket where it was created.',
     });
   }
-  const { service, timeZone } = checked.data.schedule;
+  const { service, timeZone } = deployment.schedule;
   if (service === 'rules' && timeZone !== 'UTC') {
     throw new InvalidInputError('ngbak.schedule.service "rules" needs "timeZone": "UTC".', {
       remedy: 'Rules of EventBridge know no other zone: give the time of day in UTC, or use "scheduler".',
       help: HELP.configuration,
     });
   }
-  if (service === 'rules' && checked.data.drills) {
+  if (service === 'rules' && deployment.drills) {
     throw new InvalidInputError('ngbak.drills needs EventBridge Scheduler, not "service": "rules".', {
       remedy: 'Remove "drills", and start drills with `ngbak drill` from a scheduler of your own.',
       help: HELP.configuration,
     });
   }
-  for (const [index, pem] of (checked.data.signatures?.trustedKeys ?? []).entries()) {
+  for (const [index, pem] of (deployment.signatures?.trustedKeys ?? []).entries()) {
     parsePublicKey(pem, `ngbak.signatures.trustedKeys.${index}`);
   }
-  checkStores(checked.data);
-  checkCopies(checked.data);
-  return checked.data;
+  checkStores(deployment);
+  checkCopies(deployment);
+  return deployment;
+}
+
+/**
+ * Validates the value of a context key: an object from cdk.json, or JSON text from the command line. Throws
+ * InvalidInputError that names each invalid key, its value, and the allowed values.
+ */
+export function readContext<T>(
+  schema: z.ZodType<T>,
+  context: unknown,
+  { key, remedy }: { readonly key: string; readonly remedy: string },
+): T {
+  const where = `The context key "${key}"`;
+  const value = typeof context === 'string' ? parseJson(z.unknown(), context, where) : context;
+  const checked = schema.safeParse(value, { reportInput: true });
+  if (checked.success) return checked.data;
+  const problems = checked.error.issues.map(
+    (issue) => `${[key, ...issue.path].join('.')}: ${issue.message}${received(issue.input)}`,
+  );
+  throw new InvalidInputError(`${where} is not valid:\n  ${problems.join('\n  ')}\n`, {
+    remedy,
+    help: HELP.configuration,
+  });
 }
 
 /** Reports copies that could never be made, or would overwrite each other. */

@@ -108,6 +108,22 @@ test(
   DEADLINE_MS,
 );
 
+test(
+  'with the context key "vault", the app consists of a vault alone, and passes them as well',
+  async () => {
+    const source = { account: '111122223333' };
+    const readers = ['arn:aws:iam::111122223333:role/Recovery'];
+    const vault = { source, lock: { mode: 'compliance', days: 30 }, keepDays: 90, readers };
+    const { code, stderr } = await synthesize('vault', { vault: JSON.stringify(vault) });
+    expect([code, stderr]).toEqual([0, '']);
+    const files = await readdir(join(outdir, 'vault'));
+    expect(files.filter((name) => /template|functions/.test(name))).toEqual(['NgbakVault.template.json']);
+    const refused = await synthesize('no-vault', { vault: JSON.stringify({ ...vault, keepDays: 7 }) });
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('vault.keepDays')]);
+  },
+  DEADLINE_MS,
+);
+
 test('an invalid configuration ends the app with what is wrong and what to do, without a stack trace', async () => {
   const { code, stderr } = await synthesize('wrong', { ngbak: { ...DEPLOYMENT, removal: 'sometimes' } });
   expect(code).toBe(1);

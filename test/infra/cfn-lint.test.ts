@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { installCfnLint } from '../../local/install/python.ts';
 import { NIGHTLY } from '../nightly.ts';
-import { synthesize } from './template.ts';
+import { synthesize, synthesizeVault } from './template.ts';
 import { VARIANTS } from './variants.ts';
 
 /** Longest that the installation may take. */
@@ -90,12 +90,21 @@ test('cfn-lint finds no faults in the templates, and finds faults injected into 
       },
     },
   };
-  const templates = LINTED.map(([name, overrides]) => [name, synthesize(overrides).toJSON()] as const);
+  const vault = synthesizeVault({
+    source: { account: '111122223333' },
+    lock: { mode: 'governance', days: 1 },
+    keepDays: 1,
+    readers: ['arn:aws:iam::111122223333:role/Recovery'],
+  });
+  const templates = [
+    ...LINTED.map(([name, overrides]) => [name, synthesize(overrides).toJSON()] as const),
+    ['a vault', vault.toJSON()] as const,
+  ];
   const found = await lint({ ...Object.fromEntries(templates), broken });
-  const expected = LINTED.map(([name]) => [name, []]);
+  const expected = templates.map(([name]) => [name, []]);
   expect(found).toEqual({ ...Object.fromEntries(expected), broken: expect.anything() });
   const all = found.broken?.join('\n');
   for (const problem of ['nodejs12.x', 'Nowhere', "'Resource' is a required property"]) {
     expect(all).toContain(problem);
   }
-}, 120_000);
+}, 240_000);

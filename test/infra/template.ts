@@ -7,6 +7,8 @@ import type { Bundles } from '../../infra/bundle.ts';
 import { readDeployment } from '../../infra/config.ts';
 import { FUNCTION_NAMES } from '../../infra/functions.ts';
 import { NgbakStack } from '../../infra/stack.ts';
+import { readVault } from '../../infra/vault/config.ts';
+import { VaultStack } from '../../infra/vault/stack.ts';
 
 /**
  * A configuration with two targets, so that permissions for one store of one target can be distinguished from the
@@ -65,6 +67,21 @@ function withStack<T>(
         bundles,
         ...(env === undefined ? {} : { env }),
       }),
+    );
+  } finally {
+    rmSync(outdir, { recursive: true, force: true });
+  }
+}
+
+export const VAULT_PLACE = { account: '444455556666', region: 'eu-central-1' } as const;
+
+/** The template of a vault with this configuration, in an account of its own. */
+export function synthesizeVault(config: object): Template {
+  const outdir = mkdtempSync(join(tmpdir(), 'ngbak-vault-'));
+  try {
+    const vault = readVault(JSON.stringify(config));
+    return Template.fromStack(
+      new VaultStack(new App({ outdir }), vault.stackName, { vault, env: VAULT_PLACE }),
     );
   } finally {
     rmSync(outdir, { recursive: true, force: true });

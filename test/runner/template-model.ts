@@ -55,6 +55,7 @@ export class TemplateModel {
   #reference(id: string): string {
     const pseudo: Record<string, string> = {
       'AWS::Partition': 'aws',
+      'AWS::URLSuffix': 'amazonaws.com',
       'AWS::Region': this.region,
       'AWS::AccountId': this.account,
     };
