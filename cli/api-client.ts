@@ -73,6 +73,11 @@ export function apiClient(url: string, key: string | undefined): CliClient {
         remedy: 'Add --direct.',
       });
     },
+    recover: () => {
+      throw new InvalidInputError('Recovering backups needs AWS credentials: archives are copied and read.', {
+        remedy: 'Add --direct.',
+      });
+    },
     async permissions() {
       const { name, role } = await operations.me();
       return `"${name}" is ${role}: ${MAY[role]}`;

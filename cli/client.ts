@@ -1,4 +1,5 @@
 import type { RebuiltCatalog } from '../shared/operations/rebuild-catalog.ts';
+import type { FoundArchive, Recovered, RecoveryOptions, Selection } from '../shared/operations/recover.ts';
 import type { RequestRestoreInput, RestoreBackupInput } from '../shared/operations/restore.ts';
 import { StartedJob } from '../shared/operations/start.ts';
 import type { VerificationLeg } from '../shared/operations/verify-backup.ts';
@@ -33,6 +34,12 @@ export interface CliClient extends Omit<AnyOperations, 'restore' | 'verifyBackup
   requestUpload(input: RequestRestoreInput): Promise<MultipartRequest>;
   /** Rebuilds missing catalog records from the archives alone. With AWS credentials only. */
   rebuildCatalog(options: { signal: AbortSignal; progress(backupId: string): void }): Promise<RebuiltCatalog>;
+  /** Copies archives from another bucket, and adds them to the catalog. With AWS credentials only. */
+  recover(
+    found: readonly FoundArchive[],
+    selection: Selection,
+    options: RecoveryOptions & { readonly trustedKeys: readonly string[] },
+  ): Promise<Recovered>;
   /** Description of the caller's permissions. */
   permissions(): Promise<string>;
   /** How far the service's clock is ahead of this machine's, in milliseconds, accurate to about a second. */

@@ -2,6 +2,7 @@ import { userInfo } from 'node:os';
 import { HeadBucketCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { z } from 'zod';
+import { parsePublicKey } from '../shared/archive/format/signature.ts';
 import { argumentsOf, type CallName, clientOf } from '../shared/core/calls.ts';
 import { NgbakError } from '../shared/core/errors.ts';
 import { parseInput } from '../shared/core/input.ts';
@@ -9,6 +10,7 @@ import type { OperationsContext } from '../shared/operations/context.ts';
 import type { Operation, OperationCall } from '../shared/operations/operation.ts';
 import { describePermissions } from '../shared/operations/permissions.ts';
 import { rebuildCatalog } from '../shared/operations/rebuild-catalog.ts';
+import { recover } from '../shared/operations/recover.ts';
 import { OPERATIONS, type OperationsClient as Operations } from '../shared/operations/table.ts';
 import { type CliClient, restoresOf } from './client.ts';
 
@@ -49,6 +51,8 @@ export function directClient(context: OperationsContext): CliClient {
     ...restoresOf(operations),
     uploadLimit: async () => context.uploadBytesMax,
     rebuildCatalog: (options) => rebuildCatalog(context, options),
+    recover: (found, selection, { trustedKeys, ...options }) =>
+      recover(trusting(context, trustedKeys), found, selection, options),
     permissions: () => describePermissions(context),
     async clockOffsetMs() {
       // Every response of S3 states its time, including the refusal caused by a wrong clock.
@@ -57,4 +61,12 @@ export function directClient(context: OperationsContext): CliClient {
       return Date.parse(headers.get('date') ?? '') - Date.now();
     },
   };
+}
+
+/** The context with further public keys in PEM, whose signatures are valid. Throws InvalidInputError. */
+function trusting(context: OperationsContext, keys: readonly string[]): OperationsContext {
+  if (keys.length === 0) return context;
+  const { own, trusted = [] } = context.signatureKeys ?? {};
+  const added = keys.map((pem, index) => parsePublicKey(pem, `Trusted key ${index + 1}`));
+  return { ...context, signatureKeys: { own, trusted: [...trusted, ...added] } };
 }

@@ -15,6 +15,7 @@ import { keyCommand } from './commands/key.ts';
 import { listCommand } from './commands/list.ts';
 import { localCommand } from './commands/local.ts';
 import { notifyCommand } from './commands/notify.ts';
+import { recoverCommand } from './commands/recover.ts';
 import { restoreCommands } from './commands/restore.ts';
 import { retentionCommands } from './commands/retention.ts';
 import { scheduleCommand } from './commands/schedule.ts';
@@ -53,6 +54,7 @@ export function makeProgram(): Command {
   findCommand(program);
   signingKeyCommand(program);
   restoreCommands(program);
+  recoverCommand(program);
   changeCommands(program);
   retentionCommands(program);
   drillCommands(program);

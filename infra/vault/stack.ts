@@ -75,6 +75,7 @@ export class VaultStack extends Stack {
         region: this.region,
         account: this.account,
         keyArn: key.keyArn,
+        ...(vault.keepDays === undefined ? {} : { keepDays: vault.keepDays }),
         ...(readers ? { readRoleArn: readers.roleArn } : {}),
       }),
       'The vault as an entry of "copies" in the configuration of the source',

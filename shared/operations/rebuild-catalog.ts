@@ -34,6 +34,16 @@ export type RebuiltCatalog = z.infer<typeof RebuiltCatalog>;
 /** Fields that ngbak's manifests contain for this purpose. Other writers may omit them. */
 const Extra = z.object({ retention: Retention.optional(), requested_by: z.string().max(200).optional() });
 
+export interface RebuildOptions {
+  /** Only the record of this backup. Default: of every archive. */
+  readonly backupId?: string;
+  readonly signal?: AbortSignal | undefined;
+  /** Called for each archive, before it is read. */
+  progress?(backupId: string): void;
+  /** Called while an archive is read. */
+  verified?(bytesDone: number, bytesTotal: number): void;
+}
+
 /**
  * Rebuilds missing catalog records from the archives alone. Every byte of an archive is verified first, since a record
  * states that it was. Backups in progress are skipped. Changes made after the backup are lost; the times of completion
@@ -41,18 +51,18 @@ const Extra = z.object({ retention: Retention.optional(), requested_by: z.string
  */
 export async function rebuildCatalog(
   context: OperationsContext,
-  leg: { signal?: AbortSignal; progress?(backupId: string): void } = {},
+  leg: RebuildOptions = {},
 ): Promise<RebuiltCatalog> {
   const { bucket } = context;
   const inProgress = await backupsInProgress(context);
   const result: RebuiltCatalog = { rebuilt: [], kept: 0, problems: [] };
-  for await (const { key } of bucket.keys(BACKUPS)) {
+  for await (const { key } of bucket.keys(leg.backupId === undefined ? BACKUPS : archiveKey(leg.backupId))) {
     const backupId = key.endsWith('.ngbak') ? key.slice(BACKUPS.length, -'.ngbak'.length) : '';
     if (!Id.safeParse(backupId).success || inProgress.has(backupId)) continue;
     leg.progress?.(backupId);
     try {
       if (await hasRecord(context, backupId)) result.kept++;
-      else if (await rebuild(context, backupId, leg.signal)) result.rebuilt.push(backupId);
+      else if (await rebuild(context, backupId, leg)) result.rebuilt.push(backupId);
     } catch (error) {
       if (!(error instanceof NgbakError) || error.retryable) throw error;
       result.problems.push({ backup_id: backupId, problem: describeError(error) });
@@ -69,20 +79,16 @@ async function hasRecord({ bucket }: OperationsContext, backupId: string): Promi
 async function rebuild(
   { bucket, signatureKeys }: OperationsContext,
   backupId: string,
-  signal: AbortSignal | undefined,
+  { signal, verified }: RebuildOptions,
 ): Promise<boolean> {
   const key = archiveKey(backupId);
   const where = `s3://${bucket.place}/${key}`;
-  const head = await sendS3(
-    bucket.s3,
-    'look at',
-    new HeadObjectCommand({ Bucket: bucket.name, Key: key, ChecksumMode: 'ENABLED' }),
-  );
-  const source = await s3Source(bucket.s3, bucket.name, key, head.VersionId);
+  const { head, source } = await openObject(bucket, key);
   const { problems } = await verifyArchive(source, {
     cursor: null,
     timeLeft: () => Number.POSITIVE_INFINITY,
     ...(signal ? { signal } : {}),
+    ...(verified ? { progress: verified } : {}),
   });
   if (problems.length > 0) {
     throw new IntegrityError(`${where} is damaged: ${problems.slice(0, 3).join('; ')}.`, {
@@ -104,6 +110,28 @@ async function rebuild(
     if (error instanceof ConflictError) return false;
     throw error;
   }
+}
+
+async function openObject(bucket: Bucket, key: string) {
+  const head = await sendS3(
+    bucket.s3,
+    'look at',
+    new HeadObjectCommand({ Bucket: bucket.name, Key: key, ChecksumMode: 'ENABLED' }),
+  );
+  return { head, source: await s3Source(bucket.s3, bucket.name, key, head.VersionId) };
+}
+
+/**
+ * What an archive in another bucket states about itself, in the form of a catalog record. Nothing of it is verified: it
+ * is for choosing which archive to copy.
+ */
+export async function describeArchive(bucket: Bucket, backupId: string): Promise<CatalogRecord> {
+  const key = archiveKey(backupId);
+  const { head, source } = await openObject(bucket, key);
+  const { manifest, codec } = await openArchive(source);
+  const Metadata = { [OWNER]: head.Metadata?.[OWNER] ?? 'unknown' };
+  const known = { ...head, Metadata, ChecksumCRC32: head.ChecksumCRC32 ?? '' };
+  return recordOf(manifest, known, { key, codec, signature: undefined }, bucket.place);
 }
 
 /**

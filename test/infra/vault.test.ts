@@ -1,9 +1,10 @@
 import { runSimulation } from '@cloud-copilot/iam-simulate';
 import { describe, expect, test } from '@jest/globals';
 import type { Template } from 'aws-cdk-lib/assertions';
+import { readDeployment } from '../../infra/config.ts';
 import { readVault } from '../../infra/vault/config.ts';
 import { TemplateModel } from '../runner/template-model.ts';
-import { synthesize, synthesizeVault, VAULT_PLACE, write } from './template.ts';
+import { DEPLOYMENT, synthesize, synthesizeVault, VAULT_PLACE, write } from './template.ts';
 
 /** The accounts of the deployment and of the vault. */
 const SOURCE = '111122223333';
@@ -326,7 +327,7 @@ describe('the template of a vault', () => {
     expect(rules(synthesizeVault(forever)).map(({ Id }) => Id)).toEqual(['unfinished-uploads']);
   });
 
-  test('states itself as an entry of "copies"', () => {
+  test('states itself as an entry of "copies", which a deployment accepts', () => {
     const [copy] = Object.values(template.findOutputs('Copy'));
     expect(JSON.parse(write(copy?.Value))).toEqual({
       bucket: expect.stringMatching(/^<Bucket/),
@@ -334,7 +335,15 @@ describe('the template of a vault', () => {
       region: REGION,
       account: VAULT,
       keyArn: expect.stringMatching(/^<Key/),
+      keepDays: 90,
       readRoleArn: expect.stringMatching(/^<ReadRole/),
+    });
+    const resolved = JSON.parse(String(model.output(copy?.Value))) as object;
+    const deployment = readDeployment({ ...DEPLOYMENT, copies: { vault: resolved } });
+    expect(deployment.copies.vault).toMatchObject({
+      bucket: 'the-vault',
+      keyArn: KEY,
+      readRoleArn: READ_ROLE,
     });
   });
 

@@ -44,9 +44,10 @@ const NOT_IN_REFERENCE = new Set([
 
 /**
  * Other callers: the CDK CLI that deploys, users of the tests of `doctor` whose calls must be refused, and the
- * functions of the stacks that a test file deploys, whose templates are not available here.
+ * functions of the stacks that a test file deploys, whose templates are not available here; and the sessions of roles
+ * that ngbak assumes in other accounts (shared/aws/assume-role.ts).
  */
-const NOT_NGBAK = /^(aws-cdk-|doctor-|NgbakPrefix-|NgbakNotify-|NgbakCopies-)/;
+const NOT_NGBAK = /^(aws-cdk-|doctor-|NgbakPrefix-|NgbakNotify-|NgbakCopies-|NgbakLost-|NgbakNew-|ngbak$)/;
 
 /** Evaluates calls against the policies of a synthesized template, with the resource names of a deployment. */
 export class SynthesizedPolicies {

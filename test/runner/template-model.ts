@@ -34,6 +34,11 @@ export class TemplateModel {
     }
   }
 
+  /** The value of an output, with its references replaced. */
+  output(value: unknown): unknown {
+    return this.#resolve(value);
+  }
+
   /** A value of the template with its references replaced. */
   #resolve(value: unknown): unknown {
     if (Array.isArray(value)) return value.map((item) => this.#resolve(item));

@@ -1,0 +1,240 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  CloudFormationClient,
+  DeleteStackCommand,
+  DescribeStackResourcesCommand,
+  DescribeStacksCommand,
+} from '@aws-sdk/client-cloudformation';
+import { DescribeKeyCommand, KMSClient } from '@aws-sdk/client-kms';
+import { GetObjectCommand, HeadBucketCommand, HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { deployStack } from '../../local/deploy.ts';
+import { emulatorAddress } from '../../local/services/aws.ts';
+import { Bucket } from '../../shared/aws/bucket.ts';
+import { BACKUPS } from '../../shared/aws/keys.ts';
+import { run } from '../cli/run.ts';
+import { servers } from '../servers.ts';
+import { fillTarget, type Names, readTarget, removeTargetWithSchema, withClients } from './content.ts';
+import { farTimeOfDay } from './context.ts';
+import { deployedStack, sleep } from './harness.ts';
+
+jest.setTimeout(400_000);
+
+/** The deployment whose region is lost, the one that replaces it, and the vault with the copies. */
+const LOST = 'NgbakLost';
+const NEW = 'NgbakNew';
+const VAULT = 'NgbakRecoveryVault';
+const NAMES: Names = { label: 'Recovered', collection: 'recovered_items', prefix: 'recovered:' };
+const ACCOUNT = '000000000000';
+const address = emulatorAddress(servers.aws.endpoint);
+const cloudFormation = new CloudFormationClient({});
+const kms = new KMSClient({});
+
+let folder: string;
+let vault: Record<string, string>;
+let lost: ReturnType<typeof deployedStack>;
+let renewed: ReturnType<typeof deployedStack>;
+/** What the stores held when the last backup was made. */
+let original: unknown;
+/** The ids of the backups, oldest first. */
+const backups: string[] = [];
+/** Bucket and keys of the lost deployment. */
+let resources: { readonly bucket: string; readonly keys: readonly string[] };
+
+const deployment = (stackName: string) => ({
+  ngbak: {
+    stackName,
+    targets: {
+      default: {
+        stores: {
+          graph: {
+            kind: 'neo4j',
+            secret: 'recover-graph',
+            scope: { label: NAMES.label, key_property: 'id' },
+          },
+          vectors: { kind: 'qdrant', secret: 'recover-vectors', scope: { collections: [NAMES.collection] } },
+          kv: { kind: 'redis', secret: 'recover-kv', scope: { prefix: NAMES.prefix } },
+        },
+      },
+    },
+    schedule: { time: farTimeOfDay() },
+    api: { enabled: false },
+    alarms: { enabled: false },
+    metricsDashboard: false,
+    removal: 'destroy',
+  },
+});
+
+const deploy = (stackName: string, context: Record<string, unknown>) =>
+  deployStack(address, { stackName, context, folder });
+
+/** The command line of an administrator of the new deployment's account. */
+const ngbak = async (...args: string[]) => {
+  const environment = { ...address.env, NGBAK_STACK: NEW, TZ: 'UTC', NGBAK_DOWNLOAD_FOLDER: folder };
+  const ran = await run([...args, '--json'], environment);
+  const all = (type: string) => ran.lines().flatMap((line) => (line.type === type ? [line.data] : []));
+  return { code: ran.code, stderr: ran.stderr, all, of: (type: string) => all(type).at(-1) };
+};
+
+const fromVault = () => [
+  vault.BucketName ?? '',
+  '--region',
+  address.region,
+  '--role',
+  vault.ReadRoleArn ?? '',
+];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ngbak-recover-'));
+  const secrets = new SecretsManagerClient({});
+  const connections = {
+    graph: servers.neo4j,
+    vectors: { url: servers.qdrant.url, api_key: servers.qdrant.apiKey },
+    kv: { url: servers.redis.url, password: servers.redis.password },
+  };
+  for (const [store, { ...connection }] of Object.entries(connections)) {
+    const SecretString = JSON.stringify(connection);
+    await secrets.send(new CreateSecretCommand({ Name: `recover-${store}`, SecretString }));
+  }
+  vault = await deploy(VAULT, {
+    vault: {
+      stackName: VAULT,
+      source: { account: ACCOUNT, stackName: LOST },
+      lock: { mode: 'governance', days: 1 },
+      readers: [`arn:aws:iam::${ACCOUNT}:root`],
+      removal: 'destroy',
+    },
+  });
+  lost = deployedStack(await deploy(LOST, deployment(LOST)));
+  await fillTarget(NAMES);
+  await backUp();
+  await withClients(
+    async ({ redis }) => void (await redis.set(`${NAMES.prefix}docs:late`, '{"content": "late"}')),
+  );
+  await backUp();
+  original = await readTarget(NAMES);
+  const { StackResources = [] } = await cloudFormation.send(
+    new DescribeStackResourcesCommand({ StackName: LOST }),
+  );
+  const idsOf = (type: string) =>
+    StackResources.flatMap(({ ResourceType, PhysicalResourceId = '' }) =>
+      ResourceType === type ? [PhysicalResourceId] : [],
+    );
+  resources = { bucket: idsOf('AWS::S3::Bucket')[0] ?? '', keys: idsOf('AWS::KMS::Key') };
+  await copyToVault(lost.bucket);
+});
+
+afterAll(async () => {
+  for (const StackName of [LOST, NEW, VAULT])
+    await cloudFormation.send(new DeleteStackCommand({ StackName }));
+  await removeTargetWithSchema(NAMES);
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function backUp(): Promise<void> {
+  const { cause, output } = await lost.run('Backup', {});
+  expect(cause).toBeUndefined();
+  backups.push(JSON.parse(output ?? '{}').backup_id);
+}
+
+/** Copies archives, signatures and records as the role of the source may: only if they do not exist, and the record last. */
+async function copyToVault({ s3, name }: Bucket): Promise<void> {
+  const destination = new Bucket(vault.BucketName ?? '');
+  const keys = (await lost.keys(BACKUPS)).filter((key) => /\.(ngbak|sig|json)$/.test(key));
+  for (const Key of keys.sort((a, b) => Number(a.endsWith('.json')) - Number(b.endsWith('.json')))) {
+    const head = await s3.send(new HeadObjectCommand({ Bucket: name, Key }));
+    const { Body } = await s3.send(new GetObjectCommand({ Bucket: name, Key }));
+    await destination.s3.send(
+      new PutObjectCommand({
+        Bucket: destination.name,
+        Key,
+        Body: (await Body?.transformToByteArray()) ?? '',
+        ContentType: head.ContentType ?? '',
+        Metadata: head.Metadata ?? {},
+        IfNoneMatch: '*',
+        ChecksumAlgorithm: 'CRC32',
+      }),
+    );
+  }
+}
+
+/** Deletes a stack, as `cdk destroy` does, and waits until it is gone. */
+async function destroy(StackName: string): Promise<void> {
+  await cloudFormation.send(new DeleteStackCommand({ StackName }));
+  for (const deadline = Date.now() + 120_000; ; await sleep(500)) {
+    const found = await cloudFormation
+      .send(new DescribeStacksCommand({ StackName }))
+      .then(({ Stacks = [] }) => Stacks[0]?.StackStatus)
+      .catch(() => undefined);
+    if (found === undefined || found === 'DELETE_COMPLETE') return;
+    if (Date.now() > deadline) throw new Error(`${StackName} is ${found}.`);
+  }
+}
+
+test('the deployment is lost: its stack, its bucket, its key and the data in its stores', async () => {
+  const { s3, name } = lost.bucket;
+  // CloudFormation deletes only empty buckets.
+  await lost.bucket.removeAll('');
+  await destroy(LOST);
+  await expect(s3.send(new HeadBucketCommand({ Bucket: name }))).rejects.toThrow();
+  expect(resources.bucket).toBe(name);
+  expect(resources.keys).toHaveLength(1);
+  for (const KeyId of resources.keys) {
+    const state = await kms
+      .send(new DescribeKeyCommand({ KeyId }))
+      .then(({ KeyMetadata }) => KeyMetadata?.KeyState)
+      .catch(({ name: error }) => error);
+    expect(['PendingDeletion', 'NotFoundException']).toContain(state);
+  }
+  await removeTargetWithSchema(NAMES);
+  expect(await readTarget(NAMES)).toMatchObject({ nodes: [], relationships: [], points: null, values: [] });
+});
+
+test('a new deployment knows no backup, and sees those of the vault', async () => {
+  renewed = deployedStack(await deploy(NEW, deployment(NEW)));
+  expect((await ngbak('list')).all('backup')).toEqual([]);
+  const listed = await ngbak('recover', ...fromVault());
+  expect([listed.code, listed.stderr]).toEqual([0, '']);
+  expect(listed.all('archive').map(({ backup_id, described_by }) => [backup_id, described_by])).toEqual(
+    backups.toReversed().map((id) => [id, 'record']),
+  );
+  expect(listed.of('copy')).toMatchObject({ archives: 2, newest: { default: backups[1] } });
+  expect(await renewed.keys(BACKUPS)).toEqual([]);
+});
+
+test('it recovers the newest good backup from the archive alone', async () => {
+  const recovered = await ngbak('recover', ...fromVault(), '--target', 'default');
+  expect([recovered.code, recovered.stderr]).toEqual([0, '']);
+  expect(recovered.of('recovered')).toMatchObject({ recovered: [backups[1]], present: [], problems: [] });
+  const shown = await ngbak('show', backups[1] ?? '');
+  expect(shown.of('backup')).toMatchObject({
+    target: 'default',
+    good: true,
+    verification: { state: 'verified' },
+  });
+  expect((await ngbak('verify', backups[1] ?? '')).of('verification')).toMatchObject({ is_valid: true });
+});
+
+test('it restores that backup into empty stores, record by record', async () => {
+  const restored = await ngbak('restore', backups[1] ?? '', '--confirm', 'default');
+  expect([restored.code, restored.stderr]).toEqual([0, '']);
+  expect(restored.of('job')).toMatchObject({ state: 'completed' });
+  expect(await readTarget(NAMES)).toEqual(original);
+});
+
+test('it drills the recovered backup, and recovers and restores all others in the same way', async () => {
+  const drilled = await ngbak('drill', backups[1] ?? '', '--wait');
+  expect(drilled.of('drill')).toMatchObject({ verdict: 'passed', differences: [] });
+  const all = await ngbak('recover', ...fromVault(), '--all');
+  expect(all.of('recovered')).toMatchObject({ recovered: [backups[0]], present: [backups[1]], problems: [] });
+  expect((await ngbak('list')).all('backup').map(({ backup_id }) => backup_id)).toEqual(
+    expect.arrayContaining(backups),
+  );
+  expect((await ngbak('restore', backups[0] ?? '', '--confirm', 'default')).code).toBe(0);
+  const earlier = (await readTarget(NAMES)) as { values: [string][] };
+  expect(earlier.values.map(([key]) => key)).not.toContain(`${NAMES.prefix}docs:late`);
+  expect(earlier.values).toHaveLength((original as { values: unknown[] }).values.length - 1);
+});
