@@ -22,8 +22,8 @@ import { removalPolicyOf } from '../removal.ts';
 import { acceptWildcard } from '../wildcards.ts';
 import type { VaultConfig } from './config.ts';
 
-/** Days after which parts of an unfinished upload are deleted: longer than any copy takes. */
-const UNFINISHED_DAYS = 8;
+/** Days after which parts of an unfinished upload are deleted: failed copies are continued for days. */
+const UNFINISHED_DAYS = 30;
 /** Longest session of the role of readers: those who already use a role get an hour from AWS (role chaining). */
 const SESSION_HOURS = 12;
 /** What a copy of a backup consists of. */
