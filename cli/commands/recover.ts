@@ -106,11 +106,10 @@ async function recover(cli: Cli, place: string, flags: RecoverFlags): Promise<vo
   }
   const [first] = [...result.recovered, ...result.present];
   if (first !== undefined) {
-    cli.output.note(
-      `Restore it with: ngbak restore ${first}. Rehearse it with: ngbak drill ${first}`,
-    );
+    cli.output.note(`Restore it with: ngbak restore ${first}. Rehearse it with: ngbak drill ${first}`);
   }
-  if (result.problems.length > 0) throw new ExitError('damaged');
+  if (result.problems.some(({ kind }) => kind === 'damaged')) throw new ExitError('damaged');
+  if (result.problems.length > 0) throw new ExitError('failed');
 }
 
 async function readKeys(paths: readonly string[]): Promise<string[]> {

@@ -3,7 +3,7 @@ import type { Bucket } from '../aws/bucket.ts';
 import { BACKUPS, catalogKey } from '../aws/keys.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import { BackupSummary, summarize } from '../catalog/summaries.ts';
-import { describeError, InvalidInputError, NgbakError } from '../core/errors.ts';
+import { describeError, IntegrityError, InvalidInputError, NgbakError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
 import { mapOrdered } from '../core/ordered.ts';
 import { NotFoundError } from '../core/refusals.ts';
@@ -53,8 +53,10 @@ export const Recovered = z.object({
   recovered: z.array(z.string()),
   /** Backups that were in the catalog before. */
   present: z.array(z.string()),
-  /** Archives that could not be recovered, with the reason. */
-  problems: z.array(z.object({ backup_id: z.string(), problem: z.string() })),
+  /** Archives that could not be recovered, with the reason. `damaged`: they are not what a backup recorded. */
+  problems: z.array(
+    z.object({ backup_id: z.string(), kind: z.enum(['damaged', 'failed']), problem: z.string() }),
+  ),
   /** Bytes of the recovered archives that were copied. */
   bytes: z.number(),
 });
@@ -160,14 +162,15 @@ async function recoverOne(
       signal,
       verified: (done, total) => progress?.('verify', backup_id, done, total),
     });
-    result.problems.push(...problems);
+    result.problems.push(...problems.map((problem) => ({ ...problem, kind: 'damaged' as const })));
     if (problems.length > 0) return false;
     if (copied) result.bytes += bytes;
     (rebuilt.length > 0 ? result.recovered : result.present).push(backup_id);
     return true;
   } catch (error) {
     if (!(error instanceof NgbakError) || error.retryable) throw error;
-    result.problems.push({ backup_id, problem: describeError(error) });
+    const kind = error instanceof IntegrityError ? 'damaged' : 'failed';
+    result.problems.push({ backup_id, kind, problem: describeError(error) });
     return false;
   }
 }

@@ -8,13 +8,13 @@ import {
   DescribeStacksCommand,
 } from '@aws-sdk/client-cloudformation';
 import { DescribeKeyCommand, KMSClient } from '@aws-sdk/client-kms';
-import { GetObjectCommand, HeadBucketCommand, HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import { HeadBucketCommand } from '@aws-sdk/client-s3';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { deployStack } from '../../local/deploy.ts';
 import { emulatorAddress } from '../../local/services/aws.ts';
-import { Bucket } from '../../shared/aws/bucket.ts';
-import { BACKUPS } from '../../shared/aws/keys.ts';
+import { BACKUPS, catalogKey } from '../../shared/aws/keys.ts';
+import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { run } from '../cli/run.ts';
 import { servers } from '../servers.ts';
 import { fillTarget, type Names, readTarget, removeTargetWithSchema, withClients } from './content.ts';
@@ -44,7 +44,7 @@ const backups: string[] = [];
 /** Bucket and keys of the lost deployment. */
 let resources: { readonly bucket: string; readonly keys: readonly string[] };
 
-const deployment = (stackName: string) => ({
+const deployment = (stackName: string, copies: object = {}) => ({
   ngbak: {
     stackName,
     targets: {
@@ -60,6 +60,7 @@ const deployment = (stackName: string) => ({
         },
       },
     },
+    copies,
     schedule: { time: farTimeOfDay() },
     api: { enabled: false },
     alarms: { enabled: false },
@@ -108,7 +109,7 @@ beforeAll(async () => {
       removal: 'destroy',
     },
   });
-  lost = deployedStack(await deploy(LOST, deployment(LOST)));
+  lost = deployedStack(await deploy(LOST, deployment(LOST, { vault: JSON.parse(vault.Copy ?? '') })));
   await fillTarget(NAMES);
   await backUp();
   await withClients(
@@ -124,7 +125,6 @@ beforeAll(async () => {
       ResourceType === type ? [PhysicalResourceId] : [],
     );
   resources = { bucket: idsOf('AWS::S3::Bucket')[0] ?? '', keys: idsOf('AWS::KMS::Key') };
-  await copyToVault(lost.bucket);
 });
 
 afterAll(async () => {
@@ -134,31 +134,18 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+/** Backs up, and waits until the vault has a copy. */
 async function backUp(): Promise<void> {
   const { cause, output } = await lost.run('Backup', {});
   expect(cause).toBeUndefined();
-  backups.push(JSON.parse(output ?? '{}').backup_id);
-}
-
-/** Copies archives, signatures and records as the role of the source may: only if they do not exist, and the record last. */
-async function copyToVault({ s3, name }: Bucket): Promise<void> {
-  const destination = new Bucket(vault.BucketName ?? '');
-  const keys = (await lost.keys(BACKUPS)).filter((key) => /\.(ngbak|sig|json)$/.test(key));
-  for (const Key of keys.sort((a, b) => Number(a.endsWith('.json')) - Number(b.endsWith('.json')))) {
-    const head = await s3.send(new HeadObjectCommand({ Bucket: name, Key }));
-    const { Body } = await s3.send(new GetObjectCommand({ Bucket: name, Key }));
-    await destination.s3.send(
-      new PutObjectCommand({
-        Bucket: destination.name,
-        Key,
-        Body: (await Body?.transformToByteArray()) ?? '',
-        ContentType: head.ContentType ?? '',
-        Metadata: head.Metadata ?? {},
-        IfNoneMatch: '*',
-        ChecksumAlgorithm: 'CRC32',
-      }),
-    );
+  const { backup_id } = JSON.parse(output ?? '{}') as { backup_id: string };
+  for (const deadline = Date.now() + 60_000; ; await sleep(200)) {
+    const record = await lost.bucket.requireRecord(catalogKey(backup_id), CatalogRecord, '');
+    const [copy] = record.copies ?? [];
+    if (copy?.state === 'complete') break;
+    if (Date.now() > deadline) throw new Error(`The copy is ${JSON.stringify(copy)}.`);
   }
+  backups.push(backup_id);
 }
 
 /** Deletes a stack, as `cdk destroy` does, and waits until it is gone. */
