@@ -196,10 +196,15 @@ export class VaultStack extends Stack {
         }),
       );
     deny('RefuseReplacement', { Bool: { [CREATES]: 'true' }, Null: { [IF_NONE_MATCH]: 'true' } });
-    // A request without these headers uses the encryption of the bucket.
+    // A request without these headers uses the encryption of the bucket. Each is checked only if it is present: those that
+    // send parts have none.
     deny('RefuseOtherKeys', {
-      Null: { [encryption]: 'false' },
+      Null: { [`${encryption}-aws-kms-key-id`]: 'false' },
       StringNotEquals: { [`${encryption}-aws-kms-key-id`]: key.keyArn },
+    });
+    deny('RefuseOtherEncryption', {
+      Null: { [encryption]: 'false' },
+      StringNotEquals: { [encryption]: 'aws:kms' },
     });
     deny('RefuseCustomerKeys', { Null: { [`${encryption}-customer-algorithm`]: 'false' } });
   }
