@@ -16,6 +16,11 @@ export const VERSIONS = {
   /** Not servers: systems whose own storage classes write the data that tests back up, and read the restored data. */
   nanoGraphrag: '0.0.8.2',
   lightrag: '1.5.7',
+  graphiti: '0.31.2',
+  neo4jGraphrag: '1.22.0',
+  langchainNeo4j: '0.11.0',
+  /** Its graph store for Neo4j; the pins name the other packages. */
+  llamaIndexNeo4j: '0.8.0',
   /** Procedures of Neo4j that tests and benchmarks compare with: the newest release for 5.26 on Maven Central. */
   apoc: '5.26.19',
   /** An S3 server that is stricter than the emulator. */

@@ -68,6 +68,18 @@ export function installGraphragClients(context: InstallContext): Promise<string>
   return installPackages(id, 'graphrag-clients-requirements.txt', context);
 }
 
+/** Installs Graphiti, neo4j-graphrag and LangChain's stores for Neo4j, with what their storage classes import. */
+export function installNeo4jClients(context: InstallContext): Promise<string> {
+  const { graphiti, neo4jGraphrag, langchainNeo4j } = VERSIONS;
+  const id = `neo4j-clients-${graphiti}-${neo4jGraphrag}-${langchainNeo4j}`;
+  return installPackages(id, 'neo4j-clients-requirements.txt', context);
+}
+
+/** Installs LlamaIndex's stores for Neo4j, with what they import. */
+export function installLlamaIndex(context: InstallContext): Promise<string> {
+  return installPackages(`llamaindex-${VERSIONS.llamaIndexNeo4j}`, 'llamaindex-requirements.txt', context);
+}
+
 /** A Redis server that is newer than the local stack's, and its module FalkorDB. */
 export interface FalkordbProgram extends RedisProgram {
   readonly module: string;

@@ -93,9 +93,10 @@ export async function openStore(
     targetName === SELFTEST_TARGET
       ? selftestConnection()
       : await loadSecret(secret, adapter.Connection, `${targetName}/${name}`);
-  const { references } = findProfile(findTarget(config, targetName).profile);
+  const { references, labels = {} } = findProfile(findTarget(config, targetName).profile);
   return adapter.create(connection, scope, {
     target: targetName,
+    countedLabels: Object.values(labels),
     referenceFields: (thing) => [
       ...new Set(
         references

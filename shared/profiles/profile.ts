@@ -25,7 +25,7 @@ export interface Field {
   readonly field: string;
 }
 
-/** A reference between stores: each value of `from` should exist as a value of `to`. */
+/** A reference between records: each value of `from` should exist as a value of `to`. */
 export interface Reference {
   readonly from: Field;
   /** The separator, if the field holds several values in one string. Lists need none. */
@@ -45,6 +45,8 @@ export interface Profile<Parameters = unknown> {
   scopes(parameters: Parameters, kvKind: string): ProfileScopes;
   /** Key namespaces by the statistic that they provide. */
   readonly counts: Readonly<Partial<Record<Statistic, string>>>;
+  /** Labels of nodes by the statistic that they provide, for systems whose nodes are of several kinds. */
+  readonly labels?: Readonly<Partial<Record<Statistic, string>>>;
   readonly references: readonly Reference[];
   /** Files next to the data that configure the system, for targets with a files store. */
   readonly configurationFiles?: readonly string[];

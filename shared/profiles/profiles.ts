@@ -2,8 +2,12 @@ import type { Tallies } from '../core/digest.ts';
 import { InvalidInputError } from '../core/errors.ts';
 import { parseInput } from '../core/input.ts';
 import { custom } from './custom.ts';
+import { graphiti } from './graphiti.ts';
+import { langchain } from './langchain.ts';
 import { lightrag } from './lightrag.ts';
+import { llamaindex } from './llamaindex.ts';
 import { nanoGraphrag } from './nano-graphrag.ts';
+import { neo4jGraphrag } from './neo4j-graphrag.ts';
 import { ngraf023 } from './ngraf-023.ts';
 import { type Profile, type ProfileScopes, STATISTICS, type Statistic } from './profile.ts';
 
@@ -28,6 +32,10 @@ const PROFILES: readonly AnyProfile[] = [
   anyProfile(nanoGraphrag),
   anyProfile(ngraf023),
   anyProfile(lightrag),
+  anyProfile(graphiti),
+  anyProfile(neo4jGraphrag),
+  anyProfile(llamaindex),
+  anyProfile(langchain),
   anyProfile(custom),
 ];
 
@@ -68,13 +76,15 @@ export function profileScopes(name: string, parameters: unknown, kvKind = 'redis
  * provide are absent.
  *
  * @param tallies what was exported, by store and name of the tally
+ * @param labels numbers of nodes by label, as measured at the start of the backup
  */
 export function profileStatistics(
   name: string,
   _parameters: unknown,
   tallies: Record<string, Tallies>,
+  labels?: Readonly<Record<string, number>>,
 ): Partial<Record<Statistic, number>> {
-  const { counts } = findProfile(name);
+  const { counts, labels: labelled } = findProfile(name);
   const { graph, vectors, kv } = tallies;
   const statistics: Partial<Record<Statistic, number>> = {};
   for (const statistic of STATISTICS) {
@@ -84,7 +94,11 @@ export function profileStatistics(
     if (namespace !== undefined && kv && (tally || !kv.files)) statistics[statistic] = tally?.count ?? 0;
   }
   if (graph) {
-    statistics.entities = graph.nodes?.count ?? 0;
+    if (labelled === undefined) statistics.entities = graph.nodes?.count ?? 0;
+    for (const statistic of STATISTICS) {
+      const label = labelled?.[statistic];
+      if (label !== undefined && labels !== undefined) statistics[statistic] = labels[label] ?? 0;
+    }
     statistics.relationships = graph.relationships?.count ?? 0;
   }
   if (vectors) {

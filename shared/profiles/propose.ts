@@ -7,18 +7,22 @@ export type FoundNames = Partial<Record<Exclude<StoreName, 'config'>, readonly s
 export interface Proposal {
   readonly profile: string;
   /** Parameters of the profile, as far as they can be derived from the names. */
-  readonly parameters: Readonly<Record<string, string>>;
+  readonly parameters: Readonly<Record<string, string | readonly string[]>>;
   /** Descriptions of what was found, in store order. */
   readonly reasons: readonly string[];
 }
 
-/** A naming pattern that only one system uses. */
+/** A naming pattern of one system. */
 interface NamePattern {
   readonly store: keyof FoundNames;
   readonly pattern: RegExp;
   readonly words: string;
   /** The parameter whose value is the pattern's first group, if any. */
   readonly parameter?: string;
+  /** True if the parameter is a list, and the group its only value in JSON. */
+  readonly isList?: boolean;
+  /** True for names that mean something only together: of a system's patterns with this mark, one has to match. */
+  readonly isRequired?: boolean;
 }
 
 /**
@@ -59,6 +63,42 @@ const NAME_PATTERNS: Readonly<Record<string, readonly NamePattern[]>> = {
     },
     { store: 'kv', pattern: /^kv_store_community_reports\.json$/, words: 'file' },
   ],
+  graphiti: [
+    { store: 'graph', pattern: /^\(:(?:Episodic|Saga)\)$/, words: 'label', isRequired: true },
+    {
+      store: 'graph',
+      pattern: /^\[:(?:RELATES_TO|MENTIONS|HAS_EPISODE|NEXT_EPISODE)\]$/,
+      words: 'relationships',
+    },
+    {
+      store: 'graph',
+      pattern: /^\{group_id: (".*")\}$/s,
+      words: 'property',
+      parameter: 'group_ids',
+      isList: true,
+    },
+  ],
+  langchain: [
+    { store: 'graph', pattern: /^\(:__Entity__\)$/, words: 'label', isRequired: true },
+    { store: 'graph', pattern: /^\[:MENTIONS\]$/, words: 'relationships' },
+  ],
+  llamaindex: [
+    { store: 'graph', pattern: /^\(:__Node__\)$/, words: 'label', isRequired: true },
+    { store: 'graph', pattern: /^\(:__Entity__\)$/, words: 'label' },
+    { store: 'graph', pattern: /^\[:MENTIONS\]$/, words: 'relationships' },
+  ],
+  'neo4j-graphrag': [
+    { store: 'graph', pattern: /^\(:__Entity__\)$/, words: 'label', isRequired: true },
+    { store: 'graph', pattern: /^\(:__KGBuilder__\)$/, words: 'label', isRequired: true },
+    // Those of LLM Graph Builder, which has no label for all of its nodes.
+    {
+      store: 'graph',
+      pattern: /^\[:(?:HAS_ENTITY|FIRST_CHUNK|IN_COMMUNITY)\]$/,
+      words: 'relationships',
+      isRequired: true,
+    },
+    { store: 'graph', pattern: /^\[:(?:FROM_CHUNK|FROM_DOCUMENT|NEXT_CHUNK)\]$/, words: 'relationships' },
+  ],
 };
 
 /**
@@ -77,14 +117,23 @@ export function proposeProfile(found: FoundNames): Proposal {
 const EXAMPLES_MAX = 3;
 
 function examine(profile: string, patterns: readonly NamePattern[], found: FoundNames): Proposal {
-  const parameters: Record<string, string> = {};
+  const parameters: Record<string, string | readonly string[]> = {};
   const reasons: string[] = [];
-  for (const { store, pattern, words, parameter } of patterns) {
-    const matches = (found[store] ?? []).map((name) => pattern.exec(name)).filter((match) => match !== null);
+  const matchesOf = ({ store, pattern }: NamePattern) =>
+    (found[store] ?? []).map((name) => pattern.exec(name)).filter((match) => match !== null);
+  const required = patterns.filter(({ isRequired }) => isRequired);
+  if (required.length > 0 && required.every((pattern) => matchesOf(pattern).length === 0)) {
+    return { profile, parameters, reasons };
+  }
+  for (const clue of patterns) {
+    const { words, parameter, isList } = clue;
+    const matches = matchesOf(clue);
     const examples = new Map(matches.map((match) => [match[1] ?? '', match[0]]));
     if (examples.size === 0) continue;
     const [value] = examples.keys();
-    if (parameter !== undefined && examples.size === 1 && value) parameters[parameter] = value;
+    if (parameter !== undefined && examples.size === 1 && value) {
+      parameters[parameter] = isList ? [String(JSON.parse(value))] : value;
+    }
     const names = [...examples.values()].slice(0, EXAMPLES_MAX).join(', ');
     const several = parameter !== undefined && examples.size > 1 ? `: choose a ${parameter}` : '';
     reasons.push(`${words} ${names}${several}`);

@@ -14,6 +14,8 @@ export interface StoreProbe {
   readonly edition?: string;
   /** Exact counts by tally name: `nodes`, `relationships`, `points:<collection>`, `keys:<namespace>`. */
   readonly counts: Record<string, number>;
+  /** Numbers of records with the labels that the profile counts; statistics only, not compared with the export. */
+  readonly labels?: Readonly<Record<string, number>>;
   /** Estimated number of uncompressed bytes that an export will produce. */
   readonly estimatedBytes: number;
   /**

@@ -110,6 +110,8 @@ export interface StoreDependencies {
    * only the server can read.
    */
   referenceFields?(thing: string): readonly string[];
+  /** Labels whose nodes a probe of a graph counts, for statistics. */
+  readonly countedLabels?: readonly string[];
 }
 
 /**

@@ -110,10 +110,49 @@ describe('profiles', () => {
     expect(profileStatistics('ngraf-023', {}, { config: { settings: tally(5) } })).toEqual({});
   });
 
+  test('Graphiti: groups by a property, which several targets of one database can share', () => {
+    expect(profileScopes('graphiti', { group_ids: ['a', ''] })).toEqual({
+      graph: { property: 'group_id', in: ['a', ''], key_property: 'uuid' },
+    });
+    expect(profileScopes('graphiti', {}).graph).toEqual({ key_property: 'uuid' });
+    expect(() => profileScopes('graphiti', { group_ids: [] })).toThrow('group_ids');
+  });
+
+  test.each([
+    ['neo4j-graphrag', {}],
+    ['llamaindex', { key_property: 'id' }],
+    ['langchain', { key_property: 'id' }],
+  ])('%s: a whole database, or one label of it', (name, graph) => {
+    expect(profileScopes(name, {})).toEqual({ graph });
+    expect(profileScopes(name, { label: 'L' })).toEqual({ graph: { label: 'L', ...graph } });
+  });
+
+  test('statistics of a system with several kinds of nodes are those of their labels', () => {
+    const tallies = { graph: { nodes: tally(9), relationships: tally(5) } };
+    const labels = { Episodic: 3, Entity: 4 };
+    expect(profileStatistics('graphiti', {}, tallies, labels)).toEqual({
+      documents: 3,
+      entities: 4,
+      communities: 0,
+      relationships: 5,
+    });
+    expect(profileStatistics('graphiti', {}, tallies)).toEqual({ relationships: 5 });
+    expect(profileStatistics('graphiti', {}, { config: { settings: tally(5) } }, labels)).toEqual({});
+  });
+
   test('the two sides of every reference differ, and each profile is listed', () => {
     for (const name of PROFILE_NAMES) {
       for (const { from, to } of findProfile(name).references) expect(from).not.toEqual(to);
     }
-    expect(PROFILE_NAMES).toEqual(['nano-graphrag', 'ngraf-023', 'lightrag', 'custom']);
+    expect(PROFILE_NAMES).toEqual([
+      'nano-graphrag',
+      'ngraf-023',
+      'lightrag',
+      'graphiti',
+      'neo4j-graphrag',
+      'llamaindex',
+      'langchain',
+      'custom',
+    ]);
   });
 });

@@ -61,4 +61,35 @@ describe('the profile proposed for the contents of stores', () => {
     });
     expect(proposeProfile({}).profile).toBe('custom');
   });
+
+  const graph = (...names: string[]) => ({ graph: names });
+
+  test('is graphiti if nodes are episodes, with its group if there is one', () => {
+    const names = ['(:Entity)', '(:Episodic)', '[:MENTIONS]', '[:RELATES_TO]'];
+    expect(proposeProfile(graph('{group_id: "a \\"b\\""}', ...names))).toEqual({
+      profile: 'graphiti',
+      parameters: { group_ids: ['a "b"'] },
+      reasons: ['label (:Episodic)', 'relationships [:RELATES_TO]', 'property {group_id: "a \\"b\\""}'],
+    });
+    expect(proposeProfile(graph('{group_id: ""}', ...names)).parameters).toEqual({ group_ids: [''] });
+    expect(proposeProfile(graph('{group_id: "a"}', '{group_id: "b"}', ...names))).toMatchObject({
+      parameters: {},
+      reasons: expect.arrayContaining(['property {group_id: "a"}, {group_id: "b"}: choose a group_ids']),
+    });
+  });
+
+  test.each([
+    [
+      'neo4j-graphrag',
+      graph('(:__KGBuilder__)', '(:__Entity__)', '(:Chunk)', '[:FROM_CHUNK]', '[:NEXT_CHUNK]'),
+    ],
+    ['neo4j-graphrag', graph('(:__KGBuilder__)', '(:Chunk)', '[:NEXT_CHUNK]')],
+    ['neo4j-graphrag', graph('(:__Entity__)', '(:Chunk)', '[:HAS_ENTITY]', '[:PART_OF]', '[:NEXT_CHUNK]')],
+    ['llamaindex', graph('(:__Node__)', '(:__Entity__)', '(:Chunk)', '[:MENTIONS]')],
+    ['langchain', graph('(:__Entity__)', '(:Document)', '[:MENTIONS]')],
+    ['langchain', graph('(:__Entity__)')],
+    ['custom', graph('(:Article)', '[:MENTIONS]', '[:RELATES_TO]', '[:NEXT_CHUNK]')],
+  ])('is %s for the names that it uses: %#', (profile, found) => {
+    expect(proposeProfile(found).profile).toBe(profile);
+  });
 });

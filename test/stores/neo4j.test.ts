@@ -9,6 +9,7 @@ import {
   openGraph,
   plainDriver,
   run,
+  tenantContent,
 } from './neo4j/graph.ts';
 import { privateServer, stopPrivateServer } from './neo4j/server.ts';
 
@@ -77,6 +78,83 @@ conformsToPort('neo4j (one label of a database)', async () => {
     leftovers: () => graphLeftovers(driver),
     content: () => graphContent(driver, LABEL, QUOTED),
     // Node d has no key, so it cannot be merged; merging is tested separately.
+    merges: false,
+    compared: {
+      scope,
+      open: (other) => openGraph(server, neo4jAdapter.Scope.parse(other))(),
+      changes: { nodes: [1, 1, 2], relationships: [1, 0, 1] },
+    },
+    close: () => driver.close(),
+  };
+});
+
+conformsToPort('neo4j (one tenant by a property)', async () => {
+  const server = await privateServer();
+  const driver = plainDriver(server);
+  await run(driver, 'MATCH (n) DETACH DELETE n');
+  await dropSchema(driver);
+  const property = 'group `\\u0060 id';
+  const quoted = '`group ``\\u005Cu0060 id`';
+  const values = ["it's", 'two "words"'];
+  const scope = { property, in: values, key_property: 'uuid' };
+  const [own] = values;
+
+  async function empty(): Promise<void> {
+    await run(driver, `MATCH (n) WHERE n.${quoted} IN $values DETACH DELETE n`, { values });
+  }
+
+  async function seed(): Promise<void> {
+    await run(driver, 'MATCH (n) DETACH DELETE n');
+    await dropSchema(driver);
+    await run(driver, `CREATE INDEX entities FOR (n:Entity) ON (n.${quoted})`);
+    await run(driver, 'CREATE FULLTEXT INDEX names FOR (n:Entity|Other) ON EACH [n.name]');
+    await run(driver, 'CREATE INDEX facts FOR ()-[r:RELATES_TO]-() ON (r.uuid)');
+    await run(driver, 'CREATE INDEX others FOR (n:NotOfThisTenant) ON (n.name)');
+    await run(
+      driver,
+      `UNWIND $values + ['neighbour', null] AS value
+       CREATE (a:Entity:Person {uuid: 'a', ${quoted}: value, ${EVERY_VALUE}}), (b:Entity {uuid: 'b', ${quoted}: value}),
+              (c {${quoted}: value, note: 'neither key nor label'}), (d:Episodic {uuid: 'd', ${quoted}: value})
+       CREATE (a)-[:RELATES_TO {uuid: 'ab', ${quoted}: value}]->(b), (d)-[:MENTIONS {${quoted}: value}]->(a),
+              (b)-[:RELATES_TO {uuid: 'bb'}]->(b), (c)-[:NOTE]->(a)
+       WITH value, d UNWIND range(1, CASE value WHEN $values[0] THEN 2100 ELSE 3 END) AS i
+       CREATE (d)-[:MENTIONS {order: i, ${quoted}: value}]->(:Entity {uuid: 'bulk ' + i, ${quoted}: value, n: i})`,
+      { values },
+    );
+    await run(driver, 'CALL db.awaitIndexes(300)');
+  }
+
+  return {
+    open: openGraph(server, scope),
+    empty,
+    seed,
+    change: async () => {
+      const parameters = { own };
+      await run(driver, `MATCH (n {uuid: 'bulk 1', ${quoted}: $own}) DETACH DELETE n`, parameters);
+      await run(driver, `MATCH (n {uuid: 'bulk 2', ${quoted}: $own}) SET n.n = 0`, parameters);
+      await run(
+        driver,
+        `CREATE (:Entity {uuid: 'new', ${quoted}: $own})-[:NEW]->(:Entity {uuid: 'newer', ${quoted}: $own})`,
+        parameters,
+      );
+    },
+    loseRecord: async () => {
+      await run(driver, `MATCH ({${quoted}: $own})-[r:RELATES_TO {uuid: 'ab'}]->() DELETE r`, { own });
+    },
+    changeRecord: async () => {
+      await run(driver, `MATCH (n {uuid: 'bulk 2', ${quoted}: $own}) SET n.n = 2.0`, { own });
+    },
+    addRecord: async () => {
+      await run(driver, `CREATE (:Entity {uuid: 'one more', ${quoted}: $own})`, { own });
+    },
+    leftovers: () => graphLeftovers(driver),
+    // The neighbours are part of the content: nothing that the suite does may change them.
+    content: async () =>
+      (
+        await Promise.all(
+          [...values, 'neighbour', undefined].map((value) => tenantContent(driver, property, value)),
+        )
+      ).join('\n\n'),
     merges: false,
     compared: {
       scope,

@@ -14,13 +14,14 @@ import { exportShard } from './export.ts';
 import { neo4jFacts } from './facts.ts';
 import { loadGraph } from './load.ts';
 import { graphNames, probeGraph } from './probe.ts';
-import { missingNodes } from './references.ts';
-import { narrowGraph, type ScopeText, scopeText } from './scope.ts';
+import { missingInGraph } from './references.ts';
+import { type IndexedTokens, narrowGraph, type ScopeText, scopeText } from './scope.ts';
 import { graphScratch, graphsOverlap, occupiedGraph, removeGraph } from './scratch.ts';
 import { Neo4jServer } from './server.ts';
 import { planShards } from './shards.ts';
 import type { Neo4jSite } from './site.ts';
 import { GraphQuestion, graphQuestions, queryGraph } from './smoke.ts';
+import { indexedTokens } from './tenants.ts';
 import { verifyGraph } from './verify.ts';
 import { routeGraph, viewGraph } from './view.ts';
 
@@ -37,8 +38,8 @@ export const neo4jAdapter = defineAdapter({
   },
   Connection: Neo4jConnection,
   Scope: Neo4jScope,
-  create: (connection, scope, { target }) =>
-    new Neo4jStore(new Neo4jServer(connection, target), scopeText(scope)),
+  create: (connection, scope, { target, countedLabels }) =>
+    new Neo4jStore(new Neo4jServer(connection, target), scope, countedLabels),
   narrow: narrowGraph,
   lacks: ({ label }, { nodes }) => (label !== undefined && !nodes ? [`node with label "${label}"`] : []),
   Smoke: GraphQuestion,
@@ -53,38 +54,53 @@ export const neo4jAdapter = defineAdapter({
     textBatches(archive, thing === 'nodes' ? 'nodes' : 'relationships', field),
 });
 
+interface FoundScope {
+  readonly scope: ScopeText;
+  readonly indexed: IndexedTokens;
+}
+
+async function findScope(server: Neo4jServer, scope: Neo4jScope, signal: AbortSignal): Promise<FoundScope> {
+  const none: IndexedTokens = { labels: [], types: [] };
+  const indexed = scope.property === undefined ? none : await indexedTokens(server, scope.property, signal);
+  return { scope: scopeText(scope, indexed), indexed };
+}
+
 class Neo4jStore extends BaseStore {
   readonly #server: Neo4jServer;
-  readonly #scope: ScopeText;
+  readonly #scope: Neo4jScope;
+  readonly #countedLabels: readonly string[];
+  #found: Promise<FoundScope> | undefined;
 
-  constructor(server: Neo4jServer, scope: ScopeText) {
+  constructor(server: Neo4jServer, scope: Neo4jScope, countedLabels: readonly string[] = []) {
     super(neo4jAdapter);
     this.#server = server;
     this.#scope = scope;
+    this.#countedLabels = countedLabels;
   }
 
-  probe(context: LegContext): Promise<StoreProbe> {
-    return probeGraph(this.#server, this.#scope, context);
+  async probe(context: LegContext): Promise<StoreProbe> {
+    const { scope, indexed } = await this.#find(context);
+    return probeGraph(this.#server, scope, indexed, this.#countedLabels, context);
   }
 
   override names({ signal }: LegContext): Promise<readonly string[]> {
     return graphNames(this.#server, signal);
   }
 
-  override plan(context: LegContext, probe: StoreProbe): Promise<Shard[]> {
-    return planShards(this.#server, this.#scope, probe, context.signal);
+  override async plan(context: LegContext, probe: StoreProbe): Promise<Shard[]> {
+    return planShards(this.#server, await this.#scopeText(context), probe, context.signal);
   }
 
-  export(shard: Shard, cursor: Cursor | null, context: LegContext) {
-    return exportShard(this.#server, this.#scope, shard, cursor, context);
+  async *export(shard: Shard, cursor: Cursor | null, context: LegContext) {
+    yield* exportShard(this.#server, await this.#scopeText(context), shard, cursor, context);
   }
 
-  override admits(restore: RestoreInput): Promise<readonly string[]> {
-    return admitGraph(this.#server, this.#scope, restore);
+  override async admits(restore: RestoreInput): Promise<readonly string[]> {
+    return admitGraph(this.#server, await this.#scopeText(restore.context), restore);
   }
 
-  clear(leg: RestoreLeg): Promise<LegResult> {
-    return clearGraph(this.#server, this.#scope, leg);
+  async clear(leg: RestoreLeg): Promise<LegResult> {
+    return clearGraph(this.#server, await this.#scopeText(leg.context), leg);
   }
 
   async load(leg: RestoreLeg): Promise<LegResult> {
@@ -95,24 +111,28 @@ class Neo4jStore extends BaseStore {
     return verifyGraph(await this.#site(leg), leg.cursor);
   }
 
-  override async missing({ field }: { field: string }, values: readonly string[], context: LegContext) {
-    return missingNodes(this.#server, this.#scope, field, values, context);
+  override async missing(
+    what: { readonly thing: string; readonly field: string },
+    values: readonly string[],
+    context: LegContext,
+  ) {
+    return missingInGraph(this.#server, await this.#scopeText(context), what, values, context);
   }
 
   override smoke(question: unknown, context: LegContext): Promise<string> {
-    return queryGraph(this.#server, this.#scope, question, context);
+    return queryGraph(this.#server, scopeText(this.#scope), question, context);
   }
 
-  override occupied(context: LegContext): Promise<readonly string[]> {
-    return occupiedGraph(this.#server, this.#scope, context);
+  override async occupied(context: LegContext): Promise<readonly string[]> {
+    return occupiedGraph(this.#server, await this.#scopeText(context), context);
   }
 
-  override remove(context: LegContext): Promise<LegResult> {
-    return removeGraph(this.#server, this.#scope, context);
+  override async remove(context: LegContext): Promise<LegResult> {
+    return removeGraph(this.#server, await this.#scopeText(context), context);
   }
 
   override async finish(context: LegContext): Promise<LegResult> {
-    const done = await tidyUp(this.#server, this.#scope, context);
+    const done = await tidyUp(this.#server, scopeText(this.#scope), context);
     return done ? DONE : { ...DONE, cursor: { tidying: true } };
   }
 
@@ -124,6 +144,20 @@ class Neo4jStore extends BaseStore {
     const version = await this.#server.version(context.signal);
     // The last write may be from another leg, in another process.
     await this.#server.catchUp(context.signal);
-    return { server: this.#server, scope: this.#scope, version, archive, options, context };
+    const scope = await this.#scopeText(context);
+    return { server: this.#server, scope, version, archive, options, context };
+  }
+
+  async #scopeText(context: Pick<LegContext, 'signal'>): Promise<ScopeText> {
+    return (await this.#find(context)).scope;
+  }
+
+  /** The scope, with the indexes that find its nodes: looked up once, since queries are right without them, too. */
+  #find({ signal }: Pick<LegContext, 'signal'>): Promise<FoundScope> {
+    this.#found ??= findScope(this.#server, this.#scope, signal).catch((error: unknown) => {
+      this.#found = undefined;
+      throw error;
+    });
+    return this.#found;
   }
 }

@@ -42,8 +42,8 @@ export async function admitGraph(
     problems.push(`merging needs Neo4j 5.26 or later, and the target is ${version.version}`);
   }
   for await (const { records } of nodeBatches(archive, START)) {
-    if (records.some(({ labels }) => !scope.holds(labels))) {
-      problems.push(`nodes of the archive do not have the ${scope.words} of the target's scope`);
+    if (records.some((node) => !scope.holds(node))) {
+      problems.push(`nodes of the archive are outside of the target's scope (${scope.words})`);
     }
     // Further nodes are checked against the scope during the load; each archive was saved from a single scope.
     break;

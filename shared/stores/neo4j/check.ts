@@ -9,7 +9,15 @@ import { linesOf, parseNamed } from '../entry-lines.ts';
 import { SavedTallies, TallyBook } from '../tally-book.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { Neo4jScope } from './connection.ts';
-import { readArchivedSchema, requireSchemaRows, SCHEMA_ENTRY, SLICE_RECORDS } from './entries.ts';
+import {
+  DANGLING_PREFIX,
+  NODES_PREFIX,
+  RELATIONSHIPS_PREFIX,
+  readArchivedSchema,
+  requireSchemaRows,
+  SCHEMA_ENTRY,
+  SLICE_RECORDS,
+} from './entries.ts';
 import { CONSTRAINT_BROKEN, RELATIONSHIPS_WITHOUT_ENDS } from './facts.ts';
 import { IdSet } from './id-set.ts';
 import {
@@ -87,7 +95,7 @@ class GraphCheck implements ContentCheck {
 
   open(entry: IndexEntry): EntrySink | undefined {
     const { name } = entry;
-    if (name.startsWith('graph/nodes-')) {
+    if (name.startsWith(NODES_PREFIX)) {
       return this.#sink(entry, parseNodeLine, (node, unique) => {
         const { id, labels, properties } = node;
         // Relationships find their ends by these IDs: those of a second node would be ambiguous.
@@ -98,7 +106,7 @@ class GraphCheck implements ContentCheck {
         this.#sum.add('nodes', canonicalNode(node));
       });
     }
-    if (name.startsWith('graph/relationships-')) {
+    if (name.startsWith(RELATIONSHIPS_PREFIX)) {
       return this.#sink(entry, parseRelationshipLine, (line, unique) => {
         unique.add('RELATIONSHIP', [line.type], line.properties, () => line.id);
         this.#ends.add(line.start.id);
@@ -106,7 +114,7 @@ class GraphCheck implements ContentCheck {
         this.#add('relationships', line);
       });
     }
-    if (name.startsWith('graph/dangling-')) {
+    if (name.startsWith(DANGLING_PREFIX)) {
       return this.#sink(entry, parseRelationshipLine, (line) => this.#add('dangling', line));
     }
     if (name !== SCHEMA_ENTRY) return undefined;
@@ -144,14 +152,15 @@ class GraphCheck implements ContentCheck {
   async #readRules(): Promise<UniqueValues> {
     const { scope } = this.#origin;
     const rows = await this.#schemaRows();
-    const { label, key_property: key } = Neo4jScope.safeParse(scope).data ?? {};
+    const { label, property, key_property: key } = Neo4jScope.safeParse(scope).data ?? {};
     const rules = uniqueRules(rows);
     const isStated = rules.some(
       ({ entity, token, properties }) =>
         entity === 'NODE' && token === label && properties.length === 1 && properties[0] === key,
     );
-    // In a whole database, nodes of different kinds may share a key.
-    if (label !== undefined && key !== undefined && !isStated) rules.push(keyRule(key));
+    // In a whole database, nodes of different kinds may share a key; those of a tenant, if their labels differ.
+    const isScoped = label !== undefined || property !== undefined;
+    if (isScoped && key !== undefined && !isStated) rules.push(keyRule(key, label === undefined));
     this.#uniqueValues = new UniqueValues(rules, this.#savedUnique);
     return this.#uniqueValues;
   }

@@ -10,7 +10,9 @@ import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 
 /** Nodes examined per transaction. */
-const CLEAR_NODES = 2000n;
+const CLEAR_NODES = 2000;
+/** Nodes listed at once. */
+const LISTED_NODES = 100_000n;
 /** Relationships deleted per transaction: bounds its memory on the server, whatever the degree of a node. */
 const CLEAR_RELATIONSHIPS = 20_000n;
 
@@ -48,29 +50,53 @@ export async function clearNodes(
   before = 0,
 ): Promise<{ cleared: number; emptied: boolean }> {
   let cleared = before;
+  let listed: unknown[] = [];
   for (;;) {
-    const { nodes, emptied } = await clearSome(server, scope, context.signal);
+    if (listed.length === 0) listed = await listNodes(server, scope, context.signal);
+    if (listed.length === 0) return { cleared, emptied: true };
+    const { nodes, handled } = await clearSome(server, scope, listed.slice(0, CLEAR_NODES), context.signal);
     cleared += nodes;
+    listed = listed.slice(handled);
     context.progress('nodes', cleared);
-    if (emptied || context.timeLeft() <= 0) return { cleared, emptied };
+    if (context.timeLeft() <= 0) return { cleared, emptied: false };
   }
 }
 
+/** Internal IDs of nodes of the scope: many at once, because finding them may take a scan of the database. */
+async function listNodes(server: Neo4jServer, scope: ScopeText, signal: AbortSignal): Promise<unknown[]> {
+  const rows = await server.read(
+    'listing what is cleared',
+    `${scope.find('n', '', scope.contains('n'))} RETURN id(n) AS id LIMIT $nodes`,
+    { ...scope.parameters, nodes: LISTED_NODES },
+    signal,
+  );
+  return rows.map(({ id }) => id);
+}
+
+/** Deletes nodes, as far as a transaction may. Returns their number, and how many of the IDs are done with. */
 async function clearSome(
   server: Neo4jServer,
   scope: ScopeText,
+  listed: readonly unknown[],
   signal: AbortSignal,
-): Promise<{ nodes: number; emptied: boolean }> {
+): Promise<{ nodes: number; handled: number }> {
   return server.write('clearing the graph', signal, async (run) => {
+    // The ID of a node that was deleted meanwhile may be that of a node outside of the scope.
     const nodes = await run(
-      `MATCH ${scope.node('n')} WITH n LIMIT $nodes RETURN id(n) AS id, COUNT { (n)--() } AS degree`,
-      { nodes: CLEAR_NODES },
+      `UNWIND range(0, size($listed) - 1) AS at WITH at, $listed[at] AS i
+       MATCH (n) WHERE id(n) = i AND ${scope.contains('n')}
+       RETURN at, id(n) AS id, COUNT { (n)--() } AS degree ORDER BY at`,
+      { ...scope.parameters, listed },
     );
     const ids: unknown[] = [];
     let relationships = 0n;
-    for (const { id, degree } of nodes) {
+    let handled = listed.length;
+    for (const { at, id, degree } of nodes) {
       relationships += degree as bigint;
-      if (relationships > CLEAR_RELATIONSHIPS) break;
+      if (relationships > CLEAR_RELATIONSHIPS) {
+        handled = Number(at);
+        break;
+      }
       ids.push(id);
     }
     if (nodes.length > 0 && ids.length === 0) {
@@ -79,7 +105,7 @@ async function clearSome(
     } else {
       await run('UNWIND $ids AS i MATCH (n) WHERE id(n) = i DETACH DELETE n', { ids });
     }
-    return { nodes: ids.length, emptied: nodes.length === 0 };
+    return { nodes: ids.length, handled };
   });
 }
 

@@ -13,7 +13,13 @@ import type {
 import { linesOf, parseNamed } from '../entry-lines.ts';
 import { relationshipName } from './compare.ts';
 import type { Neo4jScope } from './connection.ts';
-import { readArchivedSchema, SCHEMA_ENTRY } from './entries.ts';
+import {
+  DANGLING_PREFIX,
+  NODES_PREFIX,
+  RELATIONSHIPS_PREFIX,
+  readArchivedSchema,
+  SCHEMA_ENTRY,
+} from './entries.ts';
 import {
   canonicalNode,
   type EndLine,
@@ -26,6 +32,7 @@ import {
   relationshipText,
 } from './lines.ts';
 import { canonicalSchema, encodeSchema, parseSchemaLine, type SchemaRow } from './schema.ts';
+import { scopeText } from './scope.ts';
 import { uniqueRules } from './unique-values.ts';
 import { encodeNamed, type Properties } from './values.ts';
 
@@ -70,7 +77,7 @@ async function prepareGraph({
   }
   const rules: Rules = {
     key: scope?.key_property ?? null,
-    labelled: scope?.label === undefined,
+    labelled: scope === undefined || scopeText(scope).isWholeDatabase,
     constraints: [...constraints.values()].sort((one, other) => (one.name < other.name ? -1 : 1)),
     prunes: live !== undefined && live.options.dangling !== 'stitch',
   };
@@ -106,11 +113,11 @@ class GraphReader implements RecordReader {
 
   /** How the lines of an entry are read; undefined for entries that are not loaded. */
   #recordOf(entry: string): ((line: string) => ComparedRecord) | undefined {
-    if (entry.startsWith('graph/nodes-')) return (line) => this.#node(parseNodeLine(line));
-    if (entry.startsWith('graph/relationships-')) {
+    if (entry.startsWith(NODES_PREFIX)) return (line) => this.#node(parseNodeLine(line));
+    if (entry.startsWith(RELATIONSHIPS_PREFIX)) {
       return (line) => this.#relationship('relationships', parseRelationshipLine(line));
     }
-    if (entry.startsWith('graph/dangling-') && (this.#isLive || !this.#rules.prunes)) {
+    if (entry.startsWith(DANGLING_PREFIX) && (this.#isLive || !this.#rules.prunes)) {
       return (line) => this.#relationship('dangling', parseRelationshipLine(line));
     }
     return entry === SCHEMA_ENTRY ? (line) => schemaRecord(parseSchemaLine(line)) : undefined;

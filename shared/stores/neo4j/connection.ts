@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { RESERVED_PREFIX } from './names.ts';
 
 const SCHEMES = /^(neo4j|bolt)(\+s|\+ssc)?:\/\/[^\s/@]+$/;
 
@@ -15,6 +16,21 @@ export const Neo4jConnection = z.strictObject({
 });
 export type Neo4jConnection = z.infer<typeof Neo4jConnection>;
 
+/** A property's name, which is quoted in queries. */
+const PropertyName = z
+  .string()
+  .min(1)
+  .max(255)
+  .refine((name) => !name.startsWith(RESERVED_PREFIX) && !name.includes('\0') && name !== '__proto__', {
+    message: 'is not a name that a property can have',
+  });
+
+/** The value that identifies a tenant, which may be empty. It is a parameter of queries, never part of their text. */
+const TenantValue = z
+  .string()
+  .max(1000)
+  .refine((value) => value !== '__proto__', { message: 'is not supported' });
+
 /** The part of the database that belongs to the knowledge base. */
 export const Neo4jScope = z
   .strictObject({
@@ -25,11 +41,29 @@ export const Neo4jScope = z
     label: z.string().min(1).optional(),
     /** Restricts it further to nodes that also have this label, such as an entity type. */
     also_label: z.string().min(1).optional(),
+    /**
+     * Restricts the scope to nodes that have one of the texts of `in` in this property, such as the tenants of Graphiti
+     * (`group_id`). Relationships belong to the scope by their ends, as with a label.
+     */
+    property: PropertyName.optional(),
+    in: z.array(TenantValue).min(1).max(1000).optional(),
     /** Property that uniquely identifies a node in the scope (`id`, `entity_id`). Required for merging. */
     key_property: z.string().min(1).optional(),
   })
   .refine(({ label, also_label }) => also_label === undefined || label !== undefined, {
     message: 'needs "label"',
     path: ['also_label'],
+  })
+  .refine(({ property, in: values }) => (property === undefined) === (values === undefined), {
+    message: '"property" and "in" need each other',
+    path: ['in'],
+  })
+  .refine(({ in: values }) => values === undefined || new Set(values).size === values.length, {
+    message: 'has a value twice',
+    path: ['in'],
+  })
+  .refine(({ property, key_property: key }) => property === undefined || property !== key, {
+    message: 'identifies a node, so it cannot tell tenants apart',
+    path: ['property'],
   });
 export type Neo4jScope = z.infer<typeof Neo4jScope>;

@@ -5,6 +5,7 @@ import { commitBatch, type Run } from './auxiliary.ts';
 import { relationshipName } from './compare.ts';
 import { canonicalRelationship, type EndLine, placedRelationship, type RelationshipLine } from './lines.ts';
 import { ID_PROPERTY, MERGED_PROPERTY, quote } from './names.ts';
+import type { Outside, ScopeText } from './scope.ts';
 import type { Neo4jSite } from './site.ts';
 import type { Properties } from './values.ts';
 import { groupBy, hasDynamicLabels } from './write.ts';
@@ -79,7 +80,10 @@ async function findEnds(
   lines: readonly RelationshipLine[],
 ): Promise<Map<number, Ends>> {
   const { scope } = site;
-  const inside = lines.flatMap(({ start, end }) => [start, end]).filter((end) => scope.holds(end.labels));
+  // Labels and key are all that is known of an end; if a property defines the scope, the line states what is outside.
+  const isInside = ({ labels, outside }: EndLine) =>
+    scope.property === undefined ? scope.holds({ labels, properties: {} }) : outside === undefined;
+  const inside = lines.flatMap(({ start, end }) => [start, end]).filter(isInside);
   const loaded = new Map<string, { id: bigint; properties: Properties }>();
   const rows = await run(`UNWIND $ids AS i MATCH (n:${scope.names.loaded} {${ID_PROPERTY}: i}) RETURN i, n`, {
     ids: [...new Set(inside.map(({ id }) => id))],
@@ -90,13 +94,14 @@ async function findEnds(
   }
   const byKey = await findByKey(
     run,
+    scope,
     lines.flatMap(({ start, end }) => [start, end]),
   );
   const resolve = (end: EndLine): bigint | undefined => {
     const [[key, value] = []] = Object.entries(end.properties);
-    const node = scope.holds(end.labels) ? loaded.get(end.id) : undefined;
+    const node = isInside(end) ? loaded.get(end.id) : undefined;
     if (node) return key === undefined || node.properties[key] === value ? node.id : undefined;
-    return byKey.get(endName(end));
+    return byKey.get(endName(end, tenantOf(end, scope)));
   };
   const found = new Map<number, Ends>();
   for (const [index, line] of lines.entries()) {
@@ -106,10 +111,16 @@ async function findEnds(
   return found;
 }
 
-/** Finds nodes in the whole database by labels and key. Omits those with no match or several. */
-async function findByKey(run: Run, ends: readonly EndLine[]): Promise<Map<string, bigint>> {
-  const found = new Map<string, bigint>();
-  const named = new Map(ends.filter((end) => keyOf(end) !== undefined).map((end) => [endName(end), end]));
+/**
+ * Finds nodes in the whole database by labels and key, and by the value of the property that defines the scope, since
+ * several tenants may have the same keys. Omits those with no match or several.
+ */
+async function findByKey(run: Run, scope: ScopeText, ends: readonly EndLine[]): Promise<Map<string, bigint>> {
+  const matches = new Map<string, bigint[]>();
+  const add = (name: string, ids: readonly bigint[]) =>
+    matches.set(name, [...(matches.get(name) ?? []), ...ids]);
+  const named = new Map(ends.filter((end) => keyOf(end) !== undefined).map((end) => [endName(end, {}), end]));
+  const tenant = scope.property === undefined ? 'null' : `n.${quote(scope.property)}`;
   const groupName = ({ labels, properties }: EndLine) =>
     JSON.stringify([[...labels].sort(), Object.keys(properties)[0]]);
   for (const { rows } of groupBy([...named.values()], groupName)) {
@@ -120,16 +131,27 @@ async function findByKey(run: Run, ends: readonly EndLine[]): Promise<Map<string
     // One scan of the label for the whole batch, whether or not the key is indexed.
     const answer = await run(
       `MATCH (n${labels}) WHERE n.${quote(property)} IN $keys
-       WITH n.${quote(property)} AS key, collect(id(n))[..2] AS ids RETURN key, ids`,
+       WITH n.${quote(property)} AS key, ${tenant} AS tenant, collect(id(n))[..2] AS ids RETURN key, tenant, ids`,
       { keys: rows.map(keyOf) },
     );
-    for (const { key, ids } of answer) {
-      const [id, other] = ids as bigint[];
-      const name = endName({ ...first, properties: { [property]: key } });
-      if (id !== undefined && other === undefined) found.set(name, id);
+    for (const { key, tenant: value, ids } of answer) {
+      const end = { ...first, properties: { [property]: key } };
+      add(endName(end, {}), ids as bigint[]);
+      if (value === null || typeof value === 'string') add(endName(end, { value }), ids as bigint[]);
     }
   }
-  return found;
+  return new Map(
+    [...matches].flatMap(([name, [id, ...others]]) =>
+      id === undefined || others.length > 0 ? [] : [[name, id] as const],
+    ),
+  );
+}
+
+/** The tenant of an end, if it is known. */
+function tenantOf({ outside }: EndLine, { property, values }: ScopeText): Outside {
+  if (property === undefined) return {};
+  const [only] = values.length === 1 ? values : [];
+  return outside ?? (only === undefined ? {} : { value: only });
 }
 
 function keyOf({ properties }: EndLine): string | bigint | undefined {
@@ -137,9 +159,10 @@ function keyOf({ properties }: EndLine): string | bigint | undefined {
   return typeof key === 'string' || typeof key === 'bigint' ? key : undefined;
 }
 
-function endName(end: EndLine): string {
+function endName(end: EndLine, { value }: Outside): string {
   const key = keyOf(end);
-  return JSON.stringify([[...end.labels].sort(), Object.keys(end.properties)[0], typeof key, String(key)]);
+  const name = [[...end.labels].sort(), Object.keys(end.properties)[0], typeof key, String(key)];
+  return JSON.stringify(value === undefined ? name : [...name, value]);
 }
 
 async function attach(

@@ -20,6 +20,10 @@ const BATCH_BYTES = 4 * 1024 ** 2;
  * otherwise the server would be idle while the next batch is prepared.
  */
 export const SLICE_RECORDS = 100;
+/** Prefixes of the names of entries. */
+export const NODES_PREFIX = 'graph/nodes-';
+export const RELATIONSHIPS_PREFIX = 'graph/relationships-';
+export const DANGLING_PREFIX = 'graph/dangling-';
 /** The name of the entry with constraints and indexes. */
 export const SCHEMA_ENTRY = 'graph/schema.jsonl';
 
@@ -42,7 +46,7 @@ export interface Batch<T> {
 
 /** The nodes of an archive from a position on, in batches. Throws InvalidInputError that names entry and line. */
 export function nodeBatches(archive: EntryReader, from: EntryPosition): AsyncGenerator<Batch<NodeLine>> {
-  return batches(archive, 'graph/nodes-', from, parseNodeLine);
+  return batches(archive, NODES_PREFIX, from, parseNodeLine);
 }
 
 /** The relationships of an archive from a position on, in batches. */
@@ -50,7 +54,7 @@ export function relationshipBatches(
   archive: EntryReader,
   from: EntryPosition,
 ): AsyncGenerator<Batch<RelationshipLine>> {
-  return batches(archive, 'graph/relationships-', from, parseRelationshipLine);
+  return batches(archive, RELATIONSHIPS_PREFIX, from, parseRelationshipLine);
 }
 
 /** The texts in one property of all nodes or relationships of a checked archive, in batches. */
@@ -68,7 +72,7 @@ export function danglingBatches(
   archive: EntryReader,
   from: EntryPosition,
 ): AsyncGenerator<Batch<RelationshipLine>> {
-  return batches(archive, 'graph/dangling-', from, parseRelationshipLine);
+  return batches(archive, DANGLING_PREFIX, from, parseRelationshipLine);
 }
 
 /** The constraints and indexes of the archive; undefined if it has no schema entry. */

@@ -2,6 +2,7 @@ import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import type { EncodedLine } from '../line-chunk.ts';
 import { RESERVED_PREFIX } from './names.ts';
 import type { ReadEnd, ReadNode, ReadRelationship } from './read-record.ts';
+import type { Outside } from './scope.ts';
 import { decodeProperties, encodeProperties, encodeValue, nameText, type Properties } from './values.ts';
 
 /** A node as stored in a line of the archive. `docs/stores/neo4j.md` describes the lines. */
@@ -20,6 +21,8 @@ export interface EndLine {
   readonly properties: Properties;
   /** If the node has no key: digest of its labels and non-list properties. */
   readonly digest: string | undefined;
+  /** If the node is outside of a scope that a property defines, which its labels do not show. */
+  readonly outside?: Outside | undefined;
 }
 
 export interface RelationshipLine {
@@ -102,12 +105,16 @@ function relationshipBody(type: string, properties: Properties): string {
 
 function endBody(end: Omit<EndLine, 'id'>): string {
   const digest = end.digest === undefined ? '' : `,"digest":"${end.digest}"`;
-  return `"labels":${labelsJson(end.labels)},${propertiesBody(end.properties)}${digest}`;
+  return `"labels":${labelsJson(end.labels)},${propertiesBody(end.properties)}${digest}${outsideText(end)}`;
 }
 
 function propertiesBody(values: Properties): string {
   const { properties, types } = encodeProperties(values);
   return types === undefined ? `"properties":${properties}` : `"properties":${properties},"types":${types}`;
+}
+
+function outsideText({ outside }: Pick<EndLine, 'outside'>): string {
+  return outside === undefined ? '' : `,"outside":${JSON.stringify(outside)}`;
 }
 
 /** Number of label sets whose text is cached: graphs have few, and every record repeats one. */
@@ -140,10 +147,10 @@ function readEndBody(end: ReadEnd, keyProperty: string | undefined): string {
     const { json, type } = encodeValue(end.key);
     const name = nameText(keyProperty);
     const types = type === undefined ? '' : `,"types":{${name}:"${type}"}`;
-    return `${labels},"properties":{${name}:${json}}${types}`;
+    return `${labels},"properties":{${name}:${json}}${types}${outsideText(end)}`;
   }
   // An end without a digest yet is only measured.
-  return `${labels},"properties":{},"digest":"${end.digest ?? NO_DIGEST}"`;
+  return `${labels},"properties":{},"digest":"${end.digest ?? NO_DIGEST}"${outsideText(end)}`;
 }
 
 /** Parses a node's line. Throws InvalidInputError with the reason. */
@@ -208,11 +215,25 @@ function exactIntegers(_key: string, value: unknown, context?: { source?: string
 
 function endOf(value: unknown, name: string): EndLine {
   const end = objectOf(value, `"${name}"`);
-  const { digest } = end;
+  const { digest, outside } = end;
   if (digest !== undefined && !(typeof digest === 'string' && /^[0-9a-f]{32}$/.test(digest))) {
     throw malformed(`"digest" of "${name}" is not a digest`);
   }
-  return { id: idOf(end), labels: labelsOf(end), properties: propertiesOf(end), digest };
+  return {
+    id: idOf(end),
+    labels: labelsOf(end),
+    properties: propertiesOf(end),
+    digest,
+    ...(outside === undefined ? {} : { outside: parseOutside(outside, name) }),
+  };
+}
+
+function parseOutside(outside: unknown, name: string): Outside {
+  const { value } = objectOf(outside, `"outside" of "${name}"`);
+  if (value === undefined) return {};
+  if (value !== null && typeof value !== 'string')
+    throw malformed(`"outside" of "${name}" has no valid "value"`);
+  return { value };
 }
 
 function idOf({ id }: Record<string, unknown>): string {

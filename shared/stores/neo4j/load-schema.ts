@@ -153,7 +153,7 @@ function warnProviders(names: readonly string[], { context }: Pick<Neo4jSite, 'c
 export async function areIndexesFilled(site: Neo4jSite): Promise<boolean> {
   const { server, scope, archive, options, context } = site;
   const own = ((await readArchivedSchema(archive)) ?? []).filter(
-    (row) => row.type === 'index' && servesOnly(row, scope),
+    (row) => row.type === 'index' && (scope.property !== undefined || servesOnly(row, scope)),
   );
   for (;;) {
     const { rows } = await readSchema(server, undefined, context.signal);
@@ -166,6 +166,8 @@ export async function areIndexesFilled(site: Neo4jSite): Promise<boolean> {
     const unexpected = failed.find(
       ({ archived, row }) =>
         !archived.hasFailed &&
+        // An index that other tenants share may have failed for their data.
+        !isOfOthersToo(row, scope) &&
         // A merge does not know the state of the index in the target before the restore.
         options.mode === 'replace' &&
         context.asIs !== true &&

@@ -151,8 +151,8 @@ async function loadNodes(
   book: TallyBook,
 ): Promise<void> {
   const { server, scope, version, options, context } = site;
-  // A node without the label of the scope would never be found or cleared again.
-  const wrongNode = nodes.find(({ labels }) => !scope.holds(labels));
+  // A node outside of the scope would never be found or cleared again.
+  const wrongNode = nodes.find((node) => !scope.holds(node));
   if (wrongNode) throw outside(scope, wrongNode);
   const committed = commitBatch(server, scope, context, batch, (run) =>
     options.mode === 'merge' ? mergeNodes(run, site, nodes) : createNodes(run, scope, version, nodes),
@@ -163,7 +163,7 @@ async function loadNodes(
 
 function outside(scope: ScopeText, { id }: NodeLine): InvalidInputError {
   return new InvalidInputError(
-    `Node ${id} of the archive does not have the ${scope.words} of the target's scope.`,
+    `Node ${id} of the archive is outside of the target's scope (${scope.words}).`,
     {
       remedy: 'Restore into a target with the scope that was saved, or rename the label.',
     },

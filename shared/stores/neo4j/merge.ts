@@ -83,7 +83,7 @@ function keyIndexName(scope: ScopeText, label: string): string {
 /** Throws if a batch of nodes cannot be merged, before anything is written. */
 export async function checkNodes({ server, scope, options, context }: Neo4jSite, nodes: readonly NodeLine[]) {
   const matches = await server.write('looking for nodes to merge with', context.signal, (run) =>
-    findMatches(run, scope.label, keyPropertyOf(scope.keyProperty), nodes),
+    findMatches(run, scope, keyPropertyOf(scope.keyProperty), nodes),
   );
   for (const [index, match] of matches) {
     const node = nodes[index];
@@ -95,7 +95,7 @@ export async function checkNodes({ server, scope, options, context }: Neo4jSite,
 /** Merges a batch of nodes: creates new ones, and handles existing ones according to `onConflict`. */
 export async function mergeNodes(run: Run, site: Neo4jSite, nodes: readonly NodeLine[]): Promise<void> {
   const { scope, version, options } = site;
-  const matches = await findMatches(run, scope.label, keyPropertyOf(scope.keyProperty), nodes);
+  const matches = await findMatches(run, scope, keyPropertyOf(scope.keyProperty), nodes);
   const created: NodeLine[] = [];
   const marked: Properties[] = [];
   const overwritten: Properties[] = [];
@@ -187,17 +187,19 @@ function content({ type, properties }: { type: string; properties: object }): st
 /** The nodes of the target with the label and key of a line, by the line's index. */
 async function findMatches(
   run: Run,
-  scopeLabel: string | undefined,
+  scope: ScopeText,
   keyProperty: string,
   nodes: readonly NodeLine[],
 ): Promise<Map<number, Node<bigint>>> {
   const matches = new Map<number, Node<bigint>>();
   const rows = nodes.map((node, index) => ({
     index: BigInt(index),
-    label: matchLabel(scopeLabel, node),
+    label: matchLabel(scope.label, node),
     key: keyOf(node, keyProperty),
   }));
   const seen = new Set<string>();
+  // Nodes of other tenants may have the same label and key.
+  const isOwn = scope.property === undefined ? '' : ` AND ${scope.contains('n')}`;
   for (const [label, group] of Map.groupBy(rows, (row) => row.label)) {
     for (const { index, key } of group) {
       const name = `${typeof key} ${key} ${label}`;
@@ -206,9 +208,9 @@ async function findMatches(
       seen.add(name);
     }
     const found = await run(
-      `UNWIND $rows AS row MATCH (n:${quote(label)}) WHERE n.${quote(keyProperty)} = row.key
+      `UNWIND $rows AS row MATCH (n:${quote(label)}) WHERE n.${quote(keyProperty)} = row.key${isOwn}
        RETURN row.index AS index, n`,
-      { rows: group },
+      { ...scope.parameters, rows: group },
     );
     for (const { index, n } of found) {
       const node = nodes[Number(index)];

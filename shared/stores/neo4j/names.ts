@@ -7,6 +7,11 @@ import { createHash } from 'node:crypto';
 export const RESERVED_PREFIX = '__ngbak_';
 /** Prefix of the labels of nodes that a drill loads under scratch names. */
 export const SCRATCH_PREFIX = 'ngbak_drill_';
+/** The label under which a drill loads nodes of a label, so that other clients' queries do not find them. */
+export function hiddenLabel(label: string): string {
+  return `${SCRATCH_PREFIX}of_${label}`;
+}
+
 /** Property with a node's ID in the archive, set by the load and removed by `finish`. */
 export const ID_PROPERTY = `${RESERVED_PREFIX}id`;
 /** Set on nodes that a merge found in the target and left unchanged. */
@@ -36,9 +41,14 @@ export interface AuxiliaryNames {
  * The names for one scope. They depend on the scope and not on the job, because Neo4j never frees a label token:
  * however many restores run, they use only one. Two scopes of one database can be restored at the same time.
  */
-export function auxiliaryNames(labels: readonly string[]): AuxiliaryNames {
+export function auxiliaryNames(
+  labels: readonly string[],
+  tenants?: { readonly property: string; readonly values: readonly string[] },
+): AuxiliaryNames {
+  const ofLabels = labels.length === 0 ? 'database' : labels.map((label) => `label ${label}`).join(' and ');
+  const ofTenants = tenants && JSON.stringify([labels, tenants.property, [...tenants.values].sort()]);
   const key = createHash('sha256')
-    .update(labels.length === 0 ? 'database' : labels.map((label) => `label ${label}`).join(' and '))
+    .update(ofTenants ?? ofLabels)
     .digest('hex')
     .slice(0, 12);
   return {

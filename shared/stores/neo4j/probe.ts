@@ -5,12 +5,14 @@ import type { LegContext } from '../leg.ts';
 import type { EncodedLine } from '../line-chunk.ts';
 import { NAMES_MAX } from '../store.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
+import { count } from './count.ts';
 import { encodeNode, encodeRelationship } from './lines.ts';
-import { RESERVED_PREFIX } from './names.ts';
+import { quote, RESERVED_PREFIX } from './names.ts';
 import { NODE_COLUMNS, named, parseNode, parseRelationship, relationshipColumns } from './read-record.ts';
 import { readSchema, type ServerSchema } from './schema.ts';
-import type { ScopeText } from './scope.ts';
+import type { IndexedTokens, ScopeText } from './scope.ts';
 import { MappedRows, type Neo4jServer } from './server.ts';
+import { tenantWarnings } from './tenants.ts';
 
 /** Records read to estimate the total size. */
 const SAMPLE_RECORDS = 100;
@@ -23,11 +25,18 @@ const SAMPLE_RECORDS = 100;
 export async function probeGraph(
   server: Neo4jServer,
   scope: ScopeText,
+  indexed: IndexedTokens,
+  countedLabels: readonly string[],
   { signal }: Pick<LegContext, 'signal'>,
 ): Promise<StoreProbe> {
   const version = await server.version(signal);
   await refuseUnreadableNames(server, signal);
-  const leftovers = await count(server, `MATCH (n:${scope.names.loaded}) RETURN count(n) AS found`, signal);
+  const leftovers = await count(
+    server,
+    `MATCH (n:${scope.names.loaded}) RETURN count(n) AS found`,
+    {},
+    signal,
+  );
   const schema = await readSchema(server, scope, signal);
   const counts: Record<string, number> = {
     ...(await countGraph(server, scope, signal)),
@@ -40,13 +49,34 @@ export async function probeGraph(
     version: version.version,
     edition: version.edition,
     counts,
+    ...(countedLabels.length === 0
+      ? {}
+      : { labels: await countLabels(server, scope, countedLabels, signal) }),
     estimatedBytes,
     fence: {
       ...Object.fromEntries(Object.entries(counts).map(([name, value]) => [name, String(value)])),
       last_transaction: bookmark,
     },
-    warnings: [...unfinished(scope, leftovers), ...schemaWarnings(schema)],
+    warnings: [
+      ...unfinished(scope, leftovers),
+      ...schemaWarnings(schema),
+      ...(await tenantWarnings(server, scope, indexed, { signal })),
+    ],
   };
+}
+
+async function countLabels(
+  server: Neo4jServer,
+  scope: ScopeText,
+  labels: readonly string[],
+  signal: AbortSignal,
+): Promise<Record<string, number>> {
+  const counts: [string, number][] = [];
+  for (const label of labels) {
+    const match = scope.find('n', '', `n:${quote(label)}`);
+    counts.push([label, await count(server, `${match} RETURN count(n) AS found`, scope.parameters, signal)]);
+  }
+  return Object.fromEntries(counts);
 }
 
 function unfinished(scope: ScopeText, leftovers: number): StoreWarning[] {
@@ -83,38 +113,38 @@ function schemaWarnings({ rows, unsaved }: ServerSchema): StoreWarning[] {
   return warnings;
 }
 
-/** Counts nodes and relationships of the scope; with a label, also the dangling relationships. */
+/** Counts nodes and relationships of the scope; unless it is a whole database, also the dangling relationships. */
 export async function countGraph(
   server: Neo4jServer,
   scope: ScopeText,
   signal: AbortSignal,
 ): Promise<Record<string, number>> {
-  const all = await count(server, `MATCH ${scope.node('n')} RETURN count(n) AS found`, signal);
-  if (scope.label === undefined) {
-    const markers = await count(server, `MATCH (n:${scope.names.marker}) RETURN count(n) AS found`, signal);
-    const relationships = await count(server, 'MATCH ()-[r]->() RETURN count(r) AS found', signal);
+  const all = await count(server, `${scope.find('n')} RETURN count(n) AS found`, scope.parameters, signal);
+  if (scope.isWholeDatabase) {
+    const markers = await count(
+      server,
+      `MATCH (n:${scope.names.marker}) RETURN count(n) AS found`,
+      {},
+      signal,
+    );
+    const relationships = await count(server, 'MATCH ()-[r]->() RETURN count(r) AS found', {}, signal);
     return { nodes: all - markers, relationships };
   }
   const inside = scope.contains('b');
   const [out] = await server.read(
     'counting its relationships',
-    `MATCH ${scope.node('a')}-[r]->(b) RETURN count(r) AS found, count(CASE WHEN ${inside} THEN 1 END) AS inside`,
-    {},
+    `${scope.find('a', '-[r]->(b)')} RETURN count(r) AS found, count(CASE WHEN ${inside} THEN 1 END) AS inside`,
+    scope.parameters,
     signal,
   );
   const incoming = await count(
     server,
-    `MATCH ${scope.node('a')}<-[r]-(b) WHERE NOT ${inside} RETURN count(r) AS found`,
+    `${scope.find('a', '<-[r]-(b)', `NOT ${inside}`)} RETURN count(r) AS found`,
+    scope.parameters,
     signal,
   );
   const within = Number(out?.inside ?? 0);
   return { nodes: all, relationships: within, dangling: Number(out?.found ?? 0) - within + incoming };
-}
-
-/** The result of a counting query, in its column `found`. */
-export async function count(server: Neo4jServer, cypher: string, signal: AbortSignal): Promise<number> {
-  const [row] = await server.read('counting', cypher, {}, signal);
-  return Number(row?.found ?? 0);
 }
 
 /**
@@ -131,7 +161,8 @@ async function refuseUnreadableNames(server: Neo4jServer, signal: AbortSignal): 
   const cypher = (pattern: string) =>
     `MATCH ${pattern} WHERE x.\`__proto__\` IS NOT NULL RETURN count(x) AS found`;
   const found =
-    (await count(server, cypher('(x)'), signal)) + (await count(server, cypher('()-[x]->()'), signal));
+    (await count(server, cypher('(x)'), {}, signal)) +
+    (await count(server, cypher('()-[x]->()'), {}, signal));
   if (found === 0) return;
   throw new InvalidInputError(
     `Neo4j of target "${server.target}": ${found} records have a property "__proto__".`,
@@ -147,7 +178,7 @@ async function estimateBytes(
   counts: Record<string, number>,
   signal: AbortSignal,
 ): Promise<number> {
-  const parameters = { records: BigInt(SAMPLE_RECORDS) };
+  const parameters = { ...scope.parameters, records: BigInt(SAMPLE_RECORDS) };
   const bytesOf = ({ line }: EncodedLine) => Buffer.byteLength(line) + 1;
   const sample = async (kind: string, cypher: string, encode: (row: Neo4jRecord) => EncodedLine) => {
     const sizes = new MappedRows((row) => bytesOf(encode(row)));
@@ -156,7 +187,7 @@ async function estimateBytes(
   };
   const nodeBytes = await sample(
     'nodes',
-    `MATCH ${scope.node('n')} RETURN ${NODE_COLUMNS} LIMIT $records`,
+    `${scope.find('n')} RETURN ${NODE_COLUMNS} LIMIT $records`,
     (row) => {
       const node = parseNode(row);
       return named(server.target, node, () => encodeNode(node));
@@ -164,7 +195,7 @@ async function estimateBytes(
   );
   const relationshipBytes = await sample(
     'relationships',
-    `MATCH ${scope.node('a')}-[r]->(b) WITH a, r, b LIMIT $records RETURN ${relationshipColumns(scope)}`,
+    `${scope.find('a', '-[r]->(b)')} WITH a, r, b LIMIT $records RETURN ${relationshipColumns(scope)}`,
     (row) => {
       const relationship = parseRelationship(row, scope);
       return named(server.target, relationship, () => encodeRelationship(relationship, scope.keyProperty));
@@ -178,7 +209,16 @@ function mean(values: readonly number[]): number {
   return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** Labels and relationship types in use. Their tokens outlive deleted records, so unused ones are omitted. */
+/** A property that tells tenants apart, and the labels of the nodes that have it. */
+const TENANT_PROPERTY = 'group_id';
+const TENANT_LABELS = ['Episodic', 'Entity'];
+/** Maximum number of tenants that are named. */
+const TENANTS_MAX = 100;
+
+/**
+ * Labels and relationship types in use, and the groups of Graphiti. Their tokens outlive deleted records, so unused ones
+ * are omitted.
+ */
 export async function graphNames(server: Neo4jServer, signal: AbortSignal): Promise<string[]> {
   const rows = await server.read(
     'listing its labels',
@@ -188,5 +228,18 @@ export async function graphNames(server: Neo4jServer, signal: AbortSignal): Prom
     { names: BigInt(NAMES_MAX) },
     signal,
   );
-  return rows.map(({ name }) => String(name));
+  const names = rows.map(({ name }) => String(name));
+  if (!TENANT_LABELS.every((label) => names.includes(`(:${label})`))) return names;
+  const value = `n.${TENANT_PROPERTY}`;
+  const tenants = await server.read(
+    'listing the groups of its nodes',
+    `MATCH (n:${TENANT_LABELS.join('|')}) WHERE ${value} = toStringOrNull(${value})
+     RETURN DISTINCT ${value} AS tenant ORDER BY tenant LIMIT ${TENANTS_MAX}`,
+    {},
+    signal,
+  );
+  return [...tenants.map(({ tenant }) => `{${TENANT_PROPERTY}: ${JSON.stringify(tenant)}}`), ...names].slice(
+    0,
+    NAMES_MAX,
+  );
 }

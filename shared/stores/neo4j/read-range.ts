@@ -11,7 +11,7 @@ import {
   relationshipColumns,
 } from './read-record.ts';
 import type { ScopeText } from './scope.ts';
-import { MappedRows, type Neo4jServer, type RowSink } from './server.ts';
+import { MappedRows, type Neo4jServer, type Parameters, type RowSink } from './server.ts';
 import type { Range } from './shards.ts';
 
 /**
@@ -67,8 +67,9 @@ export function readNodes<Sink extends PageSink<ReadNode>>(
   return readPages({
     server,
     kind: 'nodes',
-    sorted: `MATCH ${scope.node('x')} WHERE id(x) >= $from AND id(x) <= $last AND ${scope.contains('x')}`,
+    sorted: scope.find('x', '', `id(x) >= $from AND id(x) <= $last AND ${scope.contains('x')}`),
     seek: `MATCH (n) WHERE id(n) = i AND ${inside} RETURN ${NODE_COLUMNS}`,
+    parameters: scope.parameters,
     range,
     from,
     signal,
@@ -98,12 +99,13 @@ export function readRelationships<Sink extends PageSink<ReadRelationship>>(
   } = {},
 ): AsyncGenerator<ReadPage<Sink>> {
   const [a, b] = [scope.contains('a'), scope.contains('b')];
-  const touches = scope.label === undefined ? '' : ` AND (${a} OR ${b})`;
+  const touches = scope.isWholeDatabase ? '' : ` AND (${a} OR ${b})`;
   return readPages({
     server,
     kind: 'relationships',
     sorted: `MATCH (a)-[x]->(b) WHERE id(x) >= $from AND id(x) <= $last${touches}`,
     seek: `MATCH (a)-[r]->(b) WHERE id(r) = i${touches} RETURN ${relationshipColumns(scope, { archiveIds })}`,
+    parameters: scope.parameters,
     range,
     from,
     signal,
@@ -122,6 +124,8 @@ interface RangeReading<T, Sink> {
   readonly sorted: string;
   /** Query part that returns the record with the ID `i`, if it exists and is in the scope. */
   readonly seek: string;
+  /** Parameters of both. */
+  readonly parameters: Parameters;
   readonly range: Range;
   readonly from: bigint;
   readonly signal: AbortSignal;
@@ -147,7 +151,7 @@ async function* readPages<T extends { readonly id: bigint }, Sink extends PageSi
   }
   for (let more = from <= last; more; ) {
     const cypher = `${sorted} RETURN id(x) AS id ORDER BY id LIMIT $rows`;
-    const parameters = { from, last, rows: BigInt(SORTED_IDS) };
+    const parameters = { ...reading.parameters, from, last, rows: BigInt(SORTED_IDS) };
     const ids = new MappedRows<bigint>((row) => row.get(0));
     await server.page(`listing ${kind}`, cypher, parameters, signal, ids);
     yield* readSpan(reading, from, ids.all, rows);
@@ -251,7 +255,11 @@ async function* readSpan<T extends { readonly id: bigint }, Sink extends PageSin
       .page(
         `reading ${kind}`,
         `UNWIND ${listed === undefined ? 'range($first, $last)' : '$ids'} AS i ${seek} LIMIT $rows`,
-        { ...(listed === undefined ? { first, last: end - 1n } : { ids: listed }), rows: limit },
+        {
+          ...reading.parameters,
+          ...(listed === undefined ? { first, last: end - 1n } : { ids: listed }),
+          rows: limit,
+        },
         signal,
         page,
       )

@@ -1,7 +1,7 @@
 import type { Record as Neo4jRecord } from 'neo4j-driver-core';
 import { InvalidInputError } from '../../core/errors.ts';
 import { ID_PROPERTY, quote } from './names.ts';
-import type { ScopeText } from './scope.ts';
+import type { Outside, ScopeText } from './scope.ts';
 import type { Properties } from './values.ts';
 
 /** A node as {@link NODE_COLUMNS} return it. */
@@ -20,6 +20,8 @@ export interface ReadEnd {
   readonly key: unknown;
   /** If `key` is null: digest of the labels and the non-list properties; undefined until it has been looked up. */
   readonly digest: string | undefined;
+  /** Absent if the node belongs to the scope, or a label alone defines it. */
+  readonly outside: Outside | undefined;
   /** The node's ID in the archive that is being restored; null outside restores. */
   readonly loaded: unknown;
 }
@@ -54,7 +56,16 @@ export function parseNode(row: Neo4jRecord): ReadNode {
  */
 export function relationshipColumns(scope: ScopeText, { archiveIds = false } = {}): string {
   const ids = archiveIds ? [`a.${ID_PROPERTY}`, `b.${ID_PROPERTY}`] : [];
-  return ['id(r), type(r), properties(r)', endColumns('a', scope), endColumns('b', scope), ...ids].join(', ');
+  // Labels are among the columns of the ends; other properties than the key are not.
+  const tenants =
+    scope.property === undefined ? [] : ['a', 'b'].map((end) => `${end}.${quote(scope.property ?? '')}`);
+  return [
+    'id(r), type(r), properties(r)',
+    ...tenants,
+    endColumns('a', scope),
+    endColumns('b', scope),
+    ...ids,
+  ].join(', ');
 }
 
 function endColumns(variable: string, { keyProperty }: ScopeText): string {
@@ -67,16 +78,43 @@ function endColumns(variable: string, { keyProperty }: ScopeText): string {
 /** Parses a row of {@link relationshipColumns}. Ends without a key have no digest yet. */
 export function parseRelationship(row: Neo4jRecord, scope: ScopeText): ReadRelationship {
   const width = scope.keyProperty === undefined ? 2 : 3;
-  const start = parseEnd(row, 3, width, 3 + 2 * width);
-  const end = parseEnd(row, 3 + width, width, 4 + 2 * width);
+  const { property } = scope;
+  const at = property === undefined ? 3 : 5;
+  const start = parseEnd(row, at, width, at + 2 * width);
+  const end = parseEnd(row, at + width, width, at + 1 + 2 * width);
+  if (property !== undefined) {
+    const [startOutside, endOutside] = [
+      outsideOf(scope, start.labels, property, row.get(3)),
+      outsideOf(scope, end.labels, property, row.get(4)),
+    ];
+    return {
+      id: row.get(0),
+      type: row.get(1),
+      properties: row.get(2),
+      inside: startOutside === undefined && endOutside === undefined,
+      start: { ...start, outside: startOutside },
+      end: { ...end, outside: endOutside },
+    };
+  }
   return {
     id: row.get(0),
     type: row.get(1),
     properties: row.get(2),
-    inside: scope.holds(start.labels) && scope.holds(end.labels),
+    inside: [start, end].every(({ labels }) => scope.holds({ labels, properties: {} })),
     start,
     end,
   };
+}
+
+/** What is known of an end outside of the scope; undefined for one that belongs to it. */
+function outsideOf(
+  scope: ScopeText,
+  labels: readonly string[],
+  property: string,
+  value: unknown,
+): Outside | undefined {
+  if (scope.holds({ labels, properties: { [property]: value } })) return undefined;
+  return value === null || typeof value === 'string' ? { value } : {};
 }
 
 function parseEnd(row: Neo4jRecord, at: number, width: number, loadedAt: number): ReadEnd {
@@ -85,6 +123,7 @@ function parseEnd(row: Neo4jRecord, at: number, width: number, loadedAt: number)
     labels: row.get(at + 1),
     key: width > 2 ? row.get(at + 2) : null,
     digest: undefined,
+    outside: undefined,
     loaded: row.length > loadedAt ? row.get(loadedAt) : null,
   };
 }

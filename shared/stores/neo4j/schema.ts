@@ -107,8 +107,8 @@ export interface ServerSchema {
 
 /**
  * Reads the constraints and indexes of the scope, except ngbak's own and indexes that belong to a constraint. The scope
- * of a label includes constraints and indexes on relationship types that occur between its nodes. Without a scope: all
- * of the database.
+ * of a label includes constraints and indexes on relationship types that occur between its nodes; that of a property also
+ * those on labels that its nodes have. Without a scope: all of the database.
  */
 export async function readSchema(
   server: Neo4jServer,
@@ -121,15 +121,8 @@ export async function readSchema(
     isTransient: (error) => error instanceof SchemaChangedError,
   });
   const found = all.filter(({ name }) => !name.startsWith(RESERVED_PREFIX));
-  const label = scope?.label;
-  const types = scope === undefined ? undefined : await typesInScope(server, scope, found, signal);
-  const ofScope = found.filter(({ entity, tokens }) =>
-    label === undefined
-      ? true
-      : entity === 'NODE'
-        ? tokens.includes(label)
-        : tokens.some((token) => types?.has(token)),
-  );
+  const ofScope =
+    scope === undefined || scope.isWholeDatabase ? found : await rowsInScope(server, scope, found, signal);
   const rows: ServerRow[] = [];
   const unsaved: UnsavedRow[] = [];
   for (const row of ofScope) {
@@ -170,6 +163,39 @@ async function readRows(server: Neo4jServer, signal: AbortSignal): Promise<Found
   return [...constraints, ...indexes];
 }
 
+/** The constraints and indexes of labels and relationship types that occur in the scope. */
+async function rowsInScope(
+  server: Neo4jServer,
+  scope: ScopeText,
+  rows: readonly FoundRow[],
+  signal: AbortSignal,
+): Promise<FoundRow[]> {
+  const types = await typesInScope(server, scope, rows, signal);
+  const labels = await labelsInScope(server, scope, rows, signal);
+  return rows.filter(({ entity, tokens }) =>
+    tokens.some((token) => (entity === 'NODE' ? labels : types).has(token)),
+  );
+}
+
+/** The labels with constraints or indexes that occur in the scope: with a property, all that its nodes have. */
+async function labelsInScope(
+  server: Neo4jServer,
+  scope: ScopeText,
+  rows: readonly FoundRow[],
+  signal: AbortSignal,
+): Promise<ReadonlySet<string>> {
+  if (scope.property === undefined) return new Set(scope.label === undefined ? [] : [scope.label]);
+  const labels = new Set(rows.filter(({ entity }) => entity === 'NODE').flatMap(({ tokens }) => tokens));
+  if (labels.size === 0) return labels;
+  const found = await server.read(
+    'reading the constraints and indexes of its labels',
+    `${scope.find('n')} UNWIND labels(n) AS label WITH DISTINCT label WHERE label IN $labels RETURN label`,
+    { ...scope.parameters, labels: [...labels] },
+    signal,
+  );
+  return new Set(found.map(({ label }) => String(label)));
+}
+
 /** The relationship types with constraints or indexes that occur between nodes of the scope. */
 async function typesInScope(
   server: Neo4jServer,
@@ -180,12 +206,12 @@ async function typesInScope(
   const types = new Set(
     rows.filter(({ entity }) => entity === 'RELATIONSHIP').flatMap(({ tokens }) => tokens),
   );
-  if (scope.label === undefined || types.size === 0) return types;
+  if (types.size === 0) return types;
   const found = await server.read(
     'reading the constraints and indexes of its relationships',
-    `MATCH ${scope.node('a')}-[r:${[...types].map(quote).join('|')}]->(b) WHERE ${scope.contains('b')}
+    `${scope.find('a', `-[r:${[...types].map(quote).join('|')}]->(b)`, scope.contains('b'))}
      RETURN DISTINCT type(r) AS type`,
-    {},
+    scope.parameters,
     signal,
   );
   return new Set(found.map(({ type }) => String(type)));
@@ -296,17 +322,23 @@ export function isInPlaceOfOneOf(rows: readonly Definition[], index: Definition)
   return rows.some((row) => isInPlaceOf(row, index));
 }
 
-/** Whether a row applies to relationships, whose types may also occur in other scopes of the database. */
-export function isOfOthersToo({ entity }: SchemaRow, { label }: Pick<ScopeText, 'label'>): boolean {
-  return entity === 'RELATIONSHIP' && label !== undefined;
+/**
+ * Whether a row may also apply to other scopes of the database: relationship types may occur in several, and so may the
+ * labels of a scope that is defined by a property.
+ */
+export function isOfOthersToo(
+  { entity }: SchemaRow,
+  { isWholeDatabase, property }: Pick<ScopeText, 'isWholeDatabase' | 'property'>,
+): boolean {
+  return property !== undefined || (entity === 'RELATIONSHIP' && !isWholeDatabase);
 }
 
 /** Whether a row applies only to the scope, so that a restore may drop it. Always true for a whole database. */
 export function servesOnly(
   { entity, tokens }: SchemaRow,
-  { label, isWholeLabel }: Pick<ScopeText, 'label' | 'isWholeLabel'>,
+  { label, isWholeDatabase, isWholeLabel }: Pick<ScopeText, 'label' | 'isWholeDatabase' | 'isWholeLabel'>,
 ): boolean {
-  if (label === undefined) return true;
+  if (isWholeDatabase) return true;
   return isWholeLabel && entity === 'NODE' && tokens.length === 1 && tokens[0] === label;
 }
 

@@ -87,19 +87,19 @@ async function findSpan(
   signal: AbortSignal,
 ): Promise<Span> {
   // The pattern matches a relationship within the scope from both ends: it is counted at its start node.
-  const [pattern, records] =
+  const [match, records] =
     kind === 'nodes'
-      ? [scope.node('x'), 'count(x)']
-      : scope.label === undefined
-        ? ['()-[x]->()', 'count(x)']
+      ? [scope.find('x'), 'count(x)']
+      : scope.isWholeDatabase
+        ? ['MATCH ()-[x]->()', 'count(x)']
         : [
-            `${scope.node('n')}-[x]-()`,
+            scope.find('n', '-[x]-()'),
             `sum(CASE WHEN startNode(x) = n OR NOT ${scope.contains('startNode(x)')} THEN 1 ELSE 0 END)`,
           ];
   const [row] = await server.read(
     `finding the range of ids of its ${kind}`,
-    `MATCH ${pattern} RETURN min(id(x)) AS low, max(id(x)) AS high, ${records} AS found`,
-    {},
+    `${match} RETURN min(id(x)) AS low, max(id(x)) AS high, ${records} AS found`,
+    scope.parameters,
     signal,
   );
   const { low, high, found } = row ?? {};

@@ -5,27 +5,30 @@ import type { Neo4jScope } from './connection.ts';
 import { type ScopeText, scopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 
-/** A read-only Cypher query; `$label` is the label of the scope, or null. */
+/**
+ * A read-only Cypher query. `$label` is the label of the scope, or null; `$scope_values` are the values of its property,
+ * if it has one.
+ */
 export const GraphQuestion = z.string().min(1).max(2000);
 
 /** The query used if the configuration contains none. */
 export function graphQuestions(scope: Neo4jScope): string[] {
-  const { node } = scopeText(scope);
+  const { find } = scopeText(scope);
   return [
-    `MATCH ${node('n')} RETURN count(n) AS nodes`,
-    `MATCH ${node('n')}-[r]->() WITH r LIMIT 1000 RETURN count(r) AS relationships`,
+    `${find('n')} RETURN count(n) AS nodes`,
+    `${find('n', '-[r]->()')} WITH r LIMIT 1000 RETURN count(r) AS relationships`,
   ];
 }
 
 /** Runs the query in a read transaction, in which the server rejects every write. */
 export async function queryGraph(
   server: Neo4jServer,
-  { label }: ScopeText,
+  { label, parameters }: ScopeText,
   question: unknown,
   { signal }: LegContext,
 ): Promise<string> {
   const cypher = GraphQuestion.parse(question);
   return summarizeAnswer(
-    await server.read('asking a smoke question', cypher, { label: label ?? null }, signal),
+    await server.read('asking a smoke question', cypher, { ...parameters, label: label ?? null }, signal),
   );
 }

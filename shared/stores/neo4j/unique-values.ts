@@ -23,6 +23,8 @@ interface Rule {
   /** A label or type; undefined if the rule applies to every record. */
   readonly token: string | undefined;
   readonly properties: readonly string[];
+  /** True if records with different labels may have the same values. */
+  readonly isByLabels?: boolean;
 }
 
 /** The rules stated by the constraints of an archive. */
@@ -35,9 +37,9 @@ export function uniqueRules(rows: readonly SchemaRow[]): Rule[] {
 /** Name of {@link keyRule}. No constraint can have this name. */
 export const KEY_RULE = '';
 
-/** The rule that the key property identifies each node of a scope. */
-export function keyRule(property: string): Rule {
-  return { name: KEY_RULE, entity: 'NODE', token: undefined, properties: [property] };
+/** The rule that the key property identifies each node of a scope, or each of those with the same labels. */
+export function keyRule(property: string, isByLabels: boolean): Rule {
+  return { name: KEY_RULE, entity: 'NODE', token: undefined, properties: [property], isByLabels };
 }
 
 /**
@@ -73,7 +75,7 @@ export class UniqueValues {
       if (rule.entity !== entity || (rule.token !== undefined && !tokens.includes(rule.token))) continue;
       // A record without one of the properties is exempt from the constraint.
       if (!rule.properties.every((name) => Object.hasOwn(properties, name))) continue;
-      let text = rule.name;
+      let text = rule.isByLabels ? JSON.stringify([rule.name, ...tokens].sort()) : rule.name;
       for (const name of rule.properties) {
         const { json, type = '' } = encodeNamed(name, properties[name]);
         text += `\0${type}\0${json}`;

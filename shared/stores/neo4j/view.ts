@@ -4,7 +4,7 @@ import { InvalidInputError } from '../../core/errors.ts';
 import { linesOf, parseNamed } from '../entry-lines.ts';
 import type { Route, RouteRequest } from '../route.ts';
 import type { Neo4jScope } from './connection.ts';
-import { nodeBatches, START } from './entries.ts';
+import { DANGLING_PREFIX, NODES_PREFIX, nodeBatches, RELATIONSHIPS_PREFIX, START } from './entries.ts';
 import {
   type EndLine,
   nodeText,
@@ -13,17 +13,23 @@ import {
   type RelationshipLine,
   relationshipText,
 } from './lines.ts';
-import { RESERVED_PREFIX, SCRATCH_PREFIX } from './names.ts';
+import { hiddenLabel, RESERVED_PREFIX, SCRATCH_PREFIX } from './names.ts';
+import { isByProperty, routeTenants } from './route-tenants.ts';
 import { encodeSchema, parseSchemaLine, type SchemaRow } from './schema.ts';
 import { scopeText } from './scope.ts';
+import { viewTenants } from './view-tenants.ts';
 
-/** Maps the label that the graph was saved under to the label at the destination: see `StoreAdapter.route`. */
+/**
+ * Maps the label that the graph was saved under, or the values of its property, to those at the destination: see
+ * `StoreAdapter.route`.
+ */
 export async function routeGraph(
   archive: EntryReader,
   saved: Neo4jScope | undefined,
   target: Neo4jScope,
   request: RouteRequest,
 ): Promise<Route<Neo4jScope>> {
+  if (isByProperty(saved) || isByProperty(target)) return routeTenants(archive, saved, target, request);
   const { label } = request.rename;
   if (label?.startsWith(SCRATCH_PREFIX)) {
     throw refused(`a label can't be called "${label}"`, 'Choose another name.');
@@ -147,14 +153,12 @@ async function requireNode(archive: EntryReader, labels: readonly (string | unde
   );
 }
 
-/** Prefix of the entries with dangling relationships. */
-const DANGLING_PREFIX = 'graph/dangling-';
-
 /**
  * The graph as it will be at its destination: with other labels, or only the nodes with one label of a whole database.
  */
 export function viewGraph(archive: EntryReader, route: Route<Neo4jScope>): EntryReader {
   if (route.changes.length === 0) return archive;
+  if (isByProperty(route.scope)) return viewTenants(archive, route);
   const [names] = Object.entries(route.names);
   const { saved, scope, origin } = route;
   const [from, to] = names ?? [];
@@ -184,7 +188,7 @@ function lookAt(archive: EntryReader, entry: IndexEntry, view: GraphView): Viewe
       return view.wanted === undefined || keep(inside) ? relationshipText(renameEnds(line, view)) : undefined;
     });
   const { name } = entry;
-  if (name.startsWith('graph/nodes-')) {
+  if (name.startsWith(NODES_PREFIX)) {
     const content = lines((text, number) => {
       const node = parseNamed(text, parseNodeLine, entry, number);
       if (!isWanted(node.labels, view)) return undefined;
@@ -211,10 +215,10 @@ function lookAt(archive: EntryReader, entry: IndexEntry, view: GraphView): Viewe
     });
     return [{ name, content }];
   }
-  if (name.startsWith('graph/relationships-')) {
+  if (name.startsWith(RELATIONSHIPS_PREFIX)) {
     const inside: ViewedEntry = { name, content: relationships((ends) => ends === 2) };
     if (view.wanted === undefined) return [inside];
-    const dangling = name.replace('graph/relationships-', `${DANGLING_PREFIX}inside-`);
+    const dangling = name.replace(RELATIONSHIPS_PREFIX, `${DANGLING_PREFIX}inside-`);
     return [inside, { name: dangling, content: relationships((ends) => ends === 1) }];
   }
   if (name.startsWith(DANGLING_PREFIX)) return [{ name, content: relationships((ends) => ends > 0) }];
@@ -259,7 +263,7 @@ function renameLabels(labels: readonly string[], { from, to }: GraphView): reado
  */
 function renameLabel(label: string, { from, to }: { from: string; to: string }): string {
   if (label === from) return to;
-  return to.startsWith(SCRATCH_PREFIX) ? `${SCRATCH_PREFIX}of_${label}` : label;
+  return to.startsWith(SCRATCH_PREFIX) ? hiddenLabel(label) : label;
 }
 
 /** The outer end of a dangling relationship does not have the label of the scope, and is not changed. */

@@ -30,6 +30,7 @@ const ProbeRecord = z.object({
   version: z.string(),
   edition: z.string().optional(),
   counts: z.record(z.string(), z.number()),
+  labels: z.record(z.string(), z.number()).optional(),
   estimatedBytes: z.number(),
   fence: z.record(z.string(), z.string()),
   warnings: z.array(StoreWarning),

@@ -139,7 +139,12 @@ function draftManifest(
         },
       ]),
     ),
-    statistics: profileStatistics(target.profile, target.parameters, tallies),
+    statistics: profileStatistics(
+      target.profile,
+      target.parameters,
+      tallies,
+      plan.stores.find(({ store }) => store === 'graph')?.probe.labels,
+    ),
     scope: {
       type: plan.type,
       stores: plan.stores.map(({ store }) => store),

@@ -15,13 +15,15 @@ export type PythonClient = (
 ) => Promise<string>;
 
 /**
- * A script that uses nano-graphrag or LightRAG as an application would. The packages are downloaded from PyPI the first
- * time, 200 MB of them.
+ * A script that uses the classes of a GraphRAG system as an application would. The packages are downloaded from PyPI the
+ * first time, 200 MB of them.
+ *
+ * @param install installs the packages that it needs; by default nano-graphrag and LightRAG
  */
-export async function pythonClient(script: string): Promise<PythonClient> {
+export async function pythonClient(script: string, install = installGraphragClients): Promise<PythonClient> {
   const folder = await mkdtemp(join(tmpdir(), 'ngbak-clients-'));
   try {
-    const packages = await installGraphragClients({
+    const packages = await install({
       environment: process.env,
       signal: new AbortController().signal,
       log: join(folder, 'install.log'),

@@ -70,15 +70,39 @@ export async function graphContent(
   const pattern = label === undefined ? '' : `:${quotedLabel}`;
   const nodes = await run(driver, `MATCH (n${pattern}) RETURN n`);
   const relationships = await run(driver, `MATCH (a${pattern})-[r]->(b${pattern}) RETURN a, r, b`);
-  const lines = [
+  const lines = [...recordTexts(nodes, relationships), ...(await schemaTexts(driver, label))];
+  return lines.sort().join('\n');
+}
+
+/**
+ * The nodes with a value in a property, all relationships of them, and the whole schema, as {@link graphContent} does.
+ * Without a value: the nodes without the property.
+ */
+export async function tenantContent(driver: Driver, property: string, value?: string): Promise<string> {
+  const is = (node: string) =>
+    value === undefined ? `${node}.\`${property}\` IS NULL` : `${node}.\`${property}\` = $value`;
+  const nodes = await run(driver, `MATCH (n) WHERE ${is('n')} RETURN n`, { value });
+  const relationships = await run(
+    driver,
+    `MATCH (a)-[r]->(b) WHERE ${is('a')} OR ${is('b')} RETURN a, r, b`,
+    {
+      value,
+    },
+  );
+  return [...recordTexts(nodes, relationships), ...(await schemaTexts(driver))].sort().join('\n');
+}
+
+function recordTexts(
+  nodes: readonly Record<string, unknown>[],
+  relationships: readonly Record<string, unknown>[],
+): string[] {
+  return [
     ...nodes.map(({ n }) => nodeText(n as Node)),
     ...relationships.map(
       ({ a, r, b }) =>
         `${hash(nodeText(a as Node))} -[${(r as Relationship).type} ${valuesText((r as Relationship).properties)}]-> ${hash(nodeText(b as Node))}`,
     ),
-    ...(await schemaTexts(driver, label)),
   ];
-  return lines.sort().join('\n');
 }
 
 async function schemaTexts(driver: Driver, label?: string): Promise<string[]> {

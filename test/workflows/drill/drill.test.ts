@@ -42,6 +42,12 @@ beforeAll(async () => {
     await cypher(`CREATE CONSTRAINT ${RUN}_id IF NOT EXISTS FOR (n:${RUN}) REQUIRE n.id IS UNIQUE`);
     await cypher(`CREATE INDEX ${RUN}_related IF NOT EXISTS FOR ()-[r:RELATED]-() ON (r.order)`);
     // The other ends of relationships that leave the scope belong to others.
+    await cypher(
+      `MATCH (n:${RUN}) SET n.tenant = CASE WHEN n.count <= 15 THEN $run ELSE 'other ' + $run END`,
+      {
+        run: RUN,
+      },
+    );
     await cypher(`MATCH (n:${RUN} {id: 'n1'}) MERGE (x:${RUN}Elsewhere {id: 'x'}) MERGE (n)-[:OUT]->(x)`);
   });
   live = await readTarget(LIVE);
@@ -123,6 +129,22 @@ describe('a drill under scratch names', () => {
       last,
     ]);
     expect(await environment.bucket.readRecord(lockKey('drill.default'), Lock)).toBeUndefined();
+  });
+
+  test('restores one tenant by a property next to it and to the others', async () => {
+    const target = targetOf(LIVE, secrets);
+    const scope = { property: 'tenant', in: [RUN], key_property: 'id' };
+    const graph = { ...target.stores.graph, scope };
+    use({ default: { stores: { ...target.stores, graph } } });
+    await backUp(environment, 'default');
+    const drill = await Drill.start(environment);
+    expect(await drill.run()).toBeUndefined();
+    await expectUntouched();
+    const { verdict, stores } = await record(drill);
+    expect([verdict, stores.graph]).toMatchObject([
+      'passed',
+      { read_back: { nodes: { count: 15 }, relationships: { count: 14 } }, verified: true, removed: true },
+    ]);
   });
 
   test('leaves no trace in a concurrent backup of the target', async () => {

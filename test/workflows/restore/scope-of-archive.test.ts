@@ -94,6 +94,62 @@ test('a real safety backup is restored into the scope that it was saved from', a
   expect(scopeChange(config, own, archive, 'kv')).toBeUndefined();
 });
 
+describe('a scope of tenants by a property', () => {
+  const scope = (...values: string[]) => ({ property: 'group_id', in: values, key_property: 'uuid' });
+  const tenants = NgbakConfig.parse({
+    targets: {
+      mine: { stores: { graph: { kind: 'neo4j', secret: 'g', scope: scope('mine', 'too') } } },
+      named: {
+        profile: 'graphiti',
+        parameters: { group_ids: ['mine'] },
+        stores: { graph: { kind: 'neo4j', secret: 'g' } },
+      },
+    },
+  });
+
+  test.each([
+    ['the whole database', {}],
+    ['a label', { label: 'Entity' }],
+    ['another property', { property: 'uuid', in: ['mine'] }],
+    ['no valid scope', { property: 'group_id', in: [{ toString: 1 }] }],
+  ])('is not replaced by that of a manifest: %s', async (_, saved) => {
+    const archive = await archiveOf({ target: 'mine', scopes: { graph: saved } });
+    await expect(routeStore(tenants, plan({ stores: ['graph'] }), archive, 'graph')).rejects.toThrow(
+      /the target's scope is property "group_id" in "mine", "too"/,
+    );
+  });
+
+  test('is narrowed to the tenants of the archive, and never extended by them', async () => {
+    const narrow = await archiveOf({ target: 'mine', scopes: { graph: scope('too') } });
+    expect((await routeStore(tenants, plan(), narrow, 'graph')).scope).toEqual(scope('too'));
+    const wide = await archiveOf({ target: 'mine', scopes: { graph: scope('mine', 'too', 'theirs') } });
+    await expect(routeStore(tenants, plan(), wide, 'graph')).rejects.toThrow(/not clear which value/);
+  });
+
+  test('is that of a real safety backup, also after a rename', async () => {
+    const archive = await archiveOf({ target: 'mine', scopes: { graph: scope('copy') } });
+    const own = plan({ saved_scopes: true, source: { bucket: 'b', key: 'backups/x.ngbak' } });
+    expect(await routeStore(tenants, own, archive, 'graph')).toMatchObject({
+      scope: scope('copy'),
+      changes: [],
+    });
+  });
+
+  test('is renamed by the parameters of the profile', async () => {
+    const archive = await archiveOf({
+      target: 'named',
+      profile: 'graphiti',
+      scopes: { graph: scope('mine') },
+    });
+    const options = RestoreOptions.parse({ rename: { parameters: { group_ids: ['copy'] } } });
+    expect(await routeStore(tenants, plan({ target: 'named', options }), archive, 'graph')).toMatchObject({
+      scope: scope('copy'),
+      names: { mine: 'copy' },
+      changes: ['group_id "mine" becomes "copy"'],
+    });
+  });
+});
+
 describe('whether a catalogued backup is a safety backup', () => {
   const admitted = async (environment: Environment, backup_id: string, target: string) => {
     const name = `restore_${backup_id}_${target}`.replaceAll(/[^a-zA-Z0-9_-]/g, '-');
