@@ -119,6 +119,9 @@ describe('one tenant among several, by a property', () => {
     ]);
     const { counts } = await withStore(open('a'), (store) => store.probe(legContext()));
     expect(counts).toEqual({ nodes: 4, relationships: 3, dangling: 2, schema: 0 });
+    // The other end has no such property.
+    const probe = await withStore(open('b'), (store) => store.probe(legContext()));
+    expect([probe.counts.dangling, (await exportAll(open('b'))).tallies.dangling?.count]).toEqual([1, 1]);
     const checked = await checkSealed(archive, {
       store: 'graph',
       kind: 'neo4j',
