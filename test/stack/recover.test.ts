@@ -8,18 +8,30 @@ import {
   DescribeStacksCommand,
 } from '@aws-sdk/client-cloudformation';
 import { DescribeKeyCommand, KMSClient } from '@aws-sdk/client-kms';
-import { HeadBucketCommand } from '@aws-sdk/client-s3';
+import {
+  DeleteBucketLifecycleCommand,
+  DeleteBucketPolicyCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadBucketCommand,
+  ListObjectsV2Command,
+  ListObjectVersionsCommand,
+  PutObjectCommand,
+  PutObjectRetentionCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { deployStack } from '../../local/deploy.ts';
 import { emulatorAddress } from '../../local/services/aws.ts';
-import { BACKUPS, catalogKey } from '../../shared/aws/keys.ts';
+import { archiveKey, BACKUPS, catalogKey } from '../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { run } from '../cli/run.ts';
 import { servers } from '../servers.ts';
 import { fillTarget, type Names, readTarget, removeTargetWithSchema, withClients } from './content.ts';
 import { farTimeOfDay } from './context.ts';
 import { deployedStack, sleep } from './harness.ts';
+import { createUser } from './operator.ts';
 
 jest.setTimeout(400_000);
 
@@ -160,6 +172,44 @@ async function destroy(StackName: string): Promise<void> {
     if (Date.now() > deadline) throw new Error(`${StackName} is ${found}.`);
   }
 }
+
+/** Attempts to read, replace, remove and unlock a copy, and to change its bucket, with these credentials. */
+async function attacks(client: S3Client): Promise<Record<string, () => Promise<unknown>>> {
+  const Bucket = vault.BucketName ?? '';
+  const object = { Bucket, Key: archiveKey(backups[1] ?? '') };
+  const { Versions: [{ VersionId } = {}] = [] } = await new S3Client({}).send(
+    new ListObjectVersionsCommand({ Bucket, Prefix: object.Key }),
+  );
+  const version = { ...object, VersionId };
+  const soon = { Mode: 'GOVERNANCE' as const, RetainUntilDate: new Date(Date.now() + 1000) };
+  return {
+    'remove the version': () => client.send(new DeleteObjectCommand(version)),
+    'unlock the version': () => client.send(new PutObjectRetentionCommand({ ...version, Retention: soon })),
+    replace: () => client.send(new PutObjectCommand({ ...object, Body: 'x', IfNoneMatch: '*' })),
+    hide: () => client.send(new DeleteObjectCommand(object)),
+    read: () => client.send(new GetObjectCommand(object)),
+    list: () => client.send(new ListObjectsV2Command({ Bucket })),
+    'change the policy': () => client.send(new DeleteBucketPolicyCommand({ Bucket })),
+    'change the lifecycle': () => client.send(new DeleteBucketLifecycleCommand({ Bucket })),
+  };
+}
+
+test('an operator of the deployment can do nothing to a copy, and the owner of the vault cannot remove it', async () => {
+  const { AWS_ACCESS_KEY_ID = '', AWS_SECRET_ACCESS_KEY = '' } = await createUser(
+    servers.aws.endpoint,
+    `${LOST}-operator`,
+    ['AttachUserPolicy', { PolicyArn: lost.output('OperatorPolicyArn') }],
+  );
+  const credentials = { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY };
+  for (const [what, attack] of Object.entries(await attacks(new S3Client({ credentials })))) {
+    expect([what, await attack().catch(({ name }) => name)]).toEqual([what, 'AccessDenied']);
+  }
+  // The root user of the account, whom only the lock and the condition of the request stop.
+  const owner = await attacks(new S3Client({}));
+  for (const what of ['remove the version', 'unlock the version', 'replace']) {
+    await expect(owner[what]?.()).rejects.toThrow();
+  }
+});
 
 test('the deployment is lost: its stack, its bucket, its key and the data in its stores', async () => {
   const { s3, name } = lost.bucket;
