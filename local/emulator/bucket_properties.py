@@ -60,6 +60,11 @@ def lifecycle(properties):
     return element("LifecycleConfiguration", *rules).encode()
 
 
+def default_retention(properties):
+    found = properties.get("ObjectLockConfiguration", {}).get("Rule", {}).get("DefaultRetention")
+    return found and {name: value if name == "Mode" else int(value) for name, value in found.items()}
+
+
 def put(what, call, bucket, document):
     answer = call(bucket, document)
     if isinstance(answer, tuple) and answer[0] >= 300:
@@ -79,6 +84,6 @@ def apply():
             document = element("Tagging", element("TagSet", *tags(properties["Tags"]))).encode()
             put("Tags", s3._put_bucket_tagging, bucket, document)
         if str(properties.get("ObjectLockEnabled", "")).lower() == "true" and not s3._bucket_object_lock.get(bucket):
-            s3._bucket_object_lock[bucket] = {"enabled": True, "default_retention": None}
+            s3._bucket_object_lock[bucket] = {"enabled": True, "default_retention": default_retention(properties)}
 
     provisioners._s3_apply_configurations = configure_all

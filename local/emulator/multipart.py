@@ -1,5 +1,5 @@
-"""Enforces S3's rules for multipart uploads: parts in ascending order, at least 5 MiB except for the last one, and a
-CRC-32 of the whole object if it was requested.
+"""Enforces S3's rules for multipart uploads: parts in ascending order, at least 5 MiB except for the last one, a CRC-32
+of the whole object if it was requested, and Object Lock.
 
 Sources: "Amazon S3 multipart upload limits" and "Checking object integrity" in the S3 user guide.
 """
@@ -31,6 +31,7 @@ def apply():
             answer_headers["x-amz-checksum-type"] = kind
         if headers.get("x-amz-tagging"):
             upload["_tagging"] = headers["x-amz-tagging"]
+        upload["_lock"] = {name: headers[name] for name in s3._OBJECT_LOCK_HEADERS if name in headers}
         return response
 
     def complete_upload(bucket, key, body, query, headers=None):
@@ -61,9 +62,13 @@ def apply():
             headers = {name: value for name, value in (headers or {}).items() if name != "x-amz-checksum-crc32"}
 
         status, answer_headers, answer = response = complete(bucket, key, body, query, headers)
-        if checksum is None or status != 200:
+        if status != 200:
             return response
         stored = s3._buckets[bucket]["objects"][key]
+        # Those of the request that began the upload, or the default of the bucket.
+        s3._apply_object_lock_from_headers(bucket, key, upload["_lock"], stored.get("version_id"))
+        if checksum is None:
+            return response
         stored["checksums"], stored["checksum_type"] = {"CRC32": checksum}, "FULL_OBJECT"
         element = b"<ChecksumCRC32>" + checksum.encode() + b"</ChecksumCRC32>"
         answer = re.sub(rb"<Checksum(CRC32|Type)>.*?</Checksum(CRC32|Type)>", b"", answer)
