@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { BackupDetails, BackupSummary } from '../shared/catalog/summaries.ts';
 import { Deployment } from '../shared/operations/describe-deployment.ts';
-import { BackupList } from '../shared/operations/list-backups.ts';
+import { BackupList, ListedBackup } from '../shared/operations/list-backups.ts';
 import { ScheduleList, ScheduleView } from '../shared/operations/list-schedules.ts';
 import { Overview } from '../shared/operations/overview.ts';
+import { BackupView } from '../shared/operations/show-backup.ts';
 import type { OperationsClient as Operations } from '../shared/operations/table.ts';
 
 /**
@@ -25,11 +25,11 @@ const SINCE_0_1_0 = {
   tag_pairs: true,
 } as const;
 
-const AnySummary = BackupSummary.partial({ ...SINCE_0_1_0, records: true });
+const AnySummary = ListedBackup.partial({ ...SINCE_0_1_0, records: true });
 /** A backup in a list, from a deployment of this version or an earlier one. */
 export type AnySummary = z.infer<typeof AnySummary>;
 
-const AnyDetails = BackupDetails.partial(SINCE_0_1_0);
+const AnyDetails = BackupView.partial(SINCE_0_1_0);
 /** A backup with all fields of this version or an earlier one. */
 export type AnyDetails = z.infer<typeof AnyDetails>;
 

@@ -16,6 +16,7 @@ import { awsClient } from '../shared/aws/clients.ts';
 import { BACKUPS, JOBS, LOCKS, STAGING, UPLOADS } from '../shared/aws/keys.ts';
 import { sendS3 } from '../shared/aws/send-s3.ts';
 import { AccessDeniedError, InvalidInputError } from '../shared/core/errors.ts';
+import { checkRules } from './bucket-rules.ts';
 
 /** The required value of a bucket setting. */
 type Check = (call: Call) => Promise<string | { warning: string }>;
@@ -46,7 +47,7 @@ export function bucketChecks(
     readonly keyArn?: string | undefined;
     readonly prefix?: string | undefined;
   },
-  { pages, locks }: { readonly pages: boolean; readonly locks: boolean },
+  { pages, locks, moves }: { readonly pages: boolean; readonly locks: boolean; readonly moves: boolean },
 ): [name: string, look: () => Promise<string | { warning: string }>][] {
   const s3 = awsClient('s3', S3Client);
   const prefix = folders === undefined ? '' : `${folders}/`;
@@ -160,31 +161,7 @@ export function bucketChecks(
       const found = await optional(
         sendS3(client, 'look at', new GetBucketLifecycleConfigurationCommand({ Bucket }), LOOK),
       );
-      const rules = found?.Rules?.filter(({ Status }) => Status === 'Enabled') ?? [];
-      const prefixOf = ({ Filter, Prefix }: (typeof rules)[number]) =>
-        Filter?.Prefix ?? Filter?.And?.Prefix ?? Prefix ?? '';
-      const deleting = rules.find(
-        (rule) => rule.Expiration?.Days !== undefined && (prefix + BACKUPS).startsWith(prefixOf(rule)),
-      );
-      if (deleting) {
-        const why = `deletes archives by the rule "${deleting.ID}"`;
-        return must(
-          false,
-          '',
-          why,
-          `Limit the rule to a prefix other than ${prefix}${BACKUPS}: retention is for ngbak alone.`,
-        );
-      }
-      const uploads = rules.some(
-        (rule) => rule.AbortIncompleteMultipartUpload !== undefined && prefix.startsWith(prefixOf(rule)),
-      );
-      const jobs = rules.some(
-        (rule) => rule.Expiration?.Days !== undefined && prefixOf(rule) === prefix + JOBS,
-      );
-      if (uploads && jobs) return 'set';
-      return {
-        warning: `Bucket ${Bucket} has no rules ${prefix === '' ? '' : `for ${prefix} `}that remove job records after 90 days and unfinished uploads after 8 days: see "An existing bucket" in docs/deploy.md.`,
-      };
+      return checkRules(Bucket, prefix, found?.Rules ?? [], moves);
     },
     contents: async ({ s3: client }) => {
       const { CommonPrefixes = [] } = await sendS3(
@@ -321,7 +298,7 @@ async function isCatalog(s3: S3Client, Bucket: string, Prefix: string): Promise<
     new ListObjectsV2Command({ Bucket, Prefix, MaxKeys: 100 }),
     LOOK,
   );
-  return Contents.every(({ Key = '' }) => /\.(ngbak|json)$/.test(Key));
+  return Contents.every(({ Key = '' }) => /\.(ngbak|json|sig)$/.test(Key));
 }
 
 /** A setting, or undefined if the bucket does not have it. */

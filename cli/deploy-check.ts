@@ -43,6 +43,7 @@ interface DeploymentContext {
   readonly archiveBucket?: Parameters<typeof bucketChecks>[0] | undefined;
   readonly objectLock?: unknown;
   readonly copies: Readonly<Record<string, Parameters<typeof copyChecks>[1]>>;
+  readonly transitions: readonly unknown[];
   readonly allowedOrigins: readonly string[];
   readonly api: { readonly enabled: boolean };
   readonly notify?:
@@ -109,6 +110,7 @@ export async function checkDeployment(config: string | undefined): Promise<Check
     for (const [name, look] of bucketChecks(archiveBucket, {
       pages,
       locks: objectLock !== undefined,
+      moves: deployment.transitions.length > 0,
     }))
       await check(name, look);
   }

@@ -12,6 +12,7 @@ import { stateText } from './job-text.ts';
 import { phaseText, progressLine } from './progress-text.ts';
 import { overallLine, stageText } from './progress-units.ts';
 import { ask } from './prompt.ts';
+import { waitingText } from './storage-text.ts';
 
 /** Time between two requests for the job, in milliseconds. */
 const POLL_MS = 1000;
@@ -96,13 +97,18 @@ export class ProgressPrinter {
 
   print(job: JobView): void {
     const { output } = this.#cli;
+    this.#printWait(job);
     if (output.interactive && !output.json) return;
     const stateChanged = job.state !== this.#state;
     const due = Date.now() - this.#printedAt >= (output.json ? POLL_MS : PROGRESS_MS);
     if (output.json) {
       if (stateChanged || due) {
-        const { job_id, state, progress, overall } = job;
-        output.event('progress', { job_id, state, progress, ...(overall ? { overall } : {}) });
+        const { job_id, state, progress, overall, thaw } = job;
+        output.event('progress', {
+          ...{ job_id, state, progress },
+          ...(overall ? { overall } : {}),
+          ...(thaw ? { thaw } : {}),
+        });
       }
     } else {
       const state = () => stateChanged && output.note(`State: ${stateText(job.state)}`);
@@ -121,6 +127,16 @@ export class ProgressPrinter {
     }
     this.#state = job.state;
     if (due) this.#printedAt = Date.now();
+  }
+
+  /** Also at a terminal, where nothing else moves while the archive is thawed. */
+  #printWait(job: JobView): void {
+    const text = waitingText(job);
+    if (text === undefined || this.#printed.has(text)) return;
+    this.#printed.add(text);
+    this.#cli.output.note(
+      `  The job is ${job.thaw?.ready_at === undefined ? text : `no longer waiting: ${text}`}`,
+    );
   }
 
   /** Each step once, regardless of its number of legs; with `--verbose` every leg. */

@@ -11,6 +11,7 @@ import { bytes, count, duration, localTime, printable } from './format.ts';
 import { fields, LINES_MAX, table } from './output.ts';
 import { phaseText, progressLine, storeText } from './progress-text.ts';
 import { overallLine, stageText } from './progress-units.ts';
+import { waitingText } from './storage-text.ts';
 import { roomText } from './room-text.ts';
 import { groupText, talliesText } from './tally-text.ts';
 
@@ -56,6 +57,7 @@ export function jobText(job: JobView, verbose = false): string {
       ['started', localTime(job.created_at)],
       ['duration', seconds === undefined ? undefined : duration(seconds)],
       ['console', job.console_url],
+      ['archive', waitingText(job)],
       ['state', job.state.replaceAll('_', ' ')],
     ]),
     ...(job.error ? [`${pc.red(printable(job.error.name))}: ${printable(job.error.message)}`] : []),

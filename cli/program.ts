@@ -23,6 +23,7 @@ import { selftestCommand } from './commands/selftest.ts';
 import { showCommands } from './commands/show.ts';
 import { signingKeyCommand } from './commands/signing-key.ts';
 import { statusCommand } from './commands/status.ts';
+import { thawCommand } from './commands/thaw.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { EXIT_CODES } from './exit-codes.ts';
 
@@ -49,6 +50,7 @@ export function makeProgram(): Command {
   listCommand(program);
   showCommands(program);
   downloadCommands(program);
+  thawCommand(program);
   verifyCommand(program);
   diffCommand(program);
   findCommand(program);

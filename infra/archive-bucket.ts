@@ -9,6 +9,7 @@ import {
   type IBucket,
   type LifecycleRule,
   ObjectOwnership,
+  StorageClass,
 } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import {
@@ -23,6 +24,7 @@ import {
   UPLOADS,
 } from '../shared/aws/keys.ts';
 import { SELFTEST_PREFIX } from '../shared/core/selftest.ts';
+import { MOVABLE_TAG } from '../shared/core/storage-class.ts';
 import type { DeploymentConfig } from './config.ts';
 import { removalPolicyOf } from './removal.ts';
 import type { StepHandler } from './step-handler.ts';
@@ -35,6 +37,9 @@ const UPLOAD_DAYS = 7;
 /** How long a deleted archive can still be restored, in days. */
 const UNDELETE_DAYS = 30;
 
+/** Where multipart uploads begin: their parts are billed before they are completed. */
+export const UNFINISHED = [BACKUPS, DEFERRED, STAGING, UPLOADS].map((folder) => `${folder}*`);
+
 /** What a function may do with the objects whose keys match these patterns, such as `staging/*` or `backups/*.json`. */
 export interface BucketAccess {
   readonly read?: readonly string[];
@@ -45,11 +50,17 @@ export interface BucketAccess {
   readonly abort?: readonly string[];
   /** Sets Object Lock on objects, if it is configured. */
   readonly lock?: readonly string[];
+  /** Lists all versions of its objects, and the parts of unfinished uploads, to sum up what is stored. */
+  readonly inventory?: true;
+  /** Thaws archives that are in cold storage. */
+  readonly thaw?: readonly string[];
+  /** Sets the tag that lets lifecycle rules move archives, if transitions are configured. */
+  readonly tag?: readonly string[];
 }
 
 export type ArchiveBucketProps = Pick<
   DeploymentConfig,
-  'timeoutDays' | 'allowedOrigins' | 'accessLogs' | 'archiveBucket' | 'objectLock' | 'removal'
+  'timeoutDays' | 'allowedOrigins' | 'accessLogs' | 'archiveBucket' | 'objectLock' | 'removal' | 'transitions'
 >;
 
 /**
@@ -64,6 +75,8 @@ export class ArchiveBucket extends Construct {
   readonly prefix: string;
   /** Whether archives are locked. */
   readonly #locks: boolean;
+  /** Whether archives move to other storage classes. */
+  readonly #moves: boolean;
   /** The bucket, if this stack creates it. */
   readonly #own: Bucket | undefined;
 
@@ -71,6 +84,7 @@ export class ArchiveBucket extends Construct {
     super(scope, id);
     const { archiveBucket: existing } = props;
     this.#locks = props.objectLock !== undefined;
+    this.#moves = props.transitions.length > 0;
     this.prefix = existing?.prefix === undefined ? '' : `${existing.prefix}/`;
     if (existing !== undefined) {
       this.key = existing.keyArn === undefined ? undefined : Key.fromKeyArn(this, 'Key', existing.keyArn);
@@ -120,7 +134,7 @@ export class ArchiveBucket extends Construct {
       // Without a default retention, which would also lock job records and locks: the function that records backups
       // locks archives.
       ...(props.objectLock === undefined ? {} : { objectLockEnabled: true }),
-      lifecycleRules: lifecycle(props.timeoutDays),
+      lifecycleRules: lifecycle(props),
       removalPolicy: removalPolicyOf(props),
       ...(props.accessLogs === undefined
         ? {}
@@ -167,8 +181,9 @@ export class ArchiveBucket extends Construct {
    * missing objects below the prefix.
    */
   grant(handler: StepHandler, access: BucketAccess): void {
-    const { read = [], write = [], delete: remove = [], abort = [] } = access;
+    const { read = [], write = [], delete: remove = [], abort = [], thaw = [] } = access;
     const lock = this.#locks ? (access.lock ?? []) : [];
+    const tag = this.#moves ? (access.tag ?? []) : [];
     const objects = (patterns: readonly string[]) => this.arnsOf(patterns);
     const names = [this.bucket.bucketArn];
     if (read.length > 0) {
@@ -187,10 +202,28 @@ export class ArchiveBucket extends Construct {
     }
     if (remove.length > 0) {
       handler.allow(['s3:DeleteObject', 's3:DeleteObjectVersion'], objects(remove));
-      handler.allow(['s3:ListBucketVersions'], names, this.ofPrefixes(remove));
+      if (!access.inventory) handler.allow(['s3:ListBucketVersions'], names, this.ofPrefixes(remove));
     }
     if (lock.length > 0) handler.allow(['s3:PutObjectRetention'], objects(lock));
-    for (const arn of this.arnsOf([...new Set([...read, ...write, ...remove, ...abort, ...lock])])) {
+    if (access.inventory) {
+      handler.allow(['s3:ListBucketVersions'], names, this.ofPrefixes(['*']));
+      handler.allow(['s3:ListBucketMultipartUploads'], names);
+      handler.allow(['s3:ListMultipartUploadParts'], objects(UNFINISHED));
+    }
+    if (thaw.length > 0) handler.allow(['s3:RestoreObject'], objects(thaw));
+    if (tag.length > 0) handler.allow(['s3:PutObjectTagging', 's3:PutObjectVersionTagging'], objects(tag));
+    for (const arn of this.arnsOf([
+      ...new Set([
+        ...read,
+        ...write,
+        ...remove,
+        ...abort,
+        ...lock,
+        ...tag,
+        ...thaw,
+        ...(access.inventory ? UNFINISHED : []),
+      ]),
+    ])) {
       acceptWildcard(handler, arn, 'All objects of one prefix of the bucket.');
     }
     // Completing a multipart upload decrypts its parts, so writers need both permissions.
@@ -213,7 +246,10 @@ function allowPages(bucket: Bucket, origins: readonly string[]): void {
  * crashes, and must not remove what a workflow may still need: staging, uploads and unfinished multipart uploads
  * outlive the longest workflow by a day.
  */
-function lifecycle(timeoutDays: number): LifecycleRule[] {
+function lifecycle({
+  timeoutDays,
+  transitions,
+}: Pick<ArchiveBucketProps, 'timeoutDays' | 'transitions'>): LifecycleRule[] {
   const afterLongestWorkflow = Duration.days(timeoutDays + 1);
   const oneDay = Duration.days(1);
   const unfinished = Duration.days(Math.max(timeoutDays, UPLOAD_DAYS) + 1);
@@ -239,5 +275,19 @@ function lifecycle(timeoutDays: number): LifecycleRule[] {
     { id: 'locks', prefix: LOCKS, noncurrentVersionExpiration: oneDay },
     { id: 'deleted-backups', prefix: BACKUPS, noncurrentVersionExpiration: Duration.days(UNDELETE_DAYS) },
     { id: 'unfinished-multipart-uploads', abortIncompleteMultipartUploadAfter: unfinished },
+    ...(transitions.length === 0
+      ? []
+      : [
+          {
+            id: 'storage-classes',
+            prefix: BACKUPS,
+            // Only catalogued archives have this tag. A minimum size would also move large records.
+            tagFilters: { [MOVABLE_TAG.key]: MOVABLE_TAG.value },
+            transitions: transitions.map(({ days, storageClass }) => ({
+              storageClass: new StorageClass(storageClass),
+              transitionAfter: Duration.days(days),
+            })),
+          },
+        ]),
   ];
 }

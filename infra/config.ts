@@ -10,6 +10,7 @@ import { Id } from '../shared/core/ids.ts';
 import { parseInput, parseJson } from '../shared/core/input.ts';
 import { WEBHOOK_KINDS } from '../shared/core/notify-config.ts';
 import { SELFTEST_TARGET } from '../shared/core/selftest.ts';
+import { ReadableClass, Transition, transitionProblems } from '../shared/core/storage-class.ts';
 import { resolveStore } from '../shared/profiles/open.ts';
 import { parseExpression, ScheduleExpression } from '../shared/schedules/expression.ts';
 import { TimeZone } from '../shared/schedules/time-zone.ts';
@@ -257,6 +258,8 @@ export const DeploymentConfig = z.strictObject({
   legSeconds: z.number().min(1).max(840).optional(),
   /** Shortens the lease of a step, in seconds, for tests that kill steps. */
   leaseSeconds: z.number().min(1).max(10).optional(),
+  /** Shortens the interval at which a job looks for its thawed archive, in seconds, for tests. */
+  thawPollSeconds: z.int().min(1).max(600).optional(),
   logRetentionDays: z
     .number()
     .refine((days) => LOG_RETENTION_DAYS.includes(days), `must be one of ${LOG_RETENTION_DAYS.join(', ')}`)
@@ -282,6 +285,10 @@ export const DeploymentConfig = z.strictObject({
    * must have been created with it.
    */
   objectLock: ObjectLock.optional(),
+  /** Storage class in which archives are created. Their records are always in STANDARD. */
+  storageClass: ReadableClass.default('STANDARD'),
+  /** Classes that archives move to later, in days from their creation. */
+  transitions: z.array(Transition).max(5).default([]),
   /**
    * Signatures of archives with a KMS key that the stack creates. If omitted: archives are not signed, and signatures
    * are not checked.
@@ -352,6 +359,13 @@ export function readDeployment(context: unknown): DeploymentConfig {
         help: HELP.configuration,
       },
     );
+  }
+  const [wrong] = transitionProblems(deployment.storageClass, deployment.transitions);
+  if (wrong) {
+    throw new InvalidInputError(`ngbak.transitions.${wrong.index} is not possible: ${wrong.problem}.`, {
+      remedy: 'Correct "transitions" in cdk.json; docs/storage-classes.md shows what S3 allows.',
+      help: HELP.configuration,
+    });
   }
   if (deployment.archiveBucket && deployment.accessLogs) {
     throw new InvalidInputError('ngbak.accessLogs is for the bucket of the stack, not for "archiveBucket".', {
@@ -458,6 +472,11 @@ export function runtimeConfig(
       retention: deployment.retention,
       upload_bytes_max: deployment.uploadBytesMax,
       ...(deployment.objectLock === undefined ? {} : { object_lock: deployment.objectLock }),
+      storage_class: deployment.storageClass,
+      transitions: deployment.transitions.map(({ days, storageClass }) => ({
+        days,
+        storage_class: storageClass,
+      })),
       ...(deployment.signatures === undefined
         ? {}
         : {

@@ -163,6 +163,7 @@ export const SIZES = {
       read: ['staging/*', 'backups/*.json', ACKNOWLEDGED_KEY],
       write: ['backups/*.json'],
       lock: ['backups/*'],
+      tag: ['backups/*.ngbak'],
     },
     signatures: 'sign',
   },
@@ -189,6 +190,13 @@ export const SIZES = {
       write: ['jobs/*', 'locks/*', 'runs/*'],
     },
     describesExecutions: true,
+  },
+  'thaw-archive': {
+    description: 'Requests that an archive in cold storage be thawed, and reports whether it is readable',
+    memoryMb: RECORDS_MB,
+    timeoutMinutes: 2,
+    stores: [],
+    bucket: { read: ['backups/*.ngbak', 'jobs/*'], write: ['jobs/*'], thaw: ['backups/*.ngbak'] },
   },
   'inspect-restore': {
     description: 'Verifies an archive and compares it with the target; writes to no store',
@@ -321,6 +329,8 @@ export const SIZES = {
         ...[CATALOG_CACHE_KEY, RETENTION_KEY, ACKNOWLEDGED_KEY],
       ],
       delete: ['backups/*', 'uploads/*', VERIFICATION_FILES, RETENTION_KEY],
+      inventory: true,
+      thaw: ['backups/*.ngbak'],
     },
     signatures: 'check',
     // Verifies them.

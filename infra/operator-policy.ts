@@ -3,7 +3,7 @@ import { ManagedPolicy, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Construct } from 'constructs';
 import { BACKUPS } from '../shared/aws/keys.ts';
-import type { ArchiveBucket } from './archive-bucket.ts';
+import { type ArchiveBucket, UNFINISHED } from './archive-bucket.ts';
 import type { Copy, DeploymentConfig } from './config.ts';
 import { copyPermissions } from './copies.ts';
 import { SIZES } from './functions.ts';
@@ -67,7 +67,7 @@ export class OperatorPolicy extends Construct {
 
   #allowBucket(archive: ArchiveBucket): void {
     const { bucket, key } = archive;
-    const { read, write, delete: remove } = SIZES.api.bucket;
+    const { read, write, delete: remove, thaw } = SIZES.api.bucket;
     const objects = (patterns: readonly string[]) => archive.arnsOf(patterns);
     const reason = 'All objects of one prefix of the bucket.';
     // To resume an upload, its parts are listed; then it is completed from them.
@@ -79,6 +79,8 @@ export class OperatorPolicy extends Construct {
     );
     this.#allow(['s3:DeleteObject', 's3:DeleteObjectVersion'], objects(remove), reason);
     this.#allow(['s3:GetObjectRetention', 's3:GetObjectLegalHold'], objects([`${BACKUPS}*`]), reason);
+    this.#allow(['s3:RestoreObject'], objects(thaw), reason);
+    this.#allow(['s3:ListMultipartUploadParts'], objects(UNFINISHED), reason);
     this.policy.addStatements(
       new PolicyStatement({
         actions: ['s3:ListBucket'],
@@ -88,8 +90,9 @@ export class OperatorPolicy extends Construct {
       new PolicyStatement({
         actions: ['s3:ListBucketVersions'],
         resources: [bucket.bucketArn],
-        conditions: archive.ofPrefixes(remove),
+        conditions: archive.ofPrefixes(['*']),
       }),
+      new PolicyStatement({ actions: ['s3:ListBucketMultipartUploads'], resources: [bucket.bucketArn] }),
     );
     if (key) this.#allow(['kms:Decrypt', 'kms:GenerateDataKey'], [key.keyArn]);
   }

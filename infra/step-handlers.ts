@@ -64,6 +64,9 @@ export function makeStepHandlers(
     ...(deployment.leaseSeconds === undefined
       ? {}
       : { NGBAK_LEASE_SECONDS: String(deployment.leaseSeconds) }),
+    ...(deployment.thawPollSeconds === undefined
+      ? {}
+      : { NGBAK_THAW_POLL_SECONDS: String(deployment.thawPollSeconds) }),
   };
   const hasHooks = Object.values(deployment.targets).some(({ hooks }) => hooks !== undefined);
   const make = (name: FunctionName): StepHandler => {

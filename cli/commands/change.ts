@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { usdText } from '../../shared/core/cost-text.ts';
 import { parseInput } from '../../shared/core/input.ts';
 import { AcknowledgeInput } from '../../shared/operations/acknowledge.ts';
 import { BackupChanges } from '../../shared/operations/update-backup.ts';
@@ -22,6 +23,12 @@ export function changeCommands(program: Command): void {
       const cli = cliOf(command);
       const client = await cli.client();
       const record = await client.showBackup(id);
+      const minimum = record.storage?.minimum;
+      if (minimum) {
+        cli.output.note(
+          `S3 bills ${record.storage?.storage_class} for at least ${minimum.days} days: until ${localTime(minimum.until)} in any case, ${usdText(minimum.usd)} (estimate).`,
+        );
+      }
       const about = `${id} (${record.target}, ${localTime(record.created_at)}, ${bytes(record.archive.bytes)})`;
       if (!(await confirm(cli, `Delete ${about} permanently?`))) throw new ExitError('refused');
       const deleted = await client.deleteBackup(id);

@@ -11,11 +11,12 @@ import { comparisonText } from '../comparison-text.ts';
 import { count, localTime } from '../format.ts';
 import { interruptible } from '../interrupted.ts';
 import { fields } from '../output.ts';
-import { IDENTITY, list, repeated } from './options.ts';
+import { THAW, THAW_DAYS_OPTION, type ThawFlags, thawFirst, thawOf } from '../thaw.ts';
+import { IDENTITY, list, repeated, whole } from './options.ts';
 
 type Stores = ReturnType<typeof DiffInput.parse>['stores'];
 
-interface DiffFlags extends OpenFlags {
+interface DiffFlags extends OpenFlags, ThawFlags {
   readonly stores?: string[];
 }
 
@@ -39,10 +40,14 @@ export function diffCommand(program: Command): void {
     .argument('<after>', 'backup ID, or path of an archive')
     .option('-s, --stores <names>', 'only these stores', list)
     .option(...IDENTITY, repeated)
+    .option(...THAW)
+    .option(...THAW_DAYS_OPTION, whole)
     .action(async (before: string, after: string, flags: DiffFlags, command: Command) => {
       const cli = cliOf(command);
       const { stores } = parseInput(DiffInput.omit({ to: true }), { stores: flags.stores }, 'The options');
       const isCatalogued = [before, after].every((name) => Id.safeParse(name).success && !existsSync(name));
+      const thaw = thawOf(flags);
+      if (thaw && isCatalogued) await thawFirst(cli, await cli.client(), [before, after], thaw);
       const bar = showTransfer(cli.output, 'compare', (records) => `${count(records)} records`);
       const found = await interruptible((signal) =>
         isCatalogued

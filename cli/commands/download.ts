@@ -4,6 +4,7 @@ import { DownloadInput } from '../../shared/operations/download-backup.ts';
 import { cliOf } from '../cli.ts';
 import { downloadBackup } from '../download-backup.ts';
 import { fields } from '../output.ts';
+import { THAW, THAW_DAYS_OPTION, thawFirst, thawOf } from '../thaw.ts';
 import { ENCRYPT_TO, repeated, whole } from './options.ts';
 
 /** `ngbak download` and `ngbak link` */
@@ -19,6 +20,8 @@ export function downloadCommands(program: Command): void {
     .option('-o, --output <file>', 'path of the file, in place of the default name')
     .option('-f, --force', 'replace an existing file')
     .option(...ENCRYPT_TO, repeated)
+    .option(...THAW)
+    .option(...THAW_DAYS_OPTION, whole)
     .addHelpText(
       'after',
       `
@@ -36,7 +39,10 @@ Examples:
     )
     .action(async (id: string, options, command: Command) => {
       const cli = cliOf(command);
-      await downloadBackup(cli, await cli.client(), id, {
+      const thaw = thawOf(options);
+      const client = await cli.client();
+      await thawFirst(cli, client, [id], thaw);
+      await downloadBackup(cli, client, id, {
         recipients: options.encryptTo,
         folder: options.to,
         output: options.output,

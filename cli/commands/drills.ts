@@ -11,6 +11,7 @@ import { followJob } from '../follow.ts';
 import { ago, duration, localTime } from '../format.ts';
 import { jobText } from '../job-text.ts';
 import { fields, table } from '../output.ts';
+import { THAW, THAW_DAYS_OPTION, thawOf } from '../thaw.ts';
 import { whole } from './options.ts';
 
 /** `ngbak drill` and `ngbak drills` */
@@ -32,6 +33,8 @@ export function drillCommands(program: Command): void {
     )
     .option('--require-signature', 'refuse a backup without a valid signature')
     .option('-w, --wait', 'wait for completion')
+    .option(...THAW)
+    .option(...THAW_DAYS_OPTION, whole)
     .action(async (backup: string | undefined, options, command: Command) => {
       const cli = cliOf(command);
       const input = parseInput(
@@ -40,6 +43,7 @@ export function drillCommands(program: Command): void {
           backup_id: backup,
           target: options.target,
           require_signature: options.requireSignature,
+          thaw: thawOf(options),
           ...(options.rehearse ? { rehearsal: 'always' } : {}),
         },
         'The drill',

@@ -7,6 +7,7 @@ import { type Cli, cliOf } from '../cli.ts';
 import { ago, bytes, count, localTime, printable, stateText } from '../format.ts';
 import { filterLocal, type LocalArchive, listLocal } from '../local-archives.ts';
 import { table } from '../output.ts';
+import { readableText } from '../storage-text.ts';
 import { time, whole } from './options.ts';
 
 /** `ngbak list` */
@@ -133,12 +134,17 @@ const HEAD = [
   'tags',
 ];
 
-/** With a column for copies, if any backup has some. */
+/** With columns for copies and storage classes, if any backup has copies, or is not in STANDARD. */
 function backupTable(backups: readonly AnySummary[]): string {
-  if (!backups.some(({ copies }) => copies)) return table(HEAD, backups.map(row));
+  const hasCopies = backups.some(({ copies }) => copies);
+  const hasClasses = backups.some(({ storage }) => (storage?.storage_class ?? 'STANDARD') !== 'STANDARD');
+  const columns: [head: string, cell: (backup: AnySummary) => string][] = [
+    ...(hasCopies ? [['copies', ({ copies }: AnySummary) => copiesText(copies ?? [])] as const] : []),
+    ...(hasClasses ? [['storage class', storageText] as const] : []),
+  ].map(([head, cell]) => [head, cell]);
   return table(
-    [...HEAD, 'copies'],
-    backups.map((backup) => [...row(backup), copiesText(backup.copies ?? [])]),
+    [...HEAD, ...columns.map(([head]) => head)],
+    backups.map((backup) => [...row(backup), ...columns.map(([, cell]) => cell(backup))]),
   );
 }
 
@@ -148,6 +154,12 @@ function copiesText(copies: NonNullable<AnySummary['copies']>): string {
   const named = others.map(({ name, state }) => `${name} ${state === 'damaged' ? 'DAMAGED' : state}`);
   const complete = `${copies.length - others.length} of ${copies.length}`;
   return copies.length === 0 ? '' : named.length === 0 ? complete : `${complete}: ${named.join(', ')}`;
+}
+
+function storageText({ storage }: AnySummary): string {
+  if (storage === undefined) return '';
+  const readable = readableText(storage);
+  return readable === undefined ? storage.storage_class : `${storage.storage_class}, readable ${readable}`;
 }
 
 function row(backup: AnySummary): string[] {

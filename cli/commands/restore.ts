@@ -7,6 +7,7 @@ import { Id } from '../../shared/core/ids.ts';
 import { isSameJson, parseInput } from '../../shared/core/input.ts';
 import { OBJECT_BYTES_MAX } from '../../shared/core/limits.ts';
 import { NotFoundError, RefusedError } from '../../shared/core/refusals.ts';
+import type { ThawRequest } from '../../shared/core/storage-class.ts';
 import { AttachInput } from '../../shared/operations/attach.ts';
 import { ListJobsInput } from '../../shared/operations/list-jobs.ts';
 import {
@@ -29,14 +30,15 @@ import { inspectionText } from '../job-text.ts';
 import { findLocal } from '../local-archives.ts';
 import { ask } from '../prompt.ts';
 import { readSignatureFile, signaturePath } from '../signature-file.ts';
+import { THAW, THAW_DAYS_OPTION, type ThawFlags, thawOf } from '../thaw.ts';
 import { uploadFile } from '../transfer/upload.ts';
-import { IDENTITY, repeated } from './options.ts';
+import { IDENTITY, repeated, whole } from './options.ts';
 import { type HowFlags, howOf, howOptions } from './restore-parts.ts';
 
 /** Timeout for a requested change to appear in the job. */
 const RECORD_TIMEOUT_MS = 30_000;
 
-interface RestoreFlags extends HowFlags {
+interface RestoreFlags extends HowFlags, ThawFlags {
   readonly identity?: readonly string[];
   readonly target?: string;
   readonly cypherScript?: boolean;
@@ -69,6 +71,8 @@ export function restoreCommands(program: Command): void {
     .option(...IDENTITY, repeated)
     .option('--require-signature', 'refuse an archive without a valid signature')
     .option('--dry-run', 'inspect only; nothing is written')
+    .option(...THAW)
+    .option(...THAW_DAYS_OPTION, whole)
     .option('--confirm <target>', 'name of the target; confirms the restore in advance')
     .option('--no-wait', 'do not wait for completion');
   howOptions(restore).action(async (what: string, flags: RestoreFlags, command: Command) => {
@@ -82,8 +86,15 @@ export function restoreCommands(program: Command): void {
       confirm: flags.confirm,
       ...howOf(flags),
     };
-    const jobId = Id.safeParse(what).success
-      ? await startFromCatalog(cli, client, what, options, flags.identity)
+    const thaw = thawOf(flags);
+    const isCatalogued = Id.safeParse(what).success;
+    if (thaw && !isCatalogued) {
+      throw new InvalidInputError('--thaw is for backups of the catalog, not for files.', {
+        remedy: 'Leave it out, or give the ID of a backup.',
+      });
+    }
+    const jobId = isCatalogued
+      ? await startFromCatalog(cli, client, what, options, { identities: flags.identity, thaw })
       : await startFromFile(cli, client, await findFile(cli, what), options, flags.identity);
     cli.output.note(`Job ${jobId}`);
     if (!flags.wait) {
@@ -177,7 +188,7 @@ async function startFromCatalog(
   client: CliClient,
   id: string,
   options: { readonly target: string | undefined },
-  identities: readonly string[] | undefined,
+  { identities, thaw }: { identities: readonly string[] | undefined; thaw: ThawRequest | undefined },
 ): Promise<string> {
   if (identities !== undefined) {
     throw new InvalidInputError(
@@ -187,7 +198,7 @@ async function startFromCatalog(
       },
     );
   }
-  const input = parseInput(RestoreBackupInput, { backup_id: id, ...options }, 'The restore');
+  const input = parseInput(RestoreBackupInput, { backup_id: id, thaw, ...options }, 'The restore');
   try {
     return (await client.restoreBackup(input)).job_id;
   } catch (error) {

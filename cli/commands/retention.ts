@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { InvalidInputError } from '../../shared/core/errors.ts';
+import { usdText } from '../../shared/core/cost-text.ts';
 import { parseInput } from '../../shared/core/input.ts';
 import type { RetentionPolicy } from '../../shared/core/retention-policy.ts';
 import { PruneInput } from '../../shared/operations/prune.ts';
@@ -61,6 +62,11 @@ export function retentionCommands(program: Command): void {
         pruned.dry_run
           ? `${going} of ${pruned.backups.length} backups would be deleted, ${bytes(pruned.bytes_freed)}.${going > 0 ? ' Delete them with --delete.' : ''}`
           : `${bytes(pruned.bytes_freed)} freed.`,
+        ...(pruned.early_deletion_usd === undefined
+          ? []
+          : [
+              `Minimum durations of storage classes are billed in any case: ${usdText(pruned.early_deletion_usd)} (estimate).`,
+            ]),
       ].join('\n'),
     );
     for (const { backup_id, error } of failed) cli.output.warn(`${backup_id} was not deleted: ${error}`);

@@ -11,7 +11,9 @@ import type { AnyDetails } from '../answers.ts';
 import { cliOf } from '../cli.ts';
 import { bytes, count, duration, localTime, printable, stateText } from '../format.ts';
 import { fields, LINES_MAX, table } from '../output.ts';
+import { storageFields } from '../storage-text.ts';
 import { groupText } from '../tally-text.ts';
+import { THAW, THAW_DAYS_OPTION, thawFirst, thawOf } from '../thaw.ts';
 import { whole } from './options.ts';
 
 /** `ngbak show` and `ngbak contents` */
@@ -34,10 +36,15 @@ export function showCommands(program: Command): void {
     .option('--prefix <prefix>', 'only entries whose names start with this', '')
     .option('-n, --limit <count>', 'maximum number of entries, up to 1000', whole, 100)
     .option('--offset <count>', 'number of entries to skip', whole, 0)
-    .action(async (id: string, options, command: Command) => {
+    .option(...THAW)
+    .option(...THAW_DAYS_OPTION, whole)
+    .action(async (id: string, { thaw, thawDays, ...options }, command: Command) => {
       const cli = cliOf(command);
+      const request = thawOf({ thaw, thawDays });
       const input = parseInput(ContentsInput, options, 'The options');
-      const contents = await (await cli.client()).listContents(id, input);
+      const client = await cli.client();
+      await thawFirst(cli, client, [id], request);
+      const contents = await client.listContents(id, input);
       for (const entry of contents.entries) cli.output.event('entry', entry);
       const { entries, ...rest } = contents;
       cli.output.result('page', rest, () =>
@@ -74,6 +81,7 @@ export function recordText(record: AnyDetails, verbose = false): string {
       ['records', record.record_count === undefined ? undefined : count(record.record_count)],
       ['files', record.includes_files ? count(record.file_count ?? 0) : undefined],
       ['stored in', record.storage_path && `${record.storage_path} (${record.storage_class})`],
+      ...storageFields(record.storage),
       ['checksum', archive.checksum],
       ['signature', record.signature && `signed with ${record.signature.key_id}`],
       ['state', stateText(record)],

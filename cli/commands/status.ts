@@ -3,6 +3,7 @@ import pc from '../../shared/core/colors.ts';
 import type { Grade, Reason, TargetRecoverability } from '../../shared/operations/recoverability.ts';
 import { cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
+import { costsText, readCosts } from '../costs-text.ts';
 import { ago, bytes, count, duration, localTime, printable } from '../format.ts';
 import { fields } from '../output.ts';
 import { warnOfReceivers } from '../receivers.ts';
@@ -16,9 +17,19 @@ export function statusCommand(program: Command): void {
       'Shows for each target whether it can be restored now, from which backup and to which point in time, how long it would take, and what to do if it cannot. The dashboard, metrics and alarms show the same answer. Reads a byte of each archive that it relies on. Exits with 10 if a target cannot be recovered.',
     )
     .argument('[target]', 'only this target')
-    .action(async (target: string | undefined, _options, command: Command) => {
+    .option(
+      '--costs',
+      'also show what is stored now, by storage class, and an estimate of its costs; lists the whole bucket',
+    )
+    .option(
+      '--prices <file>',
+      'JSON file with prices to use instead of list prices (docs/storage-classes.md)',
+    )
+    .action(async (target: string | undefined, { costs, prices }, command: Command) => {
       const cli = cliOf(command);
-      const found = await (await cli.client()).recoverability(target === undefined ? {} : { target });
+      const client = await cli.client();
+      const stored = costs || prices !== undefined ? await readCosts(client, prices) : undefined;
+      const found = await client.recoverability(target === undefined ? {} : { target });
       const { targets, ...rest } = found;
       for (const one of targets) cli.output.event('target', one);
       cli.output.result('status', rest, () =>
@@ -26,6 +37,10 @@ export function statusCommand(program: Command): void {
           ? 'No targets are configured, and there are no backups.'
           : targets.map(targetText).join('\n\n'),
       );
+      if (stored) {
+        const { cursor: _, ...shown } = stored;
+        cli.output.result('costs', shown, () => `\n${costsText(shown, cli.output.verbose)}`);
+      }
       await warnOfReceivers(cli);
       if (rest.recoverable === 'no') throw new ExitError('unrecoverable');
     });
@@ -62,6 +77,7 @@ function targetText({
   rpo_seconds,
   rpo_allowed_seconds,
   rto_seconds,
+  thaw_seconds,
   proof,
   drill,
   rehearsal,
@@ -90,7 +106,7 @@ function targetText({
         backup &&
           (rto_seconds === undefined
             ? 'unknown'
-            : `about ${duration(rto_seconds)}, by the last ${proof?.kind ?? 'restore'}`),
+            : `about ${duration(rto_seconds)}, by the last ${proof?.kind ?? 'restore'}${thaw_seconds === undefined ? '' : `, with ${duration(thaw_seconds)} to thaw the archive`}`),
       ],
       [
         'last drill',

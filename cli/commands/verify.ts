@@ -1,9 +1,12 @@
 import type { Command } from 'commander';
+import { InvalidInputError } from '../../shared/core/errors.ts';
 import { showTransfer } from '../bars.ts';
 import { cliOf } from '../cli.ts';
 import type { CliClient } from '../client.ts';
 import { ExitError } from '../exit-codes.ts';
+import { THAW, THAW_DAYS_OPTION, type ThawFlags, thawFirst, thawOf } from '../thaw.ts';
 import { verificationText } from '../verification.ts';
+import { whole } from './options.ts';
 
 /** `ngbak verify` */
 export function verifyCommand(program: Command): void {
@@ -15,9 +18,18 @@ export function verifyCommand(program: Command): void {
     )
     .argument('<backup>', 'backup ID')
     .option('--copy <name>', 'verify this copy, in another bucket, instead of the original')
-    .action(async (id: string, { copy }: { copy?: string }, command: Command) => {
+    .option(...THAW)
+    .option(...THAW_DAYS_OPTION, whole)
+    .action(async (id: string, { copy, ...flags }: ThawFlags & { copy?: string }, command: Command) => {
       const cli = cliOf(command);
+      const thaw = thawOf(flags);
+      if (thaw && copy !== undefined) {
+        throw new InvalidInputError('--thaw is for the original, not for copies.', {
+          remedy: 'Thaw the copy in its bucket with `aws s3api restore-object`, and verify it then.',
+        });
+      }
       const client = await cli.client();
+      await thawFirst(cli, client, [id], thaw);
       const bar = showTransfer(cli.output, 'verify');
       const signal = new AbortController().signal;
       let leg: Awaited<ReturnType<CliClient['verifyBackup']>> | undefined;

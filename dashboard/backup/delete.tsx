@@ -7,6 +7,8 @@ import SpaceBetween from '@cloudscape-design/components/space-between';
 import { useState } from 'react';
 import { bytes } from '../../cli/format.ts';
 import type { CatalogRecord } from '../../shared/catalog/record.ts';
+import { usdText } from '../../shared/core/cost-text.ts';
+import type { BackupView } from '../../shared/operations/show-backup.ts';
 import { useNotices } from '../notices.tsx';
 import { blocked } from '../parts/blocked.ts';
 import { Command } from '../parts/command.tsx';
@@ -17,7 +19,9 @@ import { useSession } from '../session.tsx';
 import { asApiError } from '../use-data.ts';
 
 /** What the dialog and the reasons against a deletion need to know of a backup. */
-type Deletable = Pick<CatalogRecord, 'backup_id' | 'target' | 'created_at' | 'retention'>;
+type Deletable = Pick<CatalogRecord, 'backup_id' | 'target' | 'created_at' | 'retention'> & {
+  readonly storage?: BackupView['storage'] | undefined;
+};
 
 /** Deletes a backup permanently, once the user has typed the name of its target. Then opens the list. */
 export function DeleteButton({ record }: { record: Deletable }) {
@@ -95,6 +99,12 @@ export function DeleteQuestion({
             The backup of <bdi>{record.target}</bdi> from <Time value={record.created_at} /> and all its
             versions will be deleted. This cannot be undone.
           </Box>
+          {record.storage?.minimum && (
+            <Alert type="info">
+              S3 bills {record.storage.storage_class} for at least {record.storage.minimum.days} days:{' '}
+              {usdText(record.storage.minimum.usd)} (estimate) in any case.
+            </Alert>
+          )}
           {problem && <Alert type="error">{problem}</Alert>}
           <FormField label="Type the name of the target" constraintText={record.target}>
             <Input

@@ -6,14 +6,15 @@ import KeyValuePairs from '@cloudscape-design/components/key-value-pairs';
 import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import { bytes, count, duration } from '../../cli/format.ts';
-import type { BackupDetails } from '../../shared/catalog/summaries.ts';
+import type { BackupView } from '../../shared/operations/show-backup.ts';
 import { countsText, GradeSign, StateSign, scopeText, VerificationSign } from '../backups/texts.tsx';
 import { Copyable } from '../parts/command.tsx';
 import { Time } from '../parts/time.tsx';
 import { href } from '../router.ts';
+import { StorageFacts } from './storage.tsx';
 
 /** The facts about a backup: its origin, its contents, and how it was verified. */
-export function BackupProperties({ record }: { record: BackupDetails }) {
+export function BackupProperties({ record }: { record: BackupView }) {
   const { archive, consistency, verification } = record;
   const changes = Object.entries(consistency.changes).filter(([, what]) => what.length > 0);
   return (
@@ -78,6 +79,9 @@ export function BackupProperties({ record }: { record: BackupDetails }) {
                 'None'
               ),
             },
+            ...(record.storage
+              ? [{ label: 'Storage class', value: <StorageFacts storage={record.storage} /> }]
+              : []),
             { label: 'Counts', value: countsText(record.statistics) || 'Not counted' },
           ]}
         />

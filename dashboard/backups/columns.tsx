@@ -1,14 +1,15 @@
 import Link from '@cloudscape-design/components/link';
 import type { TableProps } from '@cloudscape-design/components/table';
 import { bytes, count, duration } from '../../cli/format.ts';
-import type { BackupSummary } from '../../shared/catalog/summaries.ts';
+import type { ListedBackup } from '../../shared/operations/list-backups.ts';
+import { ReadableSign } from '../backup/storage.tsx';
 import { Tags } from '../parts/tags.tsx';
 import { Time } from '../parts/time.tsx';
 import { href } from '../router.ts';
 import { RowActions } from './row-actions.tsx';
 import { countsText, GradeSign, retentionText, StateSign, scopeText, VerificationSign } from './texts.tsx';
 
-interface Column extends TableProps.ColumnDefinition<BackupSummary> {
+interface Column extends TableProps.ColumnDefinition<ListedBackup> {
   readonly id: string;
   readonly header: string;
   /** Hidden by default. */
@@ -103,6 +104,18 @@ export const COLUMNS: readonly Column[] = [
     hidden: true,
     sortingField: 'uncompressed_bytes',
     cell: ({ uncompressed_bytes }) => bytes(uncompressed_bytes),
+  },
+  {
+    id: 'storage',
+    header: 'Storage class',
+    hidden: true,
+    sortingField: 'storage_class',
+    cell: ({ storage_class, storage }) => (
+      <>
+        {storage_class} {storage && <ReadableSign storage={storage} />}
+      </>
+    ),
+    minWidth: 150,
   },
   { id: 'note', header: 'Note', hidden: true, cell: ({ note }) => <bdi>{note}</bdi>, minWidth: 160 },
   {

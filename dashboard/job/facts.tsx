@@ -1,8 +1,9 @@
 import KeyValuePairs, { type KeyValuePairsProps } from '@cloudscape-design/components/key-value-pairs';
 import Link from '@cloudscape-design/components/link';
+import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import { duration } from '../../cli/format.ts';
 import type { JobView } from '../../shared/operations/show-job.ts';
-import { Ago, useNow } from '../parts/time.tsx';
+import { Ago, Time, useNow } from '../parts/time.tsx';
 import { href } from '../router.ts';
 import { JobStateSign } from './states.tsx';
 
@@ -40,6 +41,24 @@ export function JobProperties({ job }: { job: JobView }) {
       ),
     },
   ];
+  if (job.thaw) items.push({ label: 'Archive in cold storage', value: <ThawWait thaw={job.thaw} /> });
   if (job.writers) items.push({ label: 'Writers', value: job.writers });
   return <KeyValuePairs columns={4} items={items} />;
+}
+
+/** How the job waits, or has waited, for its archive to be thawed. */
+export function ThawWait({ thaw }: { thaw: NonNullable<JobView['thaw']> }) {
+  if (thaw.ready_at === undefined) {
+    return (
+      <StatusIndicator type="in-progress">
+        Waiting for the archive to be thawed from {thaw.place} ({thaw.tier}), expected by{' '}
+        <Time value={thaw.expected_by} />
+      </StatusIndicator>
+    );
+  }
+  return (
+    <>
+      Thawed from {thaw.place} ({thaw.tier}) at <Time value={thaw.ready_at} />
+    </>
+  );
 }

@@ -3,7 +3,7 @@ import Button from '@cloudscape-design/components/button';
 import Header from '@cloudscape-design/components/header';
 import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
-import type { BackupDetails } from '../../shared/catalog/summaries.ts';
+import type { BackupView } from '../../shared/operations/show-backup.ts';
 import { Contents } from '../backup/contents.tsx';
 import { Copies } from '../backup/copies.tsx';
 import { DeleteButton } from '../backup/delete.tsx';
@@ -13,6 +13,7 @@ import { Keeping } from '../backup/keeping.tsx';
 import { LastRestore } from '../backup/last-restore.tsx';
 import { ManifestSection } from '../backup/manifest.tsx';
 import { References } from '../backup/references.tsx';
+import { ThawButton } from '../backup/storage.tsx';
 import { Tallies } from '../backup/tallies.tsx';
 import { InATerminal } from '../backup/terminal.tsx';
 import { VerifyButton } from '../backup/verify.tsx';
@@ -45,7 +46,7 @@ export default function Backup({ route: { parts } }: PageProps) {
   );
 }
 
-function Details({ record, loaded }: { record: BackupDetails; loaded: Loaded<BackupDetails> }) {
+function Details({ record, loaded }: { record: BackupView; loaded: Loaded<BackupView> }) {
   const { refusal } = useSession();
   const id = record.backup_id;
   const refused = refusal('restore');
@@ -57,6 +58,7 @@ function Details({ record, loaded }: { record: BackupDetails; loaded: Loaded<Bac
         actions={
           <SpaceBetween direction="horizontal" size="xs">
             <DeleteButton record={record} />
+            <ThawButton record={record} done={loaded.reload} />
             <VerifyButton backupId={id} done={loaded.reload} />
             <DownloadButton backupId={id} />
             <Button variant="primary" href={href(['restore'], { backup: id })} {...blocked(refused)}>

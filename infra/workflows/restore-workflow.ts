@@ -8,6 +8,8 @@ import {
   StateMachine,
   Succeed,
   TaskInput,
+  Wait,
+  WaitTime,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { StepFunctionsStartExecution } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
@@ -72,6 +74,11 @@ export class RestoreWorkflow extends Construct {
       assign: {
         job_id: '{% $states.result.Payload.admitted ? $states.result.Payload.job_id : "" %}',
       },
+    });
+    const thaw = step(this, 'Thaw archive', {
+      handler: handlers['thaw-archive'],
+      comment: 'Requests the archive from cold storage once. Nothing is locked until it is readable',
+      payload: { job_id: JOB },
     });
     const inspect = step(this, 'Inspect archive', {
       handler: handlers['inspect-restore'],
@@ -141,7 +148,7 @@ export class RestoreWorkflow extends Construct {
       }),
       { errors: ['States.Timeout'] },
     );
-    for (const state of [admit, inspect, confirm, begin, testLoad, save, load, verify, finish, close])
+    for (const state of [admit, thaw, inspect, confirm, begin, testLoad, save, load, verify, finish, close])
       ends.catch(state);
 
     load
@@ -187,11 +194,22 @@ export class RestoreWorkflow extends Construct {
             .otherwise(begin),
         ),
       );
+    const inspecting = repeat(this, 'Is all of it inspected?', inspect, inspected);
+    const thawing = thaw.next(
+      Choice.jsonata(this, 'Is the archive readable?', {
+        comment: 'Thawing takes minutes to two days',
+      })
+        .when(Condition.jsonata('{% $states.input.readable %}'), inspecting)
+        .otherwise(
+          Wait.jsonata(this, 'Wait for the thawed archive', {
+            comment: 'A few minutes; then the archive is looked at again',
+            time: WaitTime.seconds('{% $states.input.wait_seconds %}'),
+          }).next(thaw),
+        ),
+    );
     const admitted = Choice.jsonata(this, 'Is it ours?')
-      .when(
-        Condition.jsonata('{% $states.input.admitted %}'),
-        repeat(this, 'Is all of it inspected?', inspect, inspected),
-      )
+      .when(Condition.jsonata('{% $states.input.admitted and $states.input.thaw %}'), thawing)
+      .when(Condition.jsonata('{% $states.input.admitted %}'), inspecting)
       .otherwise(
         Succeed.jsonata(this, 'Nothing to do', {
           comment: 'Another execution handles this job, or a scheduled drill was skipped',

@@ -48,6 +48,9 @@ def lifecycle(properties):
             content.append(element("Expiration", element("Days", str(rule["ExpirationInDays"]))))
         if rule.get("ExpiredObjectDeleteMarker"):
             content.append(element("Expiration", element("ExpiredObjectDeleteMarker", "true")))
+        for move in rule.get("Transitions", []):
+            days = element("Days", str(move["TransitionInDays"]))
+            content.append(element("Transition", days, element("StorageClass", move["StorageClass"])))
         older = rule.get("NoncurrentVersionExpiration")
         if older:
             days = element("NoncurrentDays", str(older["NoncurrentDays"]))

@@ -33,6 +33,7 @@ if __name__ == "__main__":
     import saved_queries
     import schedules
     import secret_references
+    import thawed_versions
     import versioned_reads
 
     corrections = (
@@ -55,6 +56,7 @@ if __name__ == "__main__":
         saved_queries,
         schedules,
         secret_references,
+        thawed_versions,
         versioned_reads,
     )
     for correction in corrections:

@@ -7,6 +7,7 @@ import {
   type ListObjectVersionsCommandOutput,
   NoSuchKey,
   PutObjectCommand,
+  type RestoreStatus,
   S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3';
@@ -39,6 +40,33 @@ export class ConflictError extends NgbakError {}
 
 /** The required state of the object before a conditional write: absent, or with exactly this ETag. */
 export type Precondition = { absent: true } | { etag: string };
+
+/** An object in a listing. */
+export interface ListedObject {
+  readonly key: string;
+  readonly size: number;
+  readonly etag: string;
+  readonly modified: Date | undefined;
+  readonly storageClass: string;
+  /** Whether the object is being thawed, or is thawed. Absent otherwise. */
+  readonly restore: RestoreStatus | undefined;
+}
+
+/** A version of an object in a listing. */
+export interface ListedVersion {
+  readonly key: string;
+  readonly size: number;
+  readonly storageClass: string;
+  /** False for a version that was replaced or deleted. */
+  readonly latest: boolean;
+  readonly modified: Date | undefined;
+}
+
+/** Where a listing of versions continues. */
+export interface VersionMarker {
+  readonly key: string;
+  readonly version?: string | undefined;
+}
 
 /** The archive bucket: small JSON records with conditional writes, and removal of whole prefixes. */
 export class Bucket {
@@ -175,19 +203,23 @@ export class Bucket {
   }
 
   /** The keys below a prefix, page by page, in the order of their UTF-8 bytes. */
-  async *keys(
-    prefix: string,
-  ): AsyncGenerator<{ key: string; size: number; etag: string; modified: Date | undefined }> {
+  async *keys(prefix: string): AsyncGenerator<ListedObject> {
     let token: string | undefined;
     do {
       const command = new ListObjectsV2Command({
         Bucket: this.name,
         Prefix: prefix,
         ContinuationToken: token,
+        OptionalObjectAttributes: ['RestoreStatus'],
       });
       const page = await sendS3(this.s3, 'list', command);
-      for (const { Key, Size, ETag, LastModified } of page.Contents ?? []) {
-        if (Key !== undefined) yield { key: Key, size: Size ?? 0, etag: ETag ?? '', modified: LastModified };
+      for (const { Key, Size, ETag, LastModified, StorageClass, RestoreStatus } of page.Contents ?? []) {
+        if (Key === undefined) continue;
+        yield {
+          ...{ key: Key, size: Size ?? 0, etag: ETag ?? '', modified: LastModified },
+          storageClass: StorageClass ?? 'STANDARD',
+          restore: RestoreStatus,
+        };
       }
       token = page.NextContinuationToken;
     } while (token !== undefined);
@@ -209,6 +241,38 @@ export class Bucket {
       }
       token = page.NextContinuationToken;
     } while (token !== undefined);
+  }
+
+  /**
+   * One page of all versions below a prefix, without delete markers, and where the next page starts: at most a thousand,
+   * so that the memory of a caller does not depend on the number of objects.
+   */
+  async versionsPage(
+    prefix: string,
+    after: VersionMarker | undefined,
+  ): Promise<{ versions: ListedVersion[]; next: VersionMarker | undefined }> {
+    const page: ListObjectVersionsCommandOutput = await sendS3(
+      this.s3,
+      'list',
+      new ListObjectVersionsCommand({
+        ...{ Bucket: this.name, Prefix: prefix, KeyMarker: after?.key },
+        ...(after?.version === undefined ? {} : { VersionIdMarker: after.version }),
+      }),
+    );
+    const versions = (page.Versions ?? []).flatMap(
+      ({ Key, Size = 0, StorageClass = 'STANDARD', IsLatest = true, LastModified }) =>
+        Key === undefined
+          ? []
+          : [{ key: Key, size: Size, storageClass: StorageClass, latest: IsLatest, modified: LastModified }],
+    );
+    const { IsTruncated, NextKeyMarker, NextVersionIdMarker } = page;
+    return {
+      versions,
+      next:
+        IsTruncated && NextKeyMarker !== undefined
+          ? { key: NextKeyMarker, version: NextVersionIdMarker }
+          : undefined,
+    };
   }
 
   /** Every version of one object, newest first, without delete markers. `versionId` is absent in a bucket without versions. */

@@ -157,7 +157,7 @@ function archivedError(
     `${where} is in the storage class ${storageClass ?? 'GLACIER or DEEP_ARCHIVE'} and cannot be read until it is restored from there.`,
     {
       remedy:
-        'Run `aws s3api restore-object --restore-request Days=7` for it, wait until it is done (minutes to 48 hours), and try again. Remove the lifecycle rule that moves archives there.',
+        'Thaw it: with `--thaw` or `ngbak thaw` if it is the archive of a backup, or with `aws s3api restore-object --restore-request Days=7`. That takes minutes to 48 hours; then try again.',
       help: HELP.archivedObject,
       ...(cause === undefined ? {} : { cause }),
     },

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Id } from '../core/ids.ts';
+import { ThawRequest } from '../core/storage-class.ts';
 import { ScheduledRunOf } from './request.ts';
 
 /**
@@ -21,6 +22,8 @@ export const DrillInput = z.strictObject({
   rehearsal: Rehearsal.optional(),
   /** Refuses a backup without a valid signature of a known key. */
   require_signature: z.boolean().optional(),
+  /** Thaws an archive that is in cold storage, and waits for it. If absent, such an archive is refused. */
+  thaw: ThawRequest.optional(),
 });
 export type DrillInput = z.infer<typeof DrillInput>;
 

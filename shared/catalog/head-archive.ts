@@ -3,11 +3,13 @@ import {
   type HeadObjectCommandOutput,
   ObjectLockRetentionMode,
   PutObjectRetentionCommand,
+  PutObjectTaggingCommand,
   S3ServiceException,
 } from '@aws-sdk/client-s3';
 import type { Bucket } from '../aws/bucket.ts';
 import { sendS3 } from '../aws/send-s3.ts';
 import { InvalidInputError } from '../core/errors.ts';
+import { MOVABLE_TAG } from '../core/storage-class.ts';
 import type { CatalogRecord } from './record.ts';
 
 /**
@@ -70,4 +72,21 @@ export async function lockObject(
       cause: error,
     });
   });
+}
+
+/**
+ * Allows lifecycle rules to move an archive to other storage classes: they select archives by this tag. Records have the
+ * same prefix, may be larger than an archive, and must stay in STANDARD. Idempotent.
+ */
+export async function tagMovable(
+  bucket: Bucket,
+  { key, version_id }: { readonly key: string; readonly version_id?: string | undefined },
+): Promise<void> {
+  const tagging = new PutObjectTaggingCommand({
+    Bucket: bucket.name,
+    Key: key,
+    ...(version_id === undefined ? {} : { VersionId: version_id }),
+    Tagging: { TagSet: [{ Key: MOVABLE_TAG.key, Value: MOVABLE_TAG.value }] },
+  });
+  await sendS3(bucket.s3, 'tag', tagging);
 }

@@ -3,6 +3,7 @@ import { BACKUPS, catalogKey } from '../aws/keys.ts';
 import { describeError, InvalidInputError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
 import { mapOrdered } from '../core/ordered.ts';
+import { type ListedStorage, listedStorage } from './archive-storage.ts';
 import { CatalogRecord } from './record.ts';
 
 /** Records read concurrently: enough to hide S3's latency, few enough to stay far below its request rates. */
@@ -18,14 +19,32 @@ export async function catalogIds(bucket: Bucket): Promise<string[]> {
   return (await catalogEntries(bucket)).map(({ id }) => id);
 }
 
-/** Like {@link catalogIds}, with the ETag of each record. */
-export async function catalogEntries(bucket: Bucket): Promise<{ id: string; etag: string }[]> {
+/** A backup in a listing of the bucket: the ETag of its record, and where its archive is. */
+export interface CatalogEntry {
+  readonly id: string;
+  readonly etag: string;
+  /** Absent if there is no archive. */
+  readonly storage?: ListedStorage;
+}
+
+/** Like {@link catalogIds}, with the ETag of each record and the storage class of each archive. */
+export async function catalogEntries(bucket: Bucket): Promise<CatalogEntry[]> {
   const entries: { id: string; etag: string }[] = [];
-  for await (const { key, etag } of bucket.keys(BACKUPS)) {
+  const archives = new Map<string, ListedStorage>();
+  for await (const object of bucket.keys(BACKUPS)) {
+    const { key, etag } = object;
     const id = key.endsWith('.json') ? key.slice(BACKUPS.length, -'.json'.length) : '';
     if (Id.safeParse(id).success) entries.push({ id, etag });
+    if (key.endsWith('.ngbak')) {
+      archives.set(key.slice(BACKUPS.length, -'.ngbak'.length), listedStorage(object));
+    }
   }
-  return entries.sort((a, b) => (a.id < b.id ? 1 : -1));
+  return entries
+    .map((entry) => {
+      const storage = archives.get(entry.id);
+      return { ...entry, ...(storage ? { storage } : {}) };
+    })
+    .sort((a, b) => (a.id < b.id ? 1 : -1));
 }
 
 /**

@@ -24,6 +24,7 @@ export const CALLS = {
   updateBackup: { method: 'PATCH', path: '/backup/{id}', input: 'body', role: 'operator' },
   acknowledgeWarnings: { method: 'POST', path: '/backup/{id}/acknowledge', input: 'body', role: 'operator' },
   deleteBackup: { method: 'DELETE', path: '/backup/{id}', role: 'admin' },
+  thawBackup: { method: 'POST', path: '/backup/{id}/thaw', input: 'body', role: 'operator' },
   verifyBackup: { method: 'POST', path: '/backup/{id}/verify', input: 'body', role: 'operator' },
   diffBackups: { method: 'POST', path: '/backup/{id}/diff', input: 'body', role: 'operator' },
   restore: { method: 'POST', path: '/restore', input: 'body', once: true, role: 'operator' },
@@ -65,6 +66,7 @@ export const CALLS = {
   deployment: { method: 'GET', path: '/deployment', role: 'viewer' },
   overview: { method: 'GET', path: '/overview', role: 'viewer' },
   recoverability: { method: 'GET', path: '/recoverability', input: 'query', role: 'viewer' },
+  costs: { method: 'POST', path: '/costs', input: 'body', role: 'viewer' },
   calendar: { method: 'GET', path: '/calendar', input: 'query', role: 'viewer' },
 } as const satisfies Record<string, CallShape>;
 

@@ -7,6 +7,7 @@ import { OBJECT_BYTES_MAX } from './limits.ts';
 import { NotifyConfig } from './notify-config.ts';
 import { RetentionPolicy } from './retention-policy.ts';
 import { SELFTEST_SETTINGS, SELFTEST_TARGET } from './selftest.ts';
+import { ReadableClass, StorageClass } from './storage-class.ts';
 
 /** A store of a target: its adapter, its credentials, and the part of the server that belongs to the target. */
 export const StoreConfig = z.strictObject({
@@ -127,6 +128,10 @@ export const NgbakConfig = z.strictObject({
   retention: RetentionPolicy.prefault({ keep_weekly: 4 }),
   /** S3 Object Lock of each archive and its record, in days from the start of the backup. If omitted: no lock. */
   object_lock: ObjectLock.optional(),
+  /** Storage class in which archives are created. Safety backups and self-tests are always created in STANDARD. */
+  storage_class: ReadableClass.default('STANDARD'),
+  /** The classes that lifecycle rules move archives to, in days from their creation. */
+  transitions: z.array(z.strictObject({ days: z.int().positive(), storage_class: StorageClass })).default([]),
   /** Signatures of archives. If omitted: archives are not signed, and signatures are not checked. */
   signatures: Signatures.optional(),
   /** How many archives and copies are verified on a schedule, each day. If omitted: none. */

@@ -1,18 +1,7 @@
 import { z } from 'zod';
 import { Id } from './ids.ts';
 import { SELFTEST_TARGET } from './selftest.ts';
-
-/** Storage classes of S3 for archives. Objects in `GLACIER` and `DEEP_ARCHIVE` must be thawed before they are read. */
-export const STORAGE_CLASSES = [
-  'STANDARD',
-  'STANDARD_IA',
-  'INTELLIGENT_TIERING',
-  'GLACIER_IR',
-  'GLACIER',
-  'DEEP_ARCHIVE',
-] as const;
-export const StorageClass = z.enum(STORAGE_CLASSES);
-export type StorageClass = z.infer<typeof StorageClass>;
+import { StorageClass } from './storage-class.ts';
 
 /** S3 Object Lock. A lock in mode `compliance` cannot be removed before it expires. */
 export const ObjectLock = z.strictObject({

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Manifest } from '../archive/format/manifest.ts';
 import { openArchive } from '../archive/read/open.ts';
 import { s3Source } from '../archive/read/sources.ts';
+import { requireReadable } from '../catalog/archive-storage.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
 import type { OperationsContext } from './context.ts';
 import { readCatalogued } from './show-backup.ts';
@@ -67,7 +68,12 @@ export async function showManifest(context: OperationsContext, backupId: string)
   return (await openBackup(context, (await readCatalogued(context, backupId)).value)).manifest;
 }
 
-/** Opens the archive of a backup, in exactly the version that was catalogued. */
-export async function openBackup({ bucket }: OperationsContext, { archive }: CatalogRecord) {
+/**
+ * Opens the archive of a backup, in exactly the version that was catalogued. Throws ObjectArchivedError if it has to be
+ * thawed first.
+ */
+export async function openBackup({ bucket }: OperationsContext, record: CatalogRecord) {
+  const { archive } = record;
+  await requireReadable(bucket, record);
   return openArchive(await s3Source(bucket.s3, bucket.name, archive.key, archive.version_id));
 }

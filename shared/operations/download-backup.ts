@@ -3,8 +3,7 @@ import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { z } from 'zod';
 import { mediaTypeOf } from '../archive/format/codec.ts';
 import { presignedUntil } from '../aws/presign.ts';
-import { archivedObject } from '../aws/s3-error.ts';
-import { headArchive } from '../catalog/head-archive.ts';
+import { requireReadable } from '../catalog/archive-storage.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
 import { NotFoundError } from '../core/refusals.ts';
 import { downloadName } from '../workflows/job/names.ts';
@@ -53,9 +52,7 @@ export async function downloadBackup(
   const { value: record } = await readCatalogued(context, backupId);
   const { archive } = record;
   const fileName = downloadName(record);
-  const head = await headArchive(bucket, record);
-  const archived = head && archivedObject(head, `s3://${bucket.place}/${archive.key}`);
-  if (archived) throw archived;
+  await requireReadable(bucket, record);
   const part = entry === undefined ? undefined : await findEntry(context, record, entry);
   const range = part && `bytes=${part.offset}-${part.offset + part.length - 1}`;
   const command = new GetObjectCommand({

@@ -8,7 +8,7 @@ import { chooseBackup } from '../workflows/drill/choose-backup.ts';
 import { drillDestination } from '../workflows/drill/destination.ts';
 import { DrillRecord, readDrill, readDrills } from '../workflows/drill/record.ts';
 import type { OperationsContext } from './context.ts';
-import type { Requester } from './restore.ts';
+import { type Requester, requireThaw } from './restore.ts';
 import { readCatalogued } from './show-backup.ts';
 import { newJobId, type StartedJob, startJob } from './start.ts';
 
@@ -42,11 +42,11 @@ export async function startDrill(
 ): Promise<StartedJob> {
   const { bucket, sfn, config, stateMachines } = context;
   // Checked here to report an error immediately; the workflow checks again.
-  if (input.backup_id !== undefined) await readCatalogued(context, input.backup_id);
-  if (config) {
-    const { target } = await chooseBackup({ bucket, config }, input);
-    drillDestination(config, target, input.rehearsal);
-  }
+  const named =
+    input.backup_id === undefined ? undefined : (await readCatalogued(context, input.backup_id)).value;
+  const chosen = config ? await chooseBackup({ bucket, config }, input) : named;
+  if (config && chosen) drillDestination(config, chosen.target, input.rehearsal);
+  if (chosen) await requireThaw(context, chosen, input.thaw);
   const { schedule } = by;
   const jobId = newJobId('drill', by.idempotencyKey);
   return startJob(sfn, stateMachines.restore, jobId, {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ListedStorage } from '../catalog/archive-storage.ts';
 import { type Listed, readListed } from '../catalog/list.ts';
 import { catalogEntries } from '../catalog/read.ts';
 import { BackupSummary } from '../catalog/summaries.ts';
@@ -39,8 +40,15 @@ export const ListBackupsInput = BackupFilters.extend({
 });
 export type ListBackupsInput = z.infer<typeof ListBackupsInput>;
 
+/** A backup in a list, with the current location of its archive. */
+export const ListedBackup = BackupSummary.extend({
+  /** Absent if there is no archive. */
+  storage: ListedStorage.optional(),
+});
+export type ListedBackup = z.infer<typeof ListedBackup>;
+
 export const BackupList = z.object({
-  backups: z.array(BackupSummary),
+  backups: z.array(ListedBackup),
   /** Number of matching backups, on all pages. */
   total: z.number().int(),
   /** Where the next page starts. Absent on the last page. */
@@ -63,7 +71,8 @@ export async function listBackups(
   const entries = await catalogEntries(bucket);
   const filtered = Object.values(filters).some((filter) => filter !== undefined);
   const after = cursor === undefined ? entries : entries.filter(({ id }) => id < cursor);
-  const backups: BackupSummary[] = [];
+  const storages = new Map(entries.map(({ id, storage }) => [id, storage]));
+  const backups: ListedBackup[] = [];
   const unreadable: BackupList['unreadable'] = [];
   let total = 0;
   let more = false;
@@ -78,7 +87,7 @@ export async function listBackups(
     if (!matches(listed, filters)) continue;
     total++;
     if (cursor !== undefined && id >= cursor) continue;
-    if (backups.length < limit) backups.push(listed.summary);
+    if (backups.length < limit) backups.push(withStorage(listed.summary, storages.get(id)));
     else more = true;
   }
   const last = filtered ? backups.at(-1)?.backup_id : after[limit - 1]?.id;
@@ -89,6 +98,11 @@ export async function listBackups(
     ...(hasNext && last !== undefined ? { next_cursor: last } : {}),
     unreadable,
   };
+}
+
+function withStorage(summary: BackupSummary, storage: ListedStorage | undefined): ListedBackup {
+  if (storage === undefined) return summary;
+  return { ...summary, storage_class: storage.storage_class, storage };
 }
 
 function matches({ summary, holds }: Listed, filters: BackupFilters): boolean {

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { archiveKey, catalogKey, lockKey } from '../aws/keys.ts';
-import { archivedObject } from '../aws/s3-error.ts';
+import { ObjectArchivedError } from '../aws/s3-error.ts';
 import { readS3Text } from '../aws/send-s3.ts';
+import { coldPlaceOf, requireReadable } from '../catalog/archive-storage.ts';
 import { headArchive } from '../catalog/head-archive.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import { signaturesOf } from '../catalog/signature.ts';
@@ -15,6 +16,7 @@ import { isRollbackJob } from '../core/job-kinds.ts';
 import { hasEnded } from '../core/job-state.ts';
 import { mapOrdered } from '../core/ordered.ts';
 import { NotFoundError } from '../core/refusals.ts';
+import { THAW_HOURS } from '../core/storage-class.ts';
 import { type AgeSchedule, type DrillLimit, drillLimits } from '../schedules/age.ts';
 import { type LastDrills, readLastDrills } from '../workflows/drill/last.ts';
 import { listedJobs } from '../workflows/job/days.ts';
@@ -81,6 +83,11 @@ export const TargetRecoverability = z.object({
    */
   rto_seconds: z.number().optional(),
   /**
+   * The usual duration of thawing its archive with the tier `standard`, in seconds, which `rto_seconds` includes. Absent
+   * unless the archive is in cold storage.
+   */
+  thaw_seconds: z.number().optional(),
+  /**
    * The last restore or drill that compared every record of a full backup with the archive: of the newest good backup,
    * or else of an earlier one. Restores of the last 90 days, drills of any time.
    */
@@ -133,7 +140,13 @@ export interface Facts {
   readonly locked?: string | undefined;
   /** Why the archive of the newest good backup cannot be read now, and whether it can be made readable within hours. */
   readonly unreadableArchive?:
-    | { readonly text: string; readonly thaws: boolean; readonly remedy?: string }
+    | {
+        readonly text: string;
+        readonly thaws: boolean;
+        readonly remedy?: string;
+        /** Usual duration of thawing it, in seconds. */
+        readonly thawSeconds?: number;
+      }
     | undefined;
   /** True if the newest good backup has no signature, and the deployment requires one. */
   readonly unsigned?: boolean | undefined;
@@ -262,12 +275,35 @@ export async function whyUnreadable(
   try {
     const head = await headArchive(bucket, { archive: { key } });
     if (!head) return { text: `${where} no longer exists.`, thaws: false };
-    const archived = archivedObject(head, where);
-    if (archived) return { text: archived.message, thaws: true, remedy: archived.remedy };
+    const cold = await thawFacts(bucket, backup_id, key);
+    if (cold) return cold;
     await readS3Text(bucket.s3, { Bucket: bucket.name, Key: key, Range: 'bytes=-1' });
     return undefined;
   } catch (error) {
     return { text: describeError(error), thaws: false };
+  }
+}
+
+/** Why an archive has to be thawed first, and how long that takes. Undefined if it can be read. */
+async function thawFacts(
+  bucket: OperationsContext['bucket'],
+  backup_id: string,
+  key: string,
+): Promise<Facts['unreadableArchive']> {
+  try {
+    await requireReadable(bucket, { backup_id, archive: { key } });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof ObjectArchivedError)) throw error;
+    const head = await headArchive(bucket, { archive: { key } });
+    const place = head && coldPlaceOf(head);
+    const hours = place && THAW_HOURS[place].standard?.max;
+    return {
+      text: error.message,
+      thaws: true,
+      remedy: error.remedy,
+      ...(hours === undefined ? {} : { thawSeconds: hours * 3600 }),
+    };
   }
 }
 
@@ -286,6 +322,7 @@ export function judge(facts: Facts, now: number): TargetRecoverability {
   const proof = bestProof(facts);
   const drill = lastDrill(facts);
   const copies = copiesOfNewest(facts);
+  const thawSeconds = facts.unreadableArchive?.thawSeconds ?? 0;
   const ages = (facts.drillLimits ?? []).map(({ maxAgeMs }) => maxAgeMs);
   const shown = ({ job_id, backup_id, finished_at }: WholeRestore) => ({
     job_id,
@@ -309,7 +346,8 @@ export function judge(facts: Facts, now: number): TargetRecoverability {
       rpo_seconds: Math.max(0, Math.round((now - Date.parse(good.created_at)) / 1000)),
     }),
     rpo_allowed_seconds: Math.round(target.allowed_age_hours * 3600),
-    ...(good && proof && scaled(proof, good)),
+    ...(good && proof && scaled(proof, good, thawSeconds)),
+    ...(good && thawSeconds > 0 && { thaw_seconds: thawSeconds }),
     ...(proof && { proof: { ...shown(proof), kind: proof.kind } }),
     ...(drill && { drill: shown(drill) }),
     ...(drills.rehearsal && { rehearsal: shown(drills.rehearsal) }),
@@ -678,14 +716,16 @@ function bestProof(facts: Facts): (WholeRestore & { readonly kind: 'restore' | '
 
 /**
  * Duration of a restore of a backup, scaled from a measured one. Never less than the measured one, since small restores
- * are mostly overhead.
+ * are mostly overhead. An archive in cold storage has to be thawed first.
  */
 function scaled(
   { seconds, bytes }: WholeRestore,
   { uncompressed_bytes }: BackupSummary,
+  thawSeconds: number,
 ): Pick<TargetRecoverability, 'rto_seconds'> {
   if (seconds === undefined || bytes === undefined) return {};
-  return { rto_seconds: Math.ceil(seconds * Math.max(1, uncompressed_bytes / Math.max(1, bytes))) };
+  const measured = seconds * Math.max(1, uncompressed_bytes / Math.max(1, bytes));
+  return { rto_seconds: Math.ceil(measured + thawSeconds) };
 }
 
 /** A duration in a suitable unit, rounded down: `5 days`, `36 hours`. */

@@ -2,12 +2,17 @@ import { DescribeExecutionCommand, ExecutionDoesNotExist } from '@aws-sdk/client
 import { z } from 'zod';
 import { ConflictError } from '../aws/bucket.ts';
 import { restoreRequestKey } from '../aws/keys.ts';
+import { coldPlaceOf, requireReadable } from '../catalog/archive-storage.ts';
+import { headArchive } from '../catalog/head-archive.ts';
+import type { CatalogRecord } from '../catalog/record.ts';
+import { thawHours } from '../catalog/thaw.ts';
 import { InvalidInputError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
 import { OBJECT_BYTES_MAX } from '../core/limits.ts';
 import { noSuchJob, RefusedError, requireAllowed } from '../core/refusals.ts';
 import { SignatureText } from '../core/signature.ts';
+import type { ThawRequest } from '../core/storage-class.ts';
 import { chooseTarget } from '../workflows/job/names.ts';
 import { type JobRecord, readJob } from '../workflows/job/record.ts';
 import { chooseStores } from '../workflows/restore/choose-stores.ts';
@@ -74,7 +79,23 @@ export async function restoreBackup(
   const { value: record } = await readCatalogued(context, input.backup_id);
   isConfirmed(input.confirm, input.target ?? record.target);
   resolveMode(input);
+  await requireThaw(context, record, input.thaw);
   return startRestore(context, input, by);
+}
+
+/**
+ * Refuses a backup in cold storage immediately, unless its thawing was requested; the workflow would refuse it as well.
+ * Throws ObjectArchivedError, or InvalidInputError if its class does not support the tier.
+ */
+export async function requireThaw(
+  { bucket }: Pick<OperationsContext, 'bucket'>,
+  record: CatalogRecord,
+  thaw: ThawRequest | undefined,
+): Promise<void> {
+  if (thaw === undefined) return requireReadable(bucket, record);
+  const head = await headArchive(bucket, record);
+  const place = head && coldPlaceOf(head);
+  if (place !== undefined) thawHours(place, thaw.tier);
 }
 
 /**

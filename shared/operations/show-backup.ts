@@ -1,7 +1,8 @@
+import type { z } from 'zod';
 import { catalogKey } from '../aws/keys.ts';
-import { headArchive } from '../catalog/head-archive.ts';
+import { ArchiveStorage, archiveStorage } from '../catalog/archive-storage.ts';
 import { CatalogRecord } from '../catalog/record.ts';
-import { type BackupDetails, detail } from '../catalog/summaries.ts';
+import { BackupDetails, detail } from '../catalog/summaries.ts';
 import { readAcknowledged } from '../catalog/warnings.ts';
 import { NgbakError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
@@ -9,27 +10,29 @@ import { parseInput } from '../core/input.ts';
 import { noSuchBackup } from '../core/refusals.ts';
 import type { OperationsContext } from './context.ts';
 
-/** The catalog record of a backup, with its assessment. Throws NotFoundError. */
-export async function showBackup(context: OperationsContext, backupId: string): Promise<BackupDetails> {
+/** A backup with the current location of its archive. */
+export const BackupView = BackupDetails.extend({
+  /** Where the archive is now. Absent if it does not exist, or cannot be looked at. */
+  storage: ArchiveStorage.optional(),
+});
+export type BackupView = z.infer<typeof BackupView>;
+
+/** The catalog record of a backup, with its assessment, and where its archive is. Throws NotFoundError. */
+export async function showBackup(context: OperationsContext, backupId: string): Promise<BackupView> {
   const { bucket } = context;
   const { value } = await readCatalogued(context, backupId);
   const details = detail(value, await readAcknowledged(bucket), bucket.place);
-  const storage_class = await storageClass(context, value);
-  return storage_class === undefined ? details : { ...details, storage_class };
+  const storage = await storageOf(context, value);
+  return storage === undefined ? details : { ...details, storage_class: storage.storage_class, storage };
 }
 
-/**
- * The current storage class of the archive, which lifecycle rules of the bucket may have changed. Undefined if S3 does
- * not report it.
- */
-async function storageClass(
-  { bucket }: OperationsContext,
+/** Where the archive is, which lifecycle rules of the bucket may have changed. Undefined if S3 does not report it. */
+async function storageOf(
+  { bucket, config }: OperationsContext,
   record: CatalogRecord,
-): Promise<string | undefined> {
+): Promise<ArchiveStorage | undefined> {
   try {
-    const head = await headArchive(bucket, record);
-    // S3 omits the standard class.
-    return head && (head.StorageClass ?? 'STANDARD');
+    return await archiveStorage(bucket, record, config?.transitions);
   } catch (error) {
     // Not essential: the record can still be shown, also to callers who may not read archives.
     if (error instanceof NgbakError) return undefined;

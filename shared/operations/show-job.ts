@@ -134,10 +134,12 @@ async function readLog({ sfn }: OperationsContext, arn: string): Promise<JobView
     const { events = [] } = await sfn.send(
       new GetExecutionHistoryCommand({ executionArn: arn, reverseOrder: true, maxResults: HISTORY_EVENTS }),
     );
-    return events.reverse().flatMap((event) => {
+    const lines = events.reverse().flatMap((event) => {
       const text = describe(event);
       return text === undefined || !event.timestamp ? [] : [{ at: event.timestamp.toISOString(), text }];
     });
+    const isFirst = (text: string, index: number) => lines.findIndex((line) => line.text === text) === index;
+    return lines.filter(({ text }, index) => !REPEATED.includes(text) || isFirst(text, index));
   } catch (error) {
     // Step Functions forgets executions after 90 days; some buckets keep the job's record for longer.
     if (error instanceof ExecutionDoesNotExist) return [];
@@ -147,6 +149,8 @@ async function readLog({ sfn }: OperationsContext, arn: string): Promise<JobView
 
 /** Internal states in which a workflow branches or passes data on, without doing work. */
 const INTERNAL_STATES: readonly string[] = ['ChoiceStateEntered', 'PassStateEntered'];
+/** The steps that are repeated while an archive is thawed, for up to two days: only the first ones are logged. */
+const REPEATED: readonly string[] = ['Thaw archive', 'Wait for the thawed archive'];
 
 /** An event of the history as text. Undefined for events that are irrelevant to operators. */
 function describe(event: HistoryEvent): string | undefined {

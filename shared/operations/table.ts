@@ -3,6 +3,7 @@ import { Manifest } from '../archive/format/manifest.ts';
 import { BackupDetails } from '../catalog/summaries.ts';
 import type { CallName } from '../core/calls.ts';
 import { Id } from '../core/ids.ts';
+import { ThawRequest } from '../core/storage-class.ts';
 import { parseJson } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
 import { CreateScheduleInput, ScheduleChanges, ScheduleName } from '../schedules/schedule.ts';
@@ -12,6 +13,7 @@ import { AcknowledgeInput, acknowledgeWarnings } from './acknowledge.ts';
 import { AttachInput, attachDeferred } from './attach.ts';
 import { Calendar, CalendarInput, calendar } from './calendar.ts';
 import { Cancellation, cancelJob } from './cancel-job.ts';
+import { Costs, storageCosts } from './costs.ts';
 import { changeSchedule, createSchedule, removeSchedule } from './change-schedules.ts';
 import { Contents, ContentsInput, listContents, showManifest } from './contents.ts';
 import { Deletion, deleteBackup } from './delete-backup.ts';
@@ -47,7 +49,7 @@ import {
   showRetention,
 } from './retention.ts';
 import { runSchedule } from './run-schedule.ts';
-import { showBackup } from './show-backup.ts';
+import { BackupView, showBackup } from './show-backup.ts';
 import { JobView, showJob } from './show-job.ts';
 import { SigningKeyView, showSigningKey } from './signing-key.ts';
 import { StartedJob } from './start.ts';
@@ -63,6 +65,7 @@ import {
   presignParts,
   UploadStatus,
 } from './upload.ts';
+import { Thawing, thawBackup } from './thaw-backup.ts';
 import { VerificationLeg, VerifyInput, verifyBackup } from './verify-backup.ts';
 
 /** Description of operations that start jobs and accept the header. */
@@ -117,8 +120,8 @@ export const OPERATIONS = {
   showBackup: operation({
     summary: 'Show one backup',
     id: Id,
-    returns: 'Its catalog record, with its assessment.',
-    output: BackupDetails,
+    returns: 'Its catalog record, with its assessment, and where its archive is.',
+    output: BackupView,
     run: ({ context }, id) => showBackup(context, id),
   }),
   listContents: operation({
@@ -176,6 +179,17 @@ export const OPERATIONS = {
     returns: 'The space that was freed.',
     output: Deletion,
     run: ({ context }, id) => deleteBackup(context, id),
+  }),
+  thawBackup: operation({
+    summary: 'Thaw a backup whose archive is in cold storage',
+    description:
+      'Idempotent: the archive is requested from S3 once, which S3 bills. Repeat the call until `readable` is true, which takes minutes to two days.',
+    id: Id,
+    input: ThawRequest,
+    bodyOptional: true,
+    returns: 'Where the archive is, and whether it can be read.',
+    output: Thawing,
+    run: ({ context }, id, input) => thawBackup(context, id, input),
   }),
   verifyBackup: operation({
     summary: 'Verify every byte and every record of a backup',
@@ -509,6 +523,23 @@ export const OPERATIONS = {
     returns: 'The verdict for each target with its reasons, and the worst of them.',
     output: Recoverability,
     run: ({ context }, _id, input) => recoverability(context, input),
+  }),
+  costs: operation({
+    summary: 'Show what is stored now, by storage class, and an estimate of its costs',
+    description:
+      'By list prices, without discounts, taxes, requests and keys. Lists the bucket: while `done` is false, repeat the call with `cursor`.',
+    input: z.strictObject({ cursor: CursorText.nullable().default(null) }),
+    bodyOptional: true,
+    rateLimited: true,
+    returns: 'What was listed so far.',
+    output: Costs.extend({ cursor: CursorText.nullable() }),
+    async run({ context, timeLeft }, _id, { cursor }) {
+      const found = await storageCosts(context, {
+        cursor: cursor === null ? null : (parseJson(z.json(), cursor, 'The cursor') as Json),
+        timeLeft: () => timeLeft() - VERIFY_MARGIN_MS,
+      });
+      return { ...found, cursor: found.cursor === null ? null : JSON.stringify(found.cursor) };
+    },
   }),
   calendar: operation({
     summary: 'Show what happened to the backups and drills of a target, by day',

@@ -7,6 +7,7 @@ import type { Bucket } from '../aws/bucket.ts';
 import { copyBucket } from '../aws/copy-bucket.ts';
 import { catalogKey, stagingPrefix, VERIFICATIONS, verificationId } from '../aws/keys.ts';
 import { ObjectArchivedError } from '../aws/s3-error.ts';
+import { requireReadable } from '../catalog/archive-storage.ts';
 import { headArchive } from '../catalog/head-archive.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import { countsByStore } from '../catalog/record-counts.ts';
@@ -101,6 +102,8 @@ export async function verifyBackup(
     leg.cursor === null
       ? { verification: verificationId(randomUUID()), check: null }
       : parseInput(VerificationCursor, leg.cursor, 'The cursor of the verification', 'Start it again.');
+  // Says nothing about the archive, so the catalog is left unchanged.
+  if (copy === undefined) await requireReadable(context.bucket, record);
   const checked = await checkCatalogued(context, verified, leg, from);
   if (checked.cursor !== null) {
     const cursor = { verification: from.verification, check: checked.cursor };

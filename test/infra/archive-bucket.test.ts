@@ -236,3 +236,45 @@ describe('Object Lock', () => {
     expect(locking(template)).toEqual([]);
   });
 });
+
+describe('storage classes', () => {
+  const tagging = (template: Template) =>
+    Object.entries(template.findResources('AWS::IAM::Policy'))
+      .filter(([, policy]) => JSON.stringify(policy).includes('ObjectTagging'))
+      .map(([id]) => id);
+  const transitions = [
+    { days: 30, storageClass: 'STANDARD_IA' },
+    { days: 90, storageClass: 'DEEP_ARCHIVE' },
+  ];
+
+  test('are changed by a rule that selects catalogued archives by their tag, never records', () => {
+    const template = synthesize({ transitions });
+    template.hasResourceProperties('AWS::S3::Bucket', {
+      LifecycleConfiguration: {
+        Rules: Match.arrayWith([
+          {
+            Id: 'storage-classes',
+            Status: 'Enabled',
+            Prefix: 'backups/',
+            TagFilters: [{ Key: 'ngbak', Value: 'catalogued' }],
+            Transitions: [
+              { TransitionInDays: 30, StorageClass: 'STANDARD_IA' },
+              { TransitionInDays: 90, StorageClass: 'DEEP_ARCHIVE' },
+            ],
+          },
+        ]),
+      },
+    });
+    const moving = JSON.stringify(template.findResources('AWS::S3::Bucket')).match(/"Transitions"/g);
+    expect(moving).toHaveLength(1);
+  });
+
+  test('need a permission to tag archives, which one function has, and none without transitions', () => {
+    const template = synthesize({ transitions });
+    expect(tagging(template)).toEqual([expect.stringContaining('catalogbackup')]);
+    expect(JSON.stringify(template.toJSON())).toMatch(
+      /"s3:PutObjectTagging","s3:PutObjectVersionTagging"\],"Effect":"Allow","Resource":\{[^}]*\}?,"\/backups\/\*\.ngbak"/,
+    );
+    expect(tagging(synthesize({ storageClass: 'GLACIER_IR' }))).toEqual([]);
+  });
+});

@@ -28,6 +28,8 @@ describe('the configuration', () => {
       metricsDashboard: true,
       allowedOrigins: [],
       copies: {},
+      storageClass: 'STANDARD',
+      transitions: [],
       removal: 'retain',
       tags: {},
     });
@@ -56,6 +58,13 @@ describe('the configuration', () => {
     [
       { schedule: { timeZone: 'Mars/Olympus' } },
       /ngbak\.schedule\.timeZone: .*"Europe\/Berlin" \(received "Mars\/Olympus"\)/,
+    ],
+    [{ storageClass: 'GLACIER' }, /ngbak\.storageClass: .*read back before .* \(received "GLACIER"\)/],
+    [{ transitions: [{ days: 0, storageClass: 'GLACIER' }] }, /ngbak\.transitions\.0\.days/],
+    [{ transitions: [{ days: 9, storageClass: 'STANDARD' }] }, /ngbak\.transitions\.0\.storageClass/],
+    [
+      { transitions: [{ days: 29, storageClass: 'STANDARD_IA' }] },
+      /ngbak\.transitions\.0 is not possible: .*after 30 days at the earliest/,
     ],
     [{ timeoutDays: 400 }, /ngbak\.timeoutDays: .*365 \(received 400\)/],
     [{ logRetentionDays: 91 }, /ngbak\.logRetentionDays: must be one of 1, 3, .* \(received 91\)/],
@@ -155,6 +164,8 @@ describe('the configuration', () => {
     expect(runtimeConfig(deployment, (target, store) => `secret of ${target}/${store}`)).toEqual({
       retention: deployment.retention,
       upload_bytes_max: deployment.uploadBytesMax,
+      storage_class: 'STANDARD',
+      transitions: [],
       targets: {
         default: {
           profile: 'custom',

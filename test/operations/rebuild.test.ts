@@ -82,6 +82,7 @@ test('a lost record is rebuilt from the archive alone, except for times that onl
   expect(rebuilt).toEqual({
     ...record,
     ...metadataOf(record, context.bucket.name),
+    storage: expect.objectContaining({ storage_class: 'STANDARD', state: 'readable' }),
     ...GOOD,
     completed_at,
     duration_seconds,
@@ -98,6 +99,7 @@ test('an existing record is not changed', async () => {
   expect(await showBackup(context, ID)).toEqual({
     ...record,
     ...metadataOf(record, context.bucket.name),
+    storage: expect.objectContaining({ storage_class: 'STANDARD', state: 'readable' }),
     ...GOOD,
   });
 });

@@ -166,6 +166,12 @@ describe('the verdict', () => {
       ['archive-in-cold-storage'],
       { unreadableArchive: { text: 'It is in GLACIER.', thaws: true } },
     ],
+    [
+      'where the archive is being thawed',
+      'yes_with_warnings',
+      ['archive-in-cold-storage'],
+      { unreadableArchive: { text: 'It is being thawed.', thaws: true, thawSeconds: 3600 } },
+    ],
     ['with an old backup', 'yes_with_warnings', ['backup-too-old'], { target: target([backup(49)]) }],
     [
       'with an old backup whose schedules allow that',
@@ -287,6 +293,9 @@ describe('the last proof of a restore', () => {
     expect(backup(5).uncompressed_bytes).toBe(5000);
     expect([rto(5000), rto(1000), rto(50_000)]).toEqual([60, 300, 60]);
     expect(judge(facts({ jobs: [drill()] }), NOW).rto_seconds).toBeUndefined();
+    const unreadableArchive = { text: 'It is in GLACIER.', thaws: true, thawSeconds: 3600 };
+    const cold = judge(facts({ jobs: [drill({ seconds: 60, bytes: 5000 })], unreadableArchive }), NOW);
+    expect(cold).toMatchObject({ rto_seconds: 3660, thaw_seconds: 3600 });
   });
 });
 

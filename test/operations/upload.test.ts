@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { GetObjectCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { UPLOADS } from '../../shared/aws/keys.ts';
+import { NgbakConfig } from '../../shared/core/config.ts';
 import { cancelJob } from '../../shared/operations/cancel-job.ts';
 import { RequestRestoreInput, requestRestore, restoreBackup } from '../../shared/operations/restore.ts';
 import { completeRestoreUpload, listUpload, presignParts } from '../../shared/operations/upload.ts';
@@ -143,7 +144,7 @@ describe('a multipart upload', () => {
     const { config } = context;
     context = {
       ...context,
-      config: { ...(config ?? { targets: {}, retention: {} as never }), upload_bytes_max: 10 },
+      config: { ...(config ?? NgbakConfig.parse({ targets: {} })), upload_bytes_max: 10 },
     };
     await expect(request()).rejects.toThrow(/the limit is 10/);
     await expect(requestRestore(context, input({ upload: 'single' }), me)).rejects.toThrow(/the limit is 10/);

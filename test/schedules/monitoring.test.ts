@@ -78,7 +78,7 @@ describe('health', () => {
     );
     expect(await failing()).toEqual([
       expect.stringMatching(
-        /^newest backup of default: .*\.ngbak is in the storage class GLACIER and cannot be read .*restore-object/,
+        /^newest backup of default: .* is in the storage class GLACIER and cannot be read until it is thawed.*ngbak thaw/,
       ),
     ]);
     await expect(downloadBackup(context, backup_id, DownloadInput.parse({}))).rejects.toMatchObject({

@@ -84,6 +84,7 @@ const TARGETS: Record<string, TestTarget> = {
   },
   // One store only: all targets together must fit into an environment variable.
   move: { stores: { kv: { kind: 'redis' } }, scopes: { kv: { prefix: 'move:' } } },
+  cold: { stores: { kv: { kind: 'redis' } }, scopes: { kv: { prefix: 'cold:' } } },
   dashboard: {
     scopes: {
       graph: { label: 'Dashboard', key_property: 'id' },
@@ -160,6 +161,7 @@ export function testDeployment(nightly: boolean) {
     removal: 'destroy',
     uploadBytesMax: UPLOAD_BYTES_MAX,
     ...(nightly ? {} : { leaseSeconds: 3 }),
+    thawPollSeconds: 1,
     schedule: { time: farTimeOfDay() },
     targets: Object.fromEntries(targets),
   };

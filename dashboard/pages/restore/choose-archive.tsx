@@ -7,6 +7,7 @@ import Select from '@cloudscape-design/components/select';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import Tiles from '@cloudscape-design/components/tiles';
 import { useRef, useState } from 'react';
+import type { ThawTier } from '../../../shared/core/storage-class.ts';
 import { useNotices } from '../../notices.tsx';
 import { blocked } from '../../parts/blocked.ts';
 import { NoTargets, Show } from '../../parts/states.tsx';
@@ -17,6 +18,7 @@ import { useData } from '../../use-data.ts';
 import { BackupChoice } from './backup-choice.tsx';
 import { FileChoice } from './file-choice.tsx';
 import { WizardFrame } from './frame.tsx';
+import { ThawChoice } from './thaw-choice.tsx';
 
 /** First step: the archive and its target. Everything except the file itself is in the address. */
 export function ChooseArchive({ query }: { query: URLSearchParams }) {
@@ -25,12 +27,22 @@ export function ChooseArchive({ query }: { query: URLSearchParams }) {
   const deployment = useData('deployment', api.deployment);
   const [file, setFile] = useState<File>();
   const [busy, setBusy] = useState(false);
+  const [thaw, setThaw] = useState<{ of: string; tier: ThawTier }>();
   const fromFile = query.get('from') === 'file';
   const backup = query.get('backup') ?? undefined;
   const target = query.get('target') ?? undefined;
+  const tier = thaw?.of === backup ? thaw?.tier : undefined;
   // One key for each choice: a second click, or a retry after a lost response, starts no second job.
   const key = useRef({ of: '', key: '' });
-  const selection = JSON.stringify([fromFile, backup, target, file?.name, file?.size, file?.lastModified]);
+  const selection = JSON.stringify([
+    fromFile,
+    backup,
+    target,
+    tier,
+    file?.name,
+    file?.size,
+    file?.lastModified,
+  ]);
   if (key.current.of !== selection) key.current = { of: selection, key: crypto.randomUUID() };
 
   const go = (changed: Record<string, string | undefined>) => {
@@ -51,7 +63,10 @@ export function ChooseArchive({ query }: { query: URLSearchParams }) {
         startUpload(request.job_id, file, request.multipart.part_bytes, api);
         navigate(href(['restore', request.job_id]), { replace: true });
       } else if (backup !== undefined) {
-        const { job_id } = await api.restore({ backup_id: backup, ...where }, key.current.key);
+        const { job_id } = await api.restore(
+          { backup_id: backup, ...where, ...(tier === undefined ? {} : { thaw: { tier } }) },
+          key.current.key,
+        );
         navigate(href(['restore', job_id]), { replace: true });
       }
     } catch (error) {
@@ -109,6 +124,13 @@ export function ChooseArchive({ query }: { query: URLSearchParams }) {
                 </Container>
               ) : (
                 <BackupChoice chosen={backup} onChoose={(id) => go({ backup: id })} />
+              )}
+              {!fromFile && backup !== undefined && (
+                <ThawChoice
+                  backup={backup}
+                  tier={tier}
+                  onChoose={(chosen) => setThaw({ of: backup, tier: chosen })}
+                />
               )}
               <Container header={<Header variant="h2">Destination</Header>}>
                 <FormField

@@ -7,7 +7,7 @@ import SpaceBetween from '@cloudscape-design/components/space-between';
 import { useState } from 'react';
 import type { JobView } from '../../../shared/operations/show-job.ts';
 import { CancelJob } from '../../job/cancel-job.tsx';
-import { JobProperties } from '../../job/facts.tsx';
+import { JobProperties, ThawWait } from '../../job/facts.tsx';
 import { JobLog } from '../../job/job-log.tsx';
 import { RestoreOutcome } from '../../job/restore-result.tsx';
 import { StoreBars } from '../../job/store-bars.tsx';
@@ -128,7 +128,7 @@ function StageView({
           </Header>
         }
       >
-        <StoreBars job={job} />
+        {job.thaw && job.thaw.ready_at === undefined ? <ThawWait thaw={job.thaw} /> : <StoreBars job={job} />}
       </Container>
       {stage === 'restore' && job.options?.safety_backup && (
         <Box>

@@ -79,13 +79,14 @@ export async function abortComposition(
 }
 
 function createUpload(composition: Composition): Promise<MultipartUpload> {
-  const { s3, bucket: Bucket, key: Key, owner, codec, fileName, signal } = composition;
+  const { s3, bucket: Bucket, key: Key, owner, codec, fileName, storageClass, signal } = composition;
   return beginMultipart(
     s3,
     {
       Bucket,
       Key,
       ContentType: mediaTypeOf(codec),
+      ...(storageClass === undefined || storageClass === 'STANDARD' ? {} : { StorageClass: storageClass }),
       ...(fileName === undefined ? {} : { ContentDisposition: `attachment; filename="${fileName}"` }),
       ChecksumAlgorithm: 'CRC32',
       ChecksumType: 'FULL_OBJECT',

@@ -1,5 +1,6 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import type { Json } from '../../core/json.ts';
+import type { StorageClass } from '../../core/storage-class.ts';
 import type { Codec } from '../format/codec.ts';
 import type { ManifestDraft } from '../format/manifest.ts';
 
@@ -18,6 +19,8 @@ export interface Composition {
   readonly codec: Codec;
   /** The file name under which browsers save the archive. */
   readonly fileName?: string;
+  /** Storage class of the archive. Default: that of the bucket, STANDARD. */
+  readonly storageClass?: StorageClass;
   readonly manifest: ManifestDraft;
   /** What the previous leg returned; null for the first one. */
   readonly cursor: Json;

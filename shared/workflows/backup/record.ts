@@ -2,7 +2,7 @@ import { ConflictError } from '../../aws/bucket.ts';
 import { catalogKey, consistencyKey, signatureKey } from '../../aws/keys.ts';
 import { KmsUnavailableError, type SigningKey, SigningKeyError } from '../../aws/signing-key.ts';
 import { Consistency } from '../../catalog/consistency.ts';
-import { lockObject } from '../../catalog/head-archive.ts';
+import { lockObject, tagMovable } from '../../catalog/head-archive.ts';
 import { makeRecord } from '../../catalog/make-record.ts';
 import { metadataOf } from '../../catalog/metadata.ts';
 import { CatalogRecord } from '../../catalog/record.ts';
@@ -10,7 +10,7 @@ import { signArchive } from '../../catalog/signature.ts';
 import { type Assessment, detail } from '../../catalog/summaries.ts';
 import { type BackupWarning, readAcknowledged } from '../../catalog/warnings.ts';
 import { findTarget } from '../../core/config.ts';
-import { describeError } from '../../core/errors.ts';
+import { AccessDeniedError, describeError } from '../../core/errors.ts';
 import { SELFTEST_TARGET } from '../../core/selftest.ts';
 import type { ArchiveSignature } from '../../core/signature.ts';
 import { VERSION } from '../../core/version.ts';
@@ -20,6 +20,7 @@ import { readCheckResult } from '../job/check-leg.ts';
 import { readWarnings } from './find-warnings.ts';
 import { type BackupPlan, readBackupPlan } from './plan.ts';
 import type { Sealed } from './seal.ts';
+import { isMovable, storageClassOf } from './storage-class.ts';
 import { readSealed } from './verify.ts';
 
 /** Output of a backup, as shown to operators in the Step Functions console. */
@@ -60,6 +61,12 @@ const NOT_SIGNED: BackupWarning = {
   code: 'not-signed',
   text: 'The archive is not signed, because the signing key could not be used: a restore that requires a signature refuses it.',
 };
+/** Warning of an archive that lifecycle rules ignore. */
+const NOT_MOVABLE: BackupWarning = {
+  store: 'config',
+  code: 'not-movable',
+  text: 'The archive stays in its storage class although "transitions" are configured: it could not be tagged for the lifecycle rule of the bucket (s3:PutObjectTagging, s3:PutObjectVersionTagging).',
+};
 /** Samples of each warning in the output. The catalog record has more. */
 const SAMPLES_IN_RESULT_MAX = 3;
 
@@ -84,6 +91,7 @@ export async function recordBackup(
     ...(await readWarnings(bucket, jobId)),
     ...checked.warnings,
     ...(signer && !signature ? [NOT_SIGNED] : []),
+    ...((await letMove(environment, plan, sealed)) ? [] : [NOT_MOVABLE]),
   ];
   const now = new Date();
   const { tags, note, retention, requested_by, codec, only } = plan.request;
@@ -109,6 +117,7 @@ export async function recordBackup(
         checksum: sealed.checksum,
       },
       signature,
+      storage_class: storageClassOf(environment, plan),
       uncompressed_bytes: sealed.uncompressed_bytes,
       statistics: sealed.statistics,
       tallies: sealed.tallies,
@@ -181,6 +190,22 @@ async function sign(
     if (request.part_of === undefined || !isOfKey) throw error;
     log('The safety backup could not be signed.', { job_id, error: describeError(error) });
     return undefined;
+  }
+}
+
+/**
+ * Lets lifecycle rules move the archive, if transitions are configured. Not before now: an archive that is still being
+ * verified must stay readable. Returns false without permission: a backup must not fail because of its costs.
+ */
+async function letMove(environment: Environment, plan: BackupPlan, sealed: Sealed): Promise<boolean> {
+  if (!isMovable(environment, plan)) return true;
+  try {
+    await tagMovable(environment.bucket, sealed);
+    return true;
+  } catch (error) {
+    if (!(error instanceof AccessDeniedError)) throw error;
+    environment.log('The archive could not be tagged.', { job_id: plan.job_id, error: describeError(error) });
+    return false;
   }
 }
 

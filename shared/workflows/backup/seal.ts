@@ -16,6 +16,7 @@ import { downloadName } from '../job/names.ts';
 import { ProgressWriter } from '../job/progress.ts';
 import { readWarnings } from './find-warnings.ts';
 import { type BackupPlan, readBackupPlan } from './plan.ts';
+import { storageClassOf } from './storage-class.ts';
 import { sumSegments } from './tallies.ts';
 
 /** The state of the sealing loop, as passed through the workflow's state. */
@@ -73,6 +74,7 @@ export async function sealBackup(
     owner: state.job_id,
     codec: plan.request.codec,
     fileName: downloadName(plan),
+    storageClass: storageClassOf(environment, plan),
     manifest: draft,
     cursor: state.cursor,
     timeLeft: leg.timeLeft,

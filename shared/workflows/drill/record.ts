@@ -10,7 +10,7 @@ import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { DrillPlace } from './destination.ts';
 
 /** Phases of a drill that are timed, in order. */
-export const DRILL_PHASES = ['inspect', 'rehearse', 'load', 'verify', 'remove'] as const;
+export const DRILL_PHASES = ['thaw', 'inspect', 'rehearse', 'load', 'verify', 'remove'] as const;
 
 /** A smoke check that was run against both the target and the restored copy. */
 const ComparedSmoke = z.object({

@@ -7,6 +7,7 @@ import { Id } from '../../core/ids.ts';
 import { AnyJson } from '../../core/input.ts';
 import { hasEnded, JOB_STATES } from '../../core/job-state.ts';
 import type { Json } from '../../core/json.ts';
+import { ColdPlace, ThawTier } from '../../core/storage-class.ts';
 
 /** The record of a job: `jobs/<job>/job.json`. Times are ISO 8601 in UTC. */
 export const JobRecord = z.object({
@@ -33,6 +34,22 @@ export const JobRecord = z.object({
       bytes: z.number().int().optional(),
       /** Deadline for the upload. Absent in records of earlier versions. */
       until: z.iso.datetime().optional(),
+    })
+    .optional(),
+  /** How long a restore or drill waits, or has waited, for its archive to be thawed from cold storage. */
+  thaw: z
+    .object({
+      place: ColdPlace,
+      tier: ThawTier,
+      /** Days for which the thawed copy is kept. */
+      days: z.int().positive(),
+      /** When this job first found that the archive is not readable. */
+      since: z.iso.datetime(),
+      /** When it should be readable at the latest, by the usual duration. S3 does not guarantee it. */
+      expected_by: z.iso.datetime(),
+      /** When it was found to be readable. Absent while the job waits. */
+      ready_at: z.iso.datetime().optional(),
+      readable_until: z.iso.datetime().optional(),
     })
     .optional(),
   /** Why the job failed: error name, and a message for the operator. */

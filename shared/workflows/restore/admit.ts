@@ -7,6 +7,7 @@ import { InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
 import { isSafetyJob } from '../../core/job-kinds.ts';
 import { hasEnded } from '../../core/job-state.ts';
+import type { ThawRequest } from '../../core/storage-class.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { chooseBackup } from '../drill/choose-backup.ts';
 import { type DrillPlace, drillDestination, lockNameOf, refuseDrillTarget } from '../drill/destination.ts';
@@ -40,7 +41,16 @@ import { findSafetyBackup } from './safety.ts';
 /** Output of the first step of a restore. */
 export type Admission =
   | { admitted: false; reason: string }
-  | { admitted: true; job_id: string; target: string; confirmed: boolean; stores: StoreName[]; cursor: null };
+  | {
+      admitted: true;
+      job_id: string;
+      target: string;
+      confirmed: boolean;
+      stores: StoreName[];
+      /** Whether the archive is thawed first, if it is in cold storage. */
+      thaw: boolean;
+      cursor: null;
+    };
 
 /**
  * First step of a restore: determines the request, and makes it the job of exactly one execution. S3 delivers events at
@@ -83,6 +93,7 @@ function admissionOf(restore: AdmittedRestore): Admission {
     target: restore.target,
     confirmed: restore.confirmed,
     stores: restore.stores,
+    thaw: restore.thaw !== undefined,
     cursor: null,
   };
 }
@@ -143,7 +154,7 @@ async function admitCatalogRestore(
   input: unknown,
   execution: ExecutionInfo,
 ): Promise<AdmittedRestore> {
-  const { backup_id, target, confirm, requested_by, ...options } = parseInput(
+  const { backup_id, target, confirm, requested_by, thaw, ...options } = parseInput(
     CatalogRestore,
     input,
     'The restore request',
@@ -164,6 +175,7 @@ async function admitCatalogRestore(
     confirmed: isConfirmed(confirm, wanted),
     requestedBy: requested_by,
     backupId: backup_id,
+    ...(thaw === undefined ? {} : { thaw }),
     savedScopes: isSafetyJob(found.value.job_id) && found.value.target === wanted && !found.value.unconfirmed,
   });
 }
@@ -262,7 +274,7 @@ async function admitDrill(
   await updateJob(bucket, jobId, () => ({ backup_id: backup.backup_id }));
   const rehearsal = request.drill.rehearsal ?? (schedule ? 'if_needed' : 'never');
   const { target, drill } = drillDestination(config, of, rehearsal);
-  const { require_signature } = request.drill;
+  const { require_signature, thaw } = request.drill;
   const requirement = require_signature === undefined ? {} : { require_signature };
   const restore = makeRecord(environment, execution, {
     jobId,
@@ -273,6 +285,7 @@ async function admitDrill(
     requestedBy: request.requested_by,
     backupId: backup.backup_id,
     drill,
+    ...(thaw === undefined ? {} : { thaw }),
   });
   // The record of the first attempt of this execution takes precedence.
   await bucket.writeOnce(admittedRestoreKey(jobId), restore);
@@ -308,6 +321,7 @@ function makeRecord(
     backupId?: string;
     savedScopes?: boolean;
     drill?: DrillPlace;
+    thaw?: ThawRequest;
     signature?: string;
   },
 ): AdmittedRestore {
@@ -325,6 +339,7 @@ function makeRecord(
     confirmed: wanted.confirmed,
     ...(wanted.savedScopes ? { saved_scopes: true } : {}),
     ...(wanted.drill ? { drill: wanted.drill } : {}),
+    ...(wanted.thaw ? { thaw: wanted.thaw } : {}),
     ...(wanted.signature === undefined ? {} : { signature: wanted.signature }),
     ...(wanted.requestedBy === undefined ? {} : { requested_by: wanted.requestedBy }),
   };

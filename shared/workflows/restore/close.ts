@@ -7,6 +7,7 @@ import type { StoreName } from '../../core/store-names.ts';
 import { tallyKind } from '../../stores/known-facts.ts';
 import { mergeWarnings } from '../../stores/warning.ts';
 import type { Environment } from '../environment.ts';
+import { readJob } from '../job/record.ts';
 import type { SmokeAnswer } from './answer.ts';
 import { type Inspection, readInspection } from './inspection.ts';
 import { sumLegs } from './leg.ts';
@@ -60,8 +61,8 @@ export interface RestoreResult {
   readonly warnings: readonly BackupWarning[];
   readonly verified: true;
   /**
-   * Duration without the wait for confirmation, in seconds: from the request to the end of the inspection, plus from
-   * taking the target's lock to the end of the verification.
+   * Duration without the waits for thawing and confirmation, in seconds: from the request, or from when the archive was
+   * thawed, to the end of the inspection, plus from taking the target's lock to the end of the verification.
    */
   readonly seconds?: number;
   /** Uncompressed bytes of the archive. */
@@ -138,7 +139,7 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
     references,
     warnings: warnings.slice(0, WARNINGS_MAX),
     verified: true,
-    ...measuresOf(plan, inspection, now),
+    ...measuresOf(plan, inspection, (await readJob(environment.bucket, jobId))?.thaw?.ready_at, now),
     finished_at: now.toISOString(),
   };
 }
@@ -146,10 +147,11 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
 function measuresOf(
   { created_at, begun_at }: RestorePlan,
   { inspected_at, archive }: Inspection,
+  thawedAt: string | undefined,
   now: Date,
 ): Pick<RestoreResult, 'seconds' | 'bytes'> {
   if (begun_at === undefined || archive.uncompressed_bytes === undefined) return {};
-  const inspection = Date.parse(inspected_at) - Date.parse(created_at);
+  const inspection = Date.parse(inspected_at) - Date.parse(thawedAt ?? created_at);
   const restore = now.getTime() - Date.parse(begun_at);
   return {
     seconds: Math.max(0, Math.round((inspection + restore) / 1000)),

@@ -15,7 +15,7 @@ import { type LegSum, loadRateOf, type RestorePhase, sumLegs } from './leg.ts';
 import { type AdmittedRestore, findRestorePlan } from './plan.ts';
 
 /** The phases of a restore that each phase of a drill comprises. */
-const STEPS: Record<Exclude<(typeof DRILL_PHASES)[number], 'inspect'>, readonly (keyof Sums)[]> = {
+const STEPS: Record<Exclude<(typeof DRILL_PHASES)[number], 'thaw' | 'inspect'>, readonly (keyof Sums)[]> = {
   rehearse: ['rehearse'],
   load: ['clear', 'load'],
   verify: ['verify'],
@@ -46,7 +46,7 @@ export async function writeDrillRecord(
 
 async function describeDrill(
   environment: Environment,
-  { job_id, created_at, requested_by }: JobRecord,
+  { job_id, created_at, requested_by, thaw }: JobRecord,
   admitted: AdmittedRestore & { readonly drill: DrillPlace },
   end: DrillEnd,
 ): Promise<DrillRecord> {
@@ -60,7 +60,10 @@ async function describeDrill(
   const rehearsal = isRehearsal({ drill });
   const names = plan?.stores ?? inspection?.resolved?.stores ?? [];
   const times = new Times();
-  if (inspection) times.add('inspect', { began_at: created_at, ended_at: inspection.inspected_at });
+  // The wait for cold storage says nothing about the duration of a restore.
+  const began_at = thaw?.ready_at ?? created_at;
+  if (thaw) times.add('thaw', { began_at: created_at, ended_at: thaw.ready_at });
+  if (inspection) times.add('inspect', { began_at, ended_at: inspection.inspected_at });
   const stores: DrillRecord['stores'] = {};
   const references: ReferenceCount[] = [];
   const warnings: BackupWarning[] = [];
@@ -95,7 +98,7 @@ async function describeDrill(
     started_at: created_at,
     finished_at,
     ...(all.length > 0 && all.every(({ verified }) => verified) && verifiedAt !== undefined
-      ? { restore_seconds: secondsBetween(created_at, verifiedAt) }
+      ? { restore_seconds: secondsBetween(began_at, verifiedAt) }
       : {}),
     ...(requested_by === undefined ? {} : { requested_by }),
     ...(backup_id === undefined ? {} : { backup_id }),

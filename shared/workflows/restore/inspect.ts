@@ -3,6 +3,7 @@ import { isSeekable } from '../../archive/read/open.ts';
 import { normalizeToS3 } from '../../archive/write/normalize.ts';
 import type { Bucket } from '../../aws/bucket.ts';
 import { checkResultKey, inspectionKey, normalizedArchiveKey, UPLOADS } from '../../aws/keys.ts';
+import { requireReadable } from '../../catalog/archive-storage.ts';
 import type { SignatureKeys } from '../../catalog/signature.ts';
 import { ANOTHER_ARCHIVE, IntegrityError, InvalidInputError } from '../../core/errors.ts';
 import { HELP } from '../../core/help.ts';
@@ -219,7 +220,9 @@ async function normalizeUpload(
   leg: LegLimits,
 ): Promise<Buffer | undefined> {
   const { bucket } = environment;
-  const source = await openSource(bucket, restore.source);
+  const { backup_id, source: object } = restore;
+  if (backup_id !== undefined) await requireReadable(bucket, { backup_id, archive: object });
+  const source = await openSource(bucket, object);
   const max = environment.config.upload_bytes_max;
   if (restore.source.key.startsWith(UPLOADS) && source.size > max) {
     throw new InvalidInputError(

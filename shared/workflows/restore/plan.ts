@@ -6,6 +6,7 @@ import { NgbakError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { AnyJson } from '../../core/input.ts';
 import { SignatureText } from '../../core/signature.ts';
+import { ThawRequest } from '../../core/storage-class.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
 import { Routes } from '../../profiles/routes-record.ts';
 import type { LoadOptions as StoreOptions } from '../../stores/restore-leg.ts';
@@ -47,6 +48,8 @@ export const AdmittedRestore = z.object({
   attach_of: Id.optional(),
   /** The scope of the graph that it wrote to, from its plan. */
   attach_scope: AnyJson.optional(),
+  /** Whether and how an archive in cold storage is thawed first. */
+  thaw: ThawRequest.optional(),
   /** The signature of an upload, base64. */
   signature: SignatureText.optional(),
   /** True if the request included the operator's confirmation. */

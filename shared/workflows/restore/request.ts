@@ -12,6 +12,7 @@ import { isSameJson, parseInput } from '../../core/input.ts';
 import { hasEnded } from '../../core/job-state.ts';
 import { OBJECT_BYTES_MAX } from '../../core/limits.ts';
 import { SignatureText } from '../../core/signature.ts';
+import { ThawRequest } from '../../core/storage-class.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
 import { type DrillPlace, isRehearsal } from '../drill/destination.ts';
 import { createJob, readJob } from '../job/record.ts';
@@ -100,6 +101,8 @@ export function resolveMode({ overwrite, ...options }: RestoreOptions): RestoreO
 /** Input of the restore workflow for a catalogued backup, as for `aws stepfunctions start-execution --input`. */
 export const CatalogRestore = RestoreOptions.extend({
   backup_id: Id,
+  /** Thaws an archive that is in cold storage, and waits for it. If absent, such an archive is refused. */
+  thaw: ThawRequest.optional(),
   /** The configured target to restore into. Default: the source target of the backup. */
   target: Id.optional(),
   /**
