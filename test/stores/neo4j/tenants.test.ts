@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
+import { addTallies, type Tallies } from '../../../shared/core/digest.ts';
 import { InvalidInputError } from '../../../shared/core/errors.ts';
 import type { LegContext } from '../../../shared/stores/leg.ts';
 import { neo4jAdapter } from '../../../shared/stores/neo4j/adapter.ts';
@@ -199,6 +200,30 @@ describe('one tenant among several, by a property', () => {
     await run(driver, "MATCH (n) WHERE n.group_id IN ['a', 'b'] DETACH DELETE n");
     expect((await restoreAll(open('a', 'b'), archive, { options: STITCH })).differences).toBe(0);
     expect(await everything()).toEqual(before);
+  });
+
+  test('is the same in several shards, and if the server sorts instead of seeking', async () => {
+    const whole = await exportAll(open('a'));
+    const context = legContext();
+    const shards = await withStore(open('a'), async (store) => {
+      const probe = await store.probe(context);
+      return store.plan(context, { ...probe, estimatedBytes: 5 * 1024 ** 3 });
+    });
+    expect(shards).toHaveLength(3);
+    for (const access of ['seek', 'sort']) {
+      let tallies: Tallies = {};
+      for (const shard of shards) {
+        const params = JSON.parse(
+          JSON.stringify(shard.params).replaceAll(/"access":"\w+"/g, `"access":"${access}"`),
+        );
+        await withStore(open('a'), async (store) => {
+          for await (const step of store.export({ ...shard, params }, null, context)) {
+            tallies = addTallies(tallies, step.tallies);
+          }
+        });
+      }
+      expect([access, tallies]).toEqual([access, whole.tallies]);
+    }
   });
 
   test('is merged without touching nodes of other tenants that have the same key', async () => {
