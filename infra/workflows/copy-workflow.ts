@@ -35,6 +35,7 @@ export class CopyWorkflow extends Construct {
       outputs: {
         backup_id: '{% $states.input.backup_id %}',
         copy: '{% $states.input.copy %}',
+        attempt: '{% $states.input.attempt %}',
         failure: CAUGHT,
       },
     });

@@ -118,7 +118,8 @@ test('the workflow is valid, retries transient errors, and records a failure bef
   expect(copy.Catch).toEqual([
     { ErrorEquals: ['States.ALL'], Next: 'Record failure', Output: expect.anything() },
   ]);
-  expect(Object.keys(copy.Catch[0].Output).sort()).toEqual(['backup_id', 'copy', 'failure']);
+  expect(Object.keys(copy.Catch[0].Output).sort()).toEqual(['attempt', 'backup_id', 'copy', 'failure']);
+  expect(failure.Retry.at(-1)).toMatchObject({ ErrorEquals: TRANSIENT_ERRORS, MaxAttempts: 7 });
   expect(failure.Next).toBe('Copy failed');
   expect(failed.Type).toBe('Fail');
 });

@@ -17,6 +17,8 @@ export const CopyState = z.object({
   backup_id: Id,
   /** Name of the copy. */
   copy: Id,
+  /** Number of failed attempts before this one. A late execution of another attempt changes nothing. */
+  attempt: z.number().int().nonnegative(),
   /** The error with which an attempt has ended, which is only recorded. */
   failure: z.object({ error: z.string(), cause: z.string() }).optional(),
   done: z.boolean().default(false),
@@ -48,10 +50,11 @@ export async function copyBackup(
   leg: LegLimits,
   open: CopyBuckets = bucketsOf,
 ): Promise<CopyLeg> {
-  const { backup_id, copy: name } = input;
+  const { backup_id, copy: name, attempt } = input;
   const ended = (state?: BackupCopy['state']): CopyLeg => ({
     backup_id,
     copy: name,
+    attempt,
     done: true,
     ...(state === undefined ? {} : { state }),
   });
@@ -63,7 +66,7 @@ export async function copyBackup(
   const known = record.copies?.find((one) => one.name === name) ?? pendingCopy(name, copy, new Date());
   const transfer = { ...leg, ...open(copy), source: bucket, copy, record, uploadId: known.upload_id };
   if (input.failure) return ended(await recordFailure(environment, transfer, input, input.failure));
-  if (!isDue(known, Date.now())) return ended(known.state);
+  if (!isDue(known, Date.now()) || (known.attempts ?? 0) !== attempt) return ended(known.state);
   const archive = isCopied(known)
     ? known
     : await transferArchive({
@@ -75,7 +78,7 @@ export async function copyBackup(
           if (!updated) await abortTransfer({ ...transfer, uploadId: upload_id });
         },
       });
-  if (!archive) return { backup_id, copy: name, done: false };
+  if (!archive) return { backup_id, copy: name, attempt, done: false };
   // Recorded before the record of the copy is written: from here on, no attempt has to look at the archive again.
   await updateCopy(bucket, backup_id, name, ({ upload_id: _, ...current } = known) => ({
     ...current,
@@ -107,7 +110,7 @@ type Destination = Pick<Transfer, 'destination' | 'reader' | 'copy' | 'source' |
 async function recordFailure(
   { bucket, log }: Environment,
   transfer: Destination & { readonly uploadId: string | undefined },
-  { backup_id, copy: name }: CopyState,
+  { backup_id, copy: name, attempt }: CopyState,
   { error, cause }: { readonly error: string; readonly cause: string },
 ): Promise<BackupCopy['state'] | undefined> {
   const now = new Date();
@@ -115,7 +118,7 @@ async function recordFailure(
   const restart = error === 'IntegrityError';
   if (restart) await abortTransfer(transfer);
   const failed = await updateCopy(bucket, backup_id, name, (current) =>
-    current?.state === 'complete'
+    current?.state === 'complete' || (current?.attempts ?? 0) !== attempt
       ? undefined
       : failedCopy(current ?? pendingCopy(name, transfer.copy, now), cause, now, { restart }),
   );

@@ -7,7 +7,7 @@ import { type CopyConfig, copiesOf } from '../../core/copies.ts';
 import { describeError } from '../../core/errors.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { isRunning } from '../job/execution.ts';
-import { failedCopy, isDue, pendingCopy, updateCopy } from './progress.ts';
+import { isDue } from './progress.ts';
 
 /** Copies that one reconciliation starts: a new account has 10 concurrent executions of functions. */
 const STARTED_MAX = 5;
@@ -89,17 +89,16 @@ export async function startDueCopies(
 }
 
 /** Starts one attempt. Returns false if it is running already, or has ended without recording a result. */
-async function startCopy(environment: Environment, stateMachineArn: string, due: DueCopy): Promise<boolean> {
-  const { sfn, bucket } = environment;
-  const { backup_id, name, copy, attempts } = due;
+async function startCopy({ sfn }: Environment, stateMachineArn: string, due: DueCopy): Promise<boolean> {
+  const { backup_id, name, attempts: attempt } = due;
   const execution = executionName(due);
-  const input = JSON.stringify({ backup_id, copy: name });
+  const input = { backup_id, copy: name, attempt };
   try {
     const begin = Date.now();
     const { startDate } = await sfn.send(
-      new StartExecutionCommand({ stateMachineArn, name: execution, input }),
+      new StartExecutionCommand({ stateMachineArn, name: execution, input: JSON.stringify(input) }),
     );
-    // Step Functions reports whole seconds in some regions.
+    // Starting a running execution returns it. Step Functions reports whole seconds in some regions.
     return startDate === undefined || startDate.getTime() > begin - 2000;
   } catch (error) {
     if (!(error instanceof ExecutionAlreadyExists)) throw error;
@@ -107,12 +106,15 @@ async function startCopy(environment: Environment, stateMachineArn: string, due:
   const executionArn = `${stateMachineArn.replace(':stateMachine:', ':execution:')}:${execution}`;
   const found = await sfn.send(new DescribeExecutionCommand({ executionArn }));
   if (isRunning(found)) return false;
-  const now = new Date();
-  // It was stopped, timed out, or failed to record its failure. The next attempt has another name.
-  await updateCopy(bucket, backup_id, name, (current = pendingCopy(name, copy, now)) =>
-    current.state === 'complete' || (current.attempts ?? 0) !== attempts
-      ? undefined
-      : failedCopy(current, `The attempt ${execution} ended without a result (${found.status}).`, now),
+  // It was stopped, timed out, or failed to record its failure. An execution of its own records that, so that the
+  // janitor needs no permission to change catalog records. The next attempt has another name.
+  const cause = `The attempt ${execution} ended without a result (${found.status}).`;
+  await sfn.send(
+    new StartExecutionCommand({
+      stateMachineArn,
+      name: executionName({ backup_id, name: `${name}_ended`, attempts: Date.now() }),
+      input: JSON.stringify({ ...input, failure: { error: 'ExecutionEnded', cause } }),
+    }),
   );
   return false;
 }

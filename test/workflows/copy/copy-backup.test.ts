@@ -159,14 +159,21 @@ describeS3Servers('copies of backups, at $name', ({ name: serverName, start }) =
     return record.copies?.find((copy) => copy.name === name);
   };
 
+  /** The number with which the janitor starts the next attempt. */
+  async function attemptOf(backup_id: string, name: string): Promise<number> {
+    const found = await source.readRecord(catalogKey(backup_id), CatalogRecord);
+    return found?.value.copies?.find((copy) => copy.name === name)?.attempts ?? 0;
+  }
+
   /** Runs the workflow's loop. Returns the number of legs. */
   async function run(backup_id: string, options: { copy?: string; open?: CopyBuckets; legs?: boolean } = {}) {
     const { copy = 'vault', legs = false } = options;
+    const attempt = await attemptOf(backup_id, copy);
     const limits = legs ? { ...unlimited, timeLeft: () => 0 } : unlimited;
     for (let count = 1; ; count++) {
       const leg = await copyBackup(
         environment,
-        { backup_id, copy, done: false },
+        { backup_id, copy, attempt, done: false },
         limits,
         options.open ?? open,
       );
@@ -181,7 +188,13 @@ describeS3Servers('copies of backups, at $name', ({ name: serverName, start }) =
       (thrown: Error) => thrown,
     );
     const failure = { error: error.name, cause: error.message };
-    await copyBackup(environment, { backup_id, copy: 'vault', failure, done: false }, unlimited, writer);
+    const attempt = await attemptOf(backup_id, 'vault');
+    await copyBackup(
+      environment,
+      { backup_id, copy: 'vault', attempt, failure, done: false },
+      unlimited,
+      writer,
+    );
     return `${error.name}: ${error.message}`;
   }
 
@@ -329,6 +342,18 @@ describeS3Servers('copies of backups, at $name', ({ name: serverName, start }) =
     expect((await read(key)).toString()).toBe('of somebody else');
     expect(await exists(catalogKey(id))).toBe(false);
     expect(await unfinished(id)).toBe(0);
+  });
+
+  test('a late execution of an earlier attempt changes nothing', async () => {
+    const id = await backup(ARCHIVE, crc32(SIGNATURE));
+    await failing(id);
+    const failed = await state(id);
+    const failure = { error: 'ExecutionEnded', cause: 'it was stopped' };
+    const late = { backup_id: id, copy: 'vault', attempt: 0, done: false };
+    await copyBackup(environment, { ...late, failure }, unlimited, open);
+    await copyBackup(environment, late, unlimited, open);
+    expect(await state(id)).toEqual(failed);
+    expect(await exists(archiveKey(id))).toBe(false);
   });
 
   test('nothing happens for a backup that was deleted, or a copy that is no longer configured', async () => {
