@@ -8,6 +8,12 @@ export const VARIANTS = {
     removal: 'destroy',
     alarms: { topicArns: ['arn:aws:sns:eu-central-1:111122223333:alarms'] },
     accessLogs: { bucket: 'the-log-bucket' },
+    storageClass: 'STANDARD_IA',
+    transitions: [
+      { days: 30, storageClass: 'GLACIER_IR' },
+      { days: 120, storageClass: 'DEEP_ARCHIVE' },
+    ],
+    thawPollSeconds: 60,
     allowedOrigins: ['https://ops.example.com'],
     tags: { team: 'search' },
   },

@@ -17,13 +17,16 @@ import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
+  CreateBucketCommand,
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetBucketEncryptionCommand,
   GetBucketLifecycleConfigurationCommand,
   GetBucketTaggingCommand,
   HeadObjectCommand,
+  PutBucketVersioningCommand,
   PutObjectCommand,
+  RestoreObjectCommand,
   S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
@@ -77,6 +80,13 @@ const template = {
               ExpirationInDays: 1,
               NoncurrentVersionExpiration: { NoncurrentDays: 2 },
               AbortIncompleteMultipartUpload: { DaysAfterInitiation: 3 },
+            },
+            {
+              Id: 'classes',
+              Prefix: 'backups/',
+              Status: 'Enabled',
+              TagFilters: [{ Key: 'of', Value: 'archives' }],
+              Transitions: [{ TransitionInDays: 4, StorageClass: 'GLACIER' }],
             },
           ],
         },
@@ -251,9 +261,36 @@ describe('the emulator, like AWS,', () => {
         NoncurrentVersionExpiration: { NoncurrentDays: 2 },
         AbortIncompleteMultipartUpload: { DaysAfterInitiation: 3 },
       },
+      {
+        ID: 'classes',
+        Filter: { And: { Prefix: 'backups/', Tags: [{ Key: 'of', Value: 'archives' }] } },
+        Transitions: [{ Days: 4, StorageClass: 'GLACIER' }],
+      },
     ]);
     const { TagSet } = await s3.send(new GetBucketTaggingCommand({ Bucket }));
     expect(TagSet).toContainEqual({ Key: 'of', Value: 'a test & more' });
+  });
+
+  test('thaws a version of an object, and for 365 days only after an hour', async () => {
+    const own = `${Bucket}-cold`;
+    await s3.send(new CreateBucketCommand({ Bucket: own }));
+    const VersioningConfiguration = { Status: 'Enabled' } as const;
+    await s3.send(new PutBucketVersioningCommand({ Bucket: own, VersioningConfiguration }));
+    const thaw = async (Key: string, Days: number) => {
+      const put = { Bucket: own, Key, Body: 'x', StorageClass: 'GLACIER' } as const;
+      const { VersionId } = await s3.send(new PutObjectCommand(put));
+      const at = { Bucket: own, Key, VersionId };
+      await s3.send(new RestoreObjectCommand({ ...at, RestoreRequest: { Days } }));
+      return async () => (await s3.send(new HeadObjectCommand(at))).Restore;
+    };
+    const [quick, slow] = [await thaw('quick', 2), await thaw('slow', 365)];
+    expect([await quick(), await slow()]).toEqual(Array(2).fill('ongoing-request="true"'));
+    const deadline = Date.now() + 30_000;
+    while (!(await quick())?.startsWith('ongoing-request="false"')) {
+      if (Date.now() > deadline) throw new Error('It is not thawed after 30 seconds.');
+      await sleep(100);
+    }
+    expect(await slow()).toBe('ongoing-request="true"');
   });
 
   test('lets a state machine catch a function’s error by its name', async () => {
