@@ -1,3 +1,4 @@
+import type { Reading } from '../shared/core/reading.ts';
 import type { RetentionPolicy } from '../shared/core/retention-policy.ts';
 import type { AnySummary } from './answers.ts';
 
@@ -9,6 +10,14 @@ const SECOND_MS = 1000;
 export function localTime(iso: string): string {
   // The Swedish format is ISO 8601.
   return new Date(iso).toLocaleString('sv-SE');
+}
+
+/** Where a backup has the data of a store from, and since when. */
+export function readingText({ backup_id, at, from, carried, reason }: Reading): string {
+  if (from === undefined) return `read${reason === undefined ? '' : `: ${reason}`}`;
+  const by =
+    from === backup_id ? `, which read it at ${localTime(at)}` : `; read at ${localTime(at)} by ${backup_id}`;
+  return `carried from ${from}${by}${carried > 1 ? ` (carried ${carried} times since)` : ''}`;
 }
 
 /** How long ago, roughly: `3 days ago`. */

@@ -115,12 +115,14 @@ export const SIZES = {
     timeoutMinutes: LEG_MINUTES,
     stores: STORES_WITH_SERVER,
     bucket: {
-      read: ['jobs/*', 'locks/*', 'runs/*', 'staging/*', SELFTEST_FILES],
+      // Archives too: the data of a store that did not change is carried from one of them.
+      read: ['jobs/*', 'locks/*', 'runs/*', 'staging/*', 'backups/*', ACKNOWLEDGED_KEY, SELFTEST_FILES],
       write: ['jobs/*', 'locks/*', 'runs/*', 'staging/*'],
     },
     describesExecutions: true,
     callsHooks: true,
     readsConfiguration: true,
+    signatures: 'check',
   },
   'export-graph': exporter('the graph', ['graph']),
   'export-vectors': exporter('the vectors', ['vectors']),

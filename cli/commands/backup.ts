@@ -27,6 +27,7 @@ export function backupCommand(program: Command): void {
     .option('--note <text>', 'note for the backup')
     .option('--keep <retention>', 'retention: 30d, 2027-12-31 or permanent')
     .addOption(new Option('--codec <codec>', 'compression').choices(['gzip', 'zstd']))
+    .option('--full', 'read every store, even one that provably did not change since an earlier backup')
     .option('-w, --wait', 'wait for completion')
     .option(
       '--download [folder]',
@@ -53,6 +54,7 @@ export function backupCommand(program: Command): void {
           note: options.note,
           retention: options.keep,
           codec: options.codec,
+          full: options.full,
         },
         'The backup',
       );

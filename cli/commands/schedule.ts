@@ -142,7 +142,7 @@ function createCommand(schedule: Command): void {
 /** The options that apply to backups only. */
 const BACKUP_OPTIONS = [
   ...['stores', 'label', 'collections', 'namespaces', 'keyPrefixes'],
-  ...['tag', 'note', 'keep', 'codec'],
+  ...['tag', 'note', 'keep', 'codec', 'full'],
 ];
 
 interface CreateFlags extends ScheduleFlags {
@@ -160,6 +160,7 @@ function changeCommand(schedule: Command): void {
       .argument('<name>', 'name of the schedule'),
   )
     .addOption(new Option('--no-retention', 'apply the retention policy to its backups').conflicts('keep'))
+    .option('--no-full', 'copy the data of stores that provably did not change again')
     .option('--all-stores', 'back up every store completely again')
     .addHelpText('after', TEACHING)
     .action(async (name: string, options: ChangeFlags, command: Command) => {
@@ -286,6 +287,7 @@ interface ScheduleFlags extends OnlyFlags {
   readonly note?: string;
   readonly keep?: string;
   readonly codec?: string;
+  readonly full?: boolean;
 }
 
 function settings(command: Command): Command {
@@ -307,7 +309,8 @@ function settings(command: Command): Command {
     .option('--tag <tag...>', 'tags for its backups')
     .option('--note <text>', 'note for its backups')
     .option('--keep <retention>', 'retention of its backups: 30d, 2027-12-31 or permanent')
-    .addOption(new Option('--codec <codec>', 'compression').choices(['gzip', 'zstd']));
+    .addOption(new Option('--codec <codec>', 'compression').choices(['gzip', 'zstd']))
+    .option('--full', 'read every store, even one that provably did not change since an earlier backup');
 }
 
 /** `3:05` → a cron expression. */
@@ -352,8 +355,8 @@ function timesOf({ zone, flexible, description }: ScheduleFlags) {
 }
 
 /** The parts of the backup request that were given as options. */
-function backupOf({ target, stores, tag, note, keep, codec, ...part }: ScheduleFlags) {
-  const given = { target, stores, only: onlyOf(part), tags: tag, note, retention: keep, codec };
+function backupOf({ target, stores, tag, note, keep, codec, full, ...part }: ScheduleFlags) {
+  const given = { target, stores, only: onlyOf(part), tags: tag, note, retention: keep, codec, full };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
@@ -415,6 +418,7 @@ function scheduleText(schedule: ScheduleView): string {
     ['tags', backup?.tags.join(' ')],
     ['note', backup?.note],
     ['codec', backup?.codec],
+    ['reads', backup?.full ? 'every store, every time' : undefined],
     ['created by', schedule.made_by],
     ['changed', localTime(schedule.changed_at)],
   ]);

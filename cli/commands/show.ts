@@ -9,7 +9,7 @@ import { warningText } from '../../shared/stores/describe-warning.ts';
 import { kindOf } from '../../shared/stores/known-facts.ts';
 import type { AnyDetails } from '../answers.ts';
 import { cliOf } from '../cli.ts';
-import { bytes, count, duration, localTime, printable, stateText } from '../format.ts';
+import { bytes, count, duration, localTime, printable, readingText, stateText } from '../format.ts';
 import { fields, LINES_MAX, table } from '../output.ts';
 import { storageFields } from '../storage-text.ts';
 import { groupText } from '../tally-text.ts';
@@ -89,6 +89,10 @@ export function recordText(record: AnyDetails, verbose = false): string {
       ...Object.entries(consistency.changes).flatMap(([store, changes]) =>
         changes.map((change): [string, string] => ['', `${store}: ${change}`]),
       ),
+      ...Object.entries(record.readings ?? {}).map(([store, reading], index): [string, string] => [
+        index === 0 ? 'read' : '',
+        printable(`${store}: ${readingText(reading)}`),
+      ]),
       ['verified', `${verification.state === 'verified' ? '' : 'DAMAGED, '}${localTime(verification.at)}`],
       ...(verification.problems ?? []).map((problem): [string, string] => ['', problem]),
       ...copyRows(record.copies ?? []),

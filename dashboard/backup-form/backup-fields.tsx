@@ -1,4 +1,5 @@
 import Box from '@cloudscape-design/components/box';
+import Checkbox from '@cloudscape-design/components/checkbox';
 import DatePicker from '@cloudscape-design/components/date-picker';
 import ExpandableSection from '@cloudscape-design/components/expandable-section';
 import FormField from '@cloudscape-design/components/form-field';
@@ -110,6 +111,13 @@ export function BackupFields({
           </FormField>
         </SpaceBetween>
       </ExpandableSection>
+      <Checkbox
+        checked={draft.full}
+        description="Otherwise, the data of a store that provably did not change is copied from an earlier backup."
+        onChange={({ detail }) => set({ full: detail.checked })}
+      >
+        Read every store
+      </Checkbox>
       <FormField label="Tags" description="Separated by commas." errorText={problems.tags}>
         <Input value={draft.tags} onChange={({ detail }) => set({ tags: detail.value })} />
       </FormField>

@@ -20,6 +20,8 @@ export interface BackupDraft {
   readonly keep: 'policy' | 'days' | 'date' | 'permanent';
   readonly days: string;
   readonly date: string;
+  /** Whether stores are read that provably did not change. */
+  readonly full: boolean;
 }
 
 export const EMPTY_DRAFT: BackupDraft = {
@@ -34,6 +36,7 @@ export const EMPTY_DRAFT: BackupDraft = {
   keep: 'policy',
   days: '30',
   date: '',
+  full: false,
 };
 
 export type BackupInput = z.input<typeof StartBackupInput>;
@@ -80,7 +83,7 @@ export function partOf({ label, collections, namespaces, keyPrefixes }: BackupDr
 
 /** The request for a draft. */
 export function inputOf(draft: BackupDraft): BackupInput {
-  const { target, stores, tags, note, keep, days, date } = draft;
+  const { target, stores, tags, note, keep, days, date, full } = draft;
   const only = partOf(draft);
   const retention = { policy: undefined, days: `${days}d`, date, permanent: 'permanent' as const }[keep];
   return {
@@ -90,6 +93,7 @@ export function inputOf(draft: BackupDraft): BackupInput {
     ...(wordsOf(tags).length === 0 ? {} : { tags: wordsOf(tags) }),
     ...(note.trim() === '' ? {} : { note: note.trim() }),
     ...(retention === undefined ? {} : { retention }),
+    ...(full ? { full } : {}),
   };
 }
 
@@ -101,6 +105,7 @@ export function draftOf({
   tags = [],
   note = '',
   retention,
+  full = false,
 }: BackupInput): BackupDraft {
   const days = /^(\d+)d$/.exec(retention ?? '')?.[1];
   const keep =
@@ -117,6 +122,7 @@ export function draftOf({
     keep,
     days: days ?? EMPTY_DRAFT.days,
     date: keep === 'date' ? (retention ?? '') : '',
+    full,
   };
 }
 

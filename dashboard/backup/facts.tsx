@@ -5,7 +5,7 @@ import Header from '@cloudscape-design/components/header';
 import KeyValuePairs from '@cloudscape-design/components/key-value-pairs';
 import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
-import { bytes, count, duration } from '../../cli/format.ts';
+import { bytes, count, duration, readingText } from '../../cli/format.ts';
 import type { BackupView } from '../../shared/operations/show-backup.ts';
 import { countsText, GradeSign, StateSign, scopeText, VerificationSign } from '../backups/texts.tsx';
 import { Copyable } from '../parts/command.tsx';
@@ -81,6 +81,22 @@ export function BackupProperties({ record }: { record: BackupView }) {
             },
             ...(record.storage
               ? [{ label: 'Storage class', value: <StorageFacts storage={record.storage} /> }]
+              : []),
+            ...(record.readings
+              ? [
+                  {
+                    label: 'Read',
+                    value: (
+                      <SpaceBetween size="xxs">
+                        {Object.entries(record.readings).map(([store, reading]) => (
+                          <Box key={store} fontSize="body-s">
+                            {store}: {readingText(reading)}
+                          </Box>
+                        ))}
+                      </SpaceBetween>
+                    ),
+                  },
+                ]
               : []),
             { label: 'Counts', value: countsText(record.statistics) || 'Not counted' },
           ]}

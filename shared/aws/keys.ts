@@ -82,6 +82,8 @@ export const exportWarningsKey = (jobId: string, segment: string) =>
 export const backupWarningsKey = (jobId: string) => `${STAGING}${jobId}/warnings.json`;
 export const backupPlanKey = (jobId: string) => `${STAGING}${jobId}/plan.json`;
 export const consistencyKey = (jobId: string) => `${STAGING}${jobId}/consistency.json`;
+/** What proves that each store did not change during the backup. */
+export const proofsKey = (jobId: string) => `${STAGING}${jobId}/proofs.json`;
 export const sealedKey = (jobId: string) => `${STAGING}${jobId}/sealed.json`;
 /** The state that a leg of an archive check leaves for the next one. */
 export const checkStateKey = (jobId: string, leg: number) =>

@@ -30,6 +30,7 @@ export interface BackupFacts {
   readonly statistics: object;
   readonly tallies: object | undefined;
   readonly consistency: object | undefined;
+  readonly readings?: object | undefined;
   readonly warnings: readonly object[] | undefined;
   readonly references?: readonly object[] | undefined;
   readonly copies?: readonly object[] | undefined;

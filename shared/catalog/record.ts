@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { BackupCopy } from '../core/copies.ts';
 import { Id } from '../core/ids.ts';
+import { Reading } from '../core/reading.ts';
 import { ArchiveSignature } from '../core/signature.ts';
 import { STORE_NAMES } from '../core/store-names.ts';
 import { Subset } from '../core/subset.ts';
@@ -66,6 +67,8 @@ export const CatalogRecord = z.looseObject({
   statistics: z.record(z.string(), z.number()),
   tallies: z.record(z.string(), TalliesRecord),
   consistency: Consistency,
+  /** By store: whether it was read or carried from an earlier backup. Absent in records of earlier versions. */
+  readings: z.partialRecord(z.enum(STORE_NAMES), Reading).optional(),
   /** When every byte of the archive was last read back, and the result. */
   verification: z.object({
     state: z.enum(['verified', 'damaged']),

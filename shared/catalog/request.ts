@@ -67,6 +67,8 @@ export const BackupRequest = z.strictObject({
   codec: z.enum(['gzip', 'zstd']).default('gzip'),
   /** Compression level: 1 to 9 for gzip, 1 to 19 for zstd. Default: the level in docs/format.md. */
   level: z.number().int().min(1).max(19).optional(),
+  /** Reads every store, even if it provably did not change since an earlier backup. */
+  full: z.boolean().optional(),
   /** Set by a restore for its safety backup, which runs under the restore's lock. */
   part_of: z
     .strictObject({

@@ -5,6 +5,7 @@ import { FilesLocation } from './files-location.ts';
 import { Id } from './ids.ts';
 import { OBJECT_BYTES_MAX } from './limits.ts';
 import { NotifyConfig } from './notify-config.ts';
+import { FullReading } from './reading.ts';
 import { RetentionPolicy } from './retention-policy.ts';
 import { SELFTEST_SETTINGS, SELFTEST_TARGET } from './selftest.ts';
 import { ReadableClass, StorageClass } from './storage-class.ts';
@@ -83,6 +84,8 @@ export const TargetConfig = z.strictObject({
    * percentage.
    */
   shrink_warning_percent: z.number().min(1).max(100).default(50),
+  /** How often backups read a store that provably did not change, instead of copying it from an earlier archive. */
+  full_reading: FullReading.prefault({}),
   /**
    * The targets whose drills restore into this one. Its stores are reserved for drills: they are empty between
    * drills, and otherwise neither backed up nor restored into.

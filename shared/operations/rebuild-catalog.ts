@@ -207,6 +207,7 @@ function recordOf(
       statistics: manifest.statistics,
       tallies: manifest.tallies,
       consistency: manifest.consistency,
+      readings: manifest.readings,
       warnings: manifest.warnings,
       ngbak_version: manifest.ngbak_version,
       system_version: manifest.nano_graphrag_version ?? undefined,

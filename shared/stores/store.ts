@@ -8,6 +8,7 @@ import type { ContentCheck, ContentOrigin } from './content-check.ts';
 import type { ExportStep, Shard, StoreProbe } from './export-step.ts';
 import type { StoreFacts } from './facts.ts';
 import type { Cursor, LegContext, LegResult } from './leg.ts';
+import type { StoreProof } from './proof.ts';
 import type { LabelLeg, RestoreInput, RestoreLeg, VerifyResult } from './restore-leg.ts';
 import type { Place, Route, RouteRequest, Scratch } from './route.ts';
 
@@ -18,6 +19,12 @@ export const NAMES_MAX = 1000;
 export interface Exporter {
   /** Connects to the server and measures it. Throws UnavailableError, AccessDeniedError or InvalidInputError. */
   probe(context: LegContext): Promise<StoreProbe>;
+  /**
+   * Measures what proves that the content of the scope is the same as at another time, without reading it. Absent if
+   * the backend has no such proof: then every backup reads the store. All entries of the store must then be below its
+   * folder of the archive. Throws UnavailableError or AccessDeniedError.
+   */
+  prove?(context: LegContext): Promise<StoreProof>;
   /** Divides the store into shards: at least one if there is anything to save, at most 64. */
   plan(context: LegContext, probe: StoreProbe): Promise<Shard[]>;
   /** Streams a shard from `cursor` (null: from the start), as pieces in archive order. Memory use is bounded. */

@@ -170,6 +170,7 @@ describe('the configuration', () => {
         default: {
           profile: 'custom',
           shrink_warning_percent: 50,
+          full_reading: { every_backups: 24, every_days: 7 },
           parameters: {},
           configuration: {},
           stores: { kv: { kind: 'files', secret: 'secret of default/kv' } },

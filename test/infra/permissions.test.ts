@@ -133,7 +133,7 @@ describe('in the bucket', () => {
       names.filter((name) => keys(name, action).some((key) => key.startsWith('settings/'))).sort();
     expect(all('s3:GetObject')).toEqual([
       ...['admit-restore', 'api', 'apply-retention', 'catalog-backup', 'check-fences', 'janitor', 'notify'],
-      ...['verify-stored', 'watch-backups'],
+      ...['plan-backup', 'verify-stored', 'watch-backups'],
     ]);
     const policy = names.filter((name) => keys(name, 's3:GetObject').includes(RETENTION_KEY));
     expect(policy.sort()).toEqual(['api', 'apply-retention']);

@@ -23,6 +23,7 @@ test('one function may sign, and those that check signatures may read the public
   expect(Object.fromEntries(granted)).toEqual({
     'catalog-backup': ['kms:GetPublicKey', 'kms:Sign'],
     'inspect-restore': ['kms:GetPublicKey'],
+    'plan-backup': ['kms:GetPublicKey'],
     api: ['kms:GetPublicKey'],
   });
   const operators = Object.values(template.findResources('AWS::IAM::ManagedPolicy')).flatMap(
@@ -34,7 +35,7 @@ test('one function may sign, and those that check signatures may read the public
   const known = Object.values(template.findResources('AWS::Lambda::Function'))
     .filter(({ Properties }) => Properties.Environment.Variables.NGBAK_SIGNING_KEY_ARN !== undefined)
     .map(({ Properties }) => String(Properties.FunctionName).replace('Ngbak-', ''));
-  expect(known.sort()).toEqual(['api', 'catalog-backup', 'inspect-restore']);
+  expect(known.sort()).toEqual(['api', 'catalog-backup', 'inspect-restore', 'plan-backup']);
 });
 
 test('only the function that signs writes signatures, and it cannot write archives', () => {

@@ -281,6 +281,7 @@ describe('a run that finds another job in progress', () => {
       { stores: ['config'], ...(schedule ? { schedule } : {}) },
       { name: jobId, arn, start: new Date().toISOString() },
       leg,
+      { trusted: [] },
     );
   };
   const id = (what: string) => `${what}-${randomBytes(4).toString('hex')}`;
@@ -303,7 +304,8 @@ describe('a run that finds another job in progress', () => {
     const machine = await waitingMachine(context.sfn);
     const execution = { name: second, arn: await machine.start(second), start: new Date().toISOString() };
     const leg = { timeLeft: () => 60_000, signal: new AbortController().signal };
-    const again = () => planBackup(fresh.environment, { stores: ['config'], schedule: run }, execution, leg);
+    const again = () =>
+      planBackup(fresh.environment, { stores: ['config'], schedule: run }, execution, leg, { trusted: [] });
     const skipped = await again();
     expect(await again()).toEqual(skipped);
   });

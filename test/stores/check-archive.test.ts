@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { addTallies } from '../../shared/core/digest.ts';
-import { HashSet } from '../../shared/core/hash-set.ts';
 import { HashSample } from '../../shared/core/hash-sample.ts';
+import { HashSet } from '../../shared/core/hash-set.ts';
 import { FileDigest, PIECE_BYTES } from '../../shared/stores/files/file-digest.ts';
 import { IdSet } from '../../shared/stores/neo4j/id-set.ts';
 import { KeySpace, RedisScope } from '../../shared/stores/redis/scope.ts';

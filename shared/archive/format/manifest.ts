@@ -3,6 +3,7 @@ import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { AnyJson, parseInput } from '../../core/input.ts';
 import type { ArchiveLimits } from '../../core/limits.ts';
+import { Reading } from '../../core/reading.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
 import { Subset } from '../../core/subset.ts';
 import { VERSION } from '../../core/version.ts';
@@ -16,6 +17,13 @@ const FORMAT_MAJOR = '1';
 
 const Sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits');
 const Count = z.number().int().nonnegative();
+
+const Warning = z.looseObject({
+  code: z.string(),
+  text: z.string(),
+  count: Count.optional(),
+  samples: z.array(z.string()).optional(),
+});
 
 /** The metadata of an archive: `manifest.json`, defined in docs/format.md. Unknown fields are kept. */
 export const Manifest = z.looseObject({
@@ -62,14 +70,22 @@ export const Manifest = z.looseObject({
     z.record(z.string(), z.object({ count: Count, digest: Sha256 })),
   ),
   /** Warnings by store: what was not saved, or should be looked at; absent if there are none. */
-  warnings: z
-    .array(
+  warnings: z.array(Warning.extend({ store: z.enum(STORE_NAMES) })).optional(),
+  /** By store: where its data is from, and what a later backup needs to carry it. Absent if not recorded. */
+  readings: z
+    .partialRecord(
+      z.enum(STORE_NAMES),
       z.looseObject({
-        store: z.enum(STORE_NAMES),
-        code: z.string(),
-        text: z.string(),
-        count: Count.optional(),
-        samples: z.array(z.string()).optional(),
+        ...Reading.shape,
+        /** SHA-256 of everything that determines how its data is written: scope, profile, versions, compression. */
+        basis: Sha256.optional(),
+        /**
+         * What proves that the store did not change since it was read, in the terms of its adapter. Absent if there is
+         * no such proof, or if the store changed during the backup.
+         */
+        proof: z.record(z.string(), z.string()).optional(),
+        /** The warnings of its measurement and its export. */
+        warnings: z.array(Warning).optional(),
       }),
     )
     .optional(),

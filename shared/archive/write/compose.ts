@@ -101,7 +101,7 @@ async function listSources(composition: Composition): Promise<StoredSegment[]> {
   const sources: StoredSegment[] = [];
   for await (const segment of listSegments(s3, bucket, composition.segments)) sources.push(segment);
   for await (const segment of listSegments(s3, bucket, composition.work)) {
-    if (segment.key === tailKey(composition)) sources.push(segment);
+    if (segment.object.key === tailKey(composition)) sources.push(segment);
   }
   return sources;
 }

@@ -1,4 +1,5 @@
 import { DeleteObjectCommand, ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
+import { z } from 'zod';
 import { addressOf } from '../../aws/address.ts';
 import { readS3Text, sendS3, writeS3Json } from '../../aws/send-s3.ts';
 import { uploadStream } from '../../aws/upload-stream.ts';
@@ -29,7 +30,10 @@ export interface SegmentUpload {
   readonly tallies: () => Record<string, Tallies>;
 }
 
-const segmentKey = (prefix: string, name: string) => `${prefix}${name}.seg`;
+const SEGMENT = '.seg';
+const CARRIED = '.carried';
+const segmentKey = (prefix: string, name: string) => `${prefix}${name}${SEGMENT}`;
+const carriedKey = (prefix: string, name: string) => `${prefix}${name}${CARRIED}`;
 const recordKey = (prefix: string, name: string) => `${prefix}${name}.json`;
 
 /**
@@ -119,13 +123,48 @@ async function readRecord(
   return parseJson(SegmentRecord, text, where, 'Start the backup again.');
 }
 
-/** A segment in the bucket. */
+/** A segment in the bucket: an object of its own, or a range of an earlier archive. */
 export interface StoredSegment {
   readonly name: string;
-  readonly key: string;
   /** Size in bytes. */
   readonly bytes: number;
-  readonly etag: string;
+  readonly object: SourceObject;
+  /** Where it starts in the object. */
+  readonly from: number;
+}
+
+/** An object that segments are copied from. */
+export const SourceObject = z.object({
+  key: z.string(),
+  /** Absent if the bucket has no versions. */
+  version_id: z.string().optional(),
+  etag: z.string().min(1),
+  /** Its size in bytes. */
+  bytes: z.int().nonnegative(),
+});
+export type SourceObject = z.infer<typeof SourceObject>;
+
+/** A segment that is a range of an earlier archive: `<name>.carried`. */
+const CarriedSegment = z.strictObject({
+  object: SourceObject,
+  from: z.int().nonnegative(),
+  bytes: z.int().positive(),
+});
+
+/**
+ * Puts a range of an earlier archive in the place of a segment, with its record. Nothing is copied before the archive
+ * is composed. A repeated call overwrites both.
+ */
+export async function putCarriedSegment(
+  { s3, bucket, prefix, signal }: Pick<SegmentUpload, 's3' | 'bucket' | 'prefix' | 'signal'>,
+  object: SourceObject,
+  from: number,
+  record: SegmentRecord,
+): Promise<void> {
+  const { name, bytes } = record;
+  const source: z.infer<typeof CarriedSegment> = { object, from, bytes };
+  await writeS3Json(s3, { Bucket: bucket, Key: recordKey(prefix, name) }, record, { signal });
+  await writeS3Json(s3, { Bucket: bucket, Key: carriedKey(prefix, name) }, source, { signal });
 }
 
 /** The segments below a prefix, in the order of the archive, which is the order of their keys. */
@@ -139,8 +178,15 @@ export async function* listSegments(
     const list = new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, ContinuationToken: token });
     const page = await sendS3(s3, 'list', list);
     for (const { Key = '', Size = 0, ETag = '' } of page.Contents ?? []) {
-      if (!Key.endsWith('.seg')) continue;
-      yield { name: Key.slice(prefix.length, -'.seg'.length), key: Key, bytes: Size, etag: ETag };
+      if (Key.endsWith(SEGMENT)) {
+        const object = { key: Key, etag: ETag, bytes: Size };
+        yield { name: Key.slice(prefix.length, -SEGMENT.length), bytes: Size, object, from: 0 };
+      } else if (Key.endsWith(CARRIED)) {
+        const { text } = await readS3Text(s3, { Bucket: bucket, Key });
+        const where = addressOf(s3, bucket, Key);
+        const carried = parseJson(CarriedSegment, text, where, 'Start the backup again.');
+        yield { name: Key.slice(prefix.length, -CARRIED.length), ...carried };
+      }
     }
     token = page.NextContinuationToken;
   } while (token !== undefined);
@@ -156,7 +202,7 @@ export async function* listSegmentRecords(
     const record = await readRecord(s3, bucket, recordKey(prefix, segment.name));
     if (record.name === segment.name && record.bytes === segment.bytes) return record;
     throw new IntegrityError(
-      `Segment ${addressOf(s3, bucket, segment.key)} is ${segment.bytes} bytes; its record says ${record.bytes} of ${record.name}.`,
+      `Segment ${addressOf(s3, bucket, prefix)}${segment.name} is ${segment.bytes} bytes; its record says ${record.bytes} of ${record.name}.`,
       { remedy: 'Start the backup again.' },
     );
   });

@@ -52,14 +52,15 @@ async function sendPlanned(
   const source = first === undefined ? undefined : sources[first.source];
   if (first === undefined || source === undefined) throw new TypeError('a part without a source');
   // S3 copies ranges only from objects larger than 5 MiB.
-  if (others.length === 0 && source.bytes > PART_BYTES_MIN) {
+  if (others.length === 0 && source.object.bytes > PART_BYTES_MIN) {
     return copyRange(upload, part, source, first.from, signal);
   }
   const chunks = readRanges(composition, part, sources);
   if (part.length > JOINED_IN_MEMORY) {
     const joined = `${work}joined-${String(part.number).padStart(5, '0')}`;
     const { etag = '' } = await uploadStream({ s3, bucket, key: joined, chunks, signal });
-    const staged = { name: joined, key: joined, bytes: part.length, etag };
+    const object = { key: joined, etag, bytes: part.length };
+    const staged = { name: joined, bytes: part.length, object, from: 0 };
     return copyRange(upload, part, staged, 0, signal);
   }
   const parts: Uint8Array[] = [];
@@ -71,20 +72,24 @@ async function sendPlanned(
   );
 }
 
+/** Copies `part.length` bytes of a segment, from that position in it, out of exactly the object that was listed. */
 function copyRange(
   upload: MultipartUpload,
   part: PlannedPart,
-  source: StoredSegment,
-  from: number,
+  { object, from: start }: StoredSegment,
+  position: number,
   signal: AbortSignal,
 ): Promise<void> {
+  const { key, version_id, etag } = object;
+  const version = version_id === undefined ? '' : `?versionId=${encodeURIComponent(version_id)}`;
+  const from = start + position;
   return copyPart(
     upload,
     {
       PartNumber: part.number,
-      CopySource: `${upload.bucket}/${source.key}`.split('/').map(encodeURIComponent).join('/'),
+      CopySource: `${upload.bucket}/${key}`.split('/').map(encodeURIComponent).join('/') + version,
       CopySourceRange: `bytes=${from}-${from + part.length - 1}`,
-      CopySourceIfMatch: source.etag,
+      CopySourceIfMatch: etag,
     },
     { signal },
   );
@@ -95,12 +100,12 @@ async function* readRanges(
   part: PlannedPart,
   sources: readonly StoredSegment[],
 ): AsyncGenerator<Uint8Array> {
-  for (const { source: number, from, length } of part.ranges) {
+  for (const { source: number, from: position, length } of part.ranges) {
     const segment = sources[number];
     if (segment === undefined) throw new TypeError('a part without a source');
-    const { key, bytes: size, etag } = segment;
-    const source = objectSource(s3, { bucket, key, size, etag });
-    for await (const chunk of source.read(from, length)) {
+    const { key, bytes: size, etag, version_id: versionId } = segment.object;
+    const source = objectSource(s3, { bucket, key, versionId, size, etag });
+    for await (const chunk of source.read(segment.from + position, length)) {
       signal.throwIfAborted();
       yield chunk;
     }

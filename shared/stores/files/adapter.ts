@@ -5,6 +5,7 @@ import { BaseStore } from '../base-store.ts';
 import { defineAdapter } from '../define-adapter.ts';
 import type { ExportStep, Shard, StoreProbe } from '../export-step.ts';
 import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
+import type { StoreProof } from '../proof.ts';
 import type { LabelLeg, RestoreInput, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { NAMES_MAX } from '../store.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
@@ -96,6 +97,24 @@ class FilesStore extends BaseStore {
       estimatedBytes: bytes,
       fence: { files: `${files.length} files, ${bytes} bytes, digest ${digest.digest('hex').slice(0, 16)}` },
       warnings,
+    };
+  }
+
+  /**
+   * In S3, a full listing: the ETag of an object is a digest of its content, or is unique to each write, and the time
+   * of the last write is that of S3's own clock. Everything that a backup lists in its warnings is included.
+   */
+  async prove(context: LegContext): Promise<StoreProof> {
+    context.signal.throwIfAborted();
+    if (this.#folder.unproven !== undefined) return { reason: this.#folder.unproven };
+    const { files, folders, others, leftOut, hasOrigin } = await this.#list();
+    const digest = createHash('sha256').update(JSON.stringify([folders, others, leftOut, hasOrigin]));
+    for (const { name, size, version, changedAt } of files) {
+      if (version === '' || changedAt === 0) return { reason: `"${name}" is listed without ETag or time` };
+      digest.update(JSON.stringify([name, size, version, changedAt]));
+    }
+    return {
+      values: { folder: this.#folder.name, files: `${files.length} files, digest ${digest.digest('hex')}` },
     };
   }
 

@@ -32,6 +32,11 @@ export class Directory implements Folder {
   readonly name: string;
   readonly edition = 'directory';
   readonly writesAreAtomic = false;
+  /**
+   * A mapped file changes without a new time until the kernel writes its pages back, two writes within one step of the
+   * clock have the same time, and a network file system may answer with remembered attributes.
+   */
+  readonly unproven = 'times and inodes of files in a folder do not prove that their content is the same';
   readonly #path: string;
 
   constructor(path: string, target: string) {

@@ -47,6 +47,8 @@ export interface Folder {
   readonly edition: string;
   /** Whether every write by any client is atomic: in S3, readers never see a part of an object. */
   readonly writesAreAtomic: boolean;
+  /** Why equal versions of a file do not prove equal content. Absent if they do. */
+  readonly unproven?: string;
   /** Lists its direct contents. */
   list(): Promise<Listing>;
   /**

@@ -2,6 +2,7 @@ import { BaseStore } from '../base-store.ts';
 import { defineAdapter } from '../define-adapter.ts';
 import type { Shard, StoreProbe } from '../export-step.ts';
 import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
+import type { StoreProof } from '../proof.ts';
 import type { RestoreInput, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { admitGraph } from './admits.ts';
 import { tidyUp } from './auxiliary.ts';
@@ -14,6 +15,7 @@ import { exportShard } from './export.ts';
 import { neo4jFacts } from './facts.ts';
 import { loadGraph } from './load.ts';
 import { graphNames, probeGraph } from './probe.ts';
+import { proveGraph } from './proof.ts';
 import { missingInGraph } from './references.ts';
 import { type IndexedTokens, narrowGraph, type ScopeText, scopeText } from './scope.ts';
 import { graphScratch, graphsOverlap, occupiedGraph, removeGraph } from './scratch.ts';
@@ -81,6 +83,10 @@ class Neo4jStore extends BaseStore {
   async probe(context: LegContext): Promise<StoreProbe> {
     const { scope, indexed } = await this.#find(context);
     return probeGraph(this.#server, scope, indexed, this.#countedLabels, context);
+  }
+
+  prove(context: LegContext): Promise<StoreProof> {
+    return proveGraph(this.#server, context);
   }
 
   override names({ signal }: LegContext): Promise<readonly string[]> {

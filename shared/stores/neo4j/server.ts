@@ -161,15 +161,21 @@ export class Neo4jServer {
     return (await this.readMarked(doing, cypher, parameters, signal)).rows;
   }
 
-  /** As {@link read}, with the bookmark: it identifies the last transaction visible to the query. */
+  /**
+   * As {@link read}, with the bookmark. It identifies the last transaction that was committed, which may not have been
+   * applied yet (`TransactionIdTracker` of Neo4j): its changes may not be visible to this query.
+   *
+   * @param after  bookmarks of transactions that are applied before the query runs
+   */
   async readMarked(
     doing: string,
     cypher: string,
     parameters: Parameters,
     signal: AbortSignal,
+    after: readonly string[] = this.#bookmarks,
   ): Promise<{ rows: RecordShape[]; bookmark: string }> {
     const text = await this.#language(cypher, signal);
-    const session = await this.#session('READ');
+    const session = await this.#session('READ', after);
     try {
       const work = () => session.executeRead((transaction) => transaction.run(text, parameters));
       const { records } = await this.#guard(work, signal);
@@ -255,12 +261,12 @@ export class Neo4jServer {
     }
   }
 
-  async #session(defaultAccessMode: 'READ' | 'WRITE'): Promise<Session> {
+  async #session(defaultAccessMode: 'READ' | 'WRITE', after = this.#bookmarks): Promise<Session> {
     const driver = await this.#driverOf();
     return driver.session({
       ...this.#database(),
       defaultAccessMode,
-      bookmarks: [...this.#bookmarks],
+      bookmarks: [...after],
     });
   }
 

@@ -3,6 +3,7 @@ import { BaseStore } from '../base-store.ts';
 import { defineAdapter } from '../define-adapter.ts';
 import type { ExportStep, Shard, StoreProbe } from '../export-step.ts';
 import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
+import type { StoreProof } from '../proof.ts';
 import type { LabelLeg, RestoreInput, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { NAMES_MAX } from '../store.ts';
 import { MemoryNeed, missingMemory, refusedWrites } from './admits.ts';
@@ -17,6 +18,7 @@ import { type Limits, scanKeys } from './keys.ts';
 import { loadKeys, requireNoConflicts } from './load.ts';
 import { writeOrigin } from './origin.ts';
 import { planKeys, probeKeys } from './probe.ts';
+import { proveKeys } from './proof.ts';
 import { KeyReader } from './read.ts';
 import { keyValues, missingKeys } from './references.ts';
 import { KeySpace, lacksKeys, narrowKeys, RedisScope } from './scope.ts';
@@ -90,6 +92,10 @@ export class RedisStore extends BaseStore {
 
   async probe(context: LegContext): Promise<StoreProbe> {
     return probeKeys(await this.#open(), context);
+  }
+
+  async prove(): Promise<StoreProof> {
+    return proveKeys((await this.#open()).client);
   }
 
   override async names(): Promise<readonly string[]> {

@@ -1,29 +1,30 @@
-import { consistencyKey } from '../../aws/keys.ts';
+import { z } from 'zod';
+import type { Bucket } from '../../aws/bucket.ts';
+import { consistencyKey, proofsKey } from '../../aws/keys.ts';
 import type { Consistency } from '../../catalog/consistency.ts';
+import { STORE_NAMES } from '../../core/store-names.ts';
 import { withUsedStore } from '../../profiles/open.ts';
+import type { LegContext } from '../../stores/leg.ts';
+import { describeChanges } from '../../stores/proof.ts';
+import type { Store } from '../../stores/store.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
 import { findWarnings } from './find-warnings.ts';
-import { readBackupPlan, storeScopes } from './plan.ts';
-import { sumSegments } from './tallies.ts';
+import { type BackupPlan, readBackupPlan, storeScopes } from './plan.ts';
+import { sumTallies } from './tallies.ts';
 
-/** Differences listed per store. Further ones are only counted. */
-const CHANGES_SHOWN_MAX = 20;
+/** By store: what proves that it did not change during the backup. `staging/<job>/proofs.json`. */
+const Proofs = z.partialRecord(z.enum(STORE_NAMES), z.record(z.string(), z.string()));
+type Proofs = z.infer<typeof Proofs>;
 
-/** Describes the differences between two fences of a store. Empty if they are equal. */
-export function compareFences(before: Record<string, string>, after: Record<string, string>): string[] {
-  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
-  const changes = names
-    .filter((name) => before[name] !== after[name])
-    .map((name) => `${name}: ${before[name] ?? 'absent'} → ${after[name] ?? 'absent'}`);
-  return changes.length <= CHANGES_SHOWN_MAX
-    ? changes
-    : [...changes.slice(0, CHANGES_SHOWN_MAX), `and ${changes.length - CHANGES_SHOWN_MAX} more`];
+/** The result of {@link checkConsistency} for later backups. Empty for a job that an earlier version started. */
+export async function readProofs(bucket: Bucket, jobId: string): Promise<Proofs> {
+  return (await bucket.readRecord(proofsKey(jobId), Proofs))?.value ?? {};
 }
 
 /**
- * Runs after the last exporter: measures every store again, and records the consistency grade of the archive and the
- * warnings of the backup.
+ * Runs after the last exporter: measures every store again, and records the consistency grade of the archive, the
+ * warnings of the backup, and what proves to a later backup that a store is still the same.
  */
 export async function checkConsistency(
   environment: Environment,
@@ -32,16 +33,17 @@ export async function checkConsistency(
 ): Promise<Consistency> {
   const plan = await readBackupPlan(environment, jobId);
   const changes: Record<string, string[]> = {};
+  const proofs: Proofs = {};
   await Promise.all(
-    plan.stores.map(({ store: name, probe }) =>
+    plan.stores.map((planned) =>
       withUsedStore(
         environment.config,
         plan.target,
-        name,
+        planned.store,
         async (store) => {
-          const after = await store.probe(legContext(environment, leg, jobId));
-          const moved = compareFences(probe.fence, after.fence);
-          if (moved.length > 0) changes[name] = moved;
+          const { moved, proof } = await measureAgain(store, planned, legContext(environment, leg, jobId));
+          if (moved.length > 0) changes[planned.store] = moved;
+          else if (proof) proofs[planned.store] = proof;
         },
         storeScopes(plan),
       ),
@@ -51,6 +53,28 @@ export async function checkConsistency(
   const grade = Object.keys(changes).length === 0 ? steady : 'drifted';
   const consistency: Consistency = { grade, changes };
   await environment.bucket.writeRecord(consistencyKey(jobId), consistency);
-  await findWarnings(environment, plan, await sumSegments(environment, jobId), leg);
+  await environment.bucket.writeRecord(proofsKey(jobId), proofs);
+  await findWarnings(environment, plan, await sumTallies(environment, plan), leg);
   return consistency;
+}
+
+/**
+ * The changes of a store since it was planned, and its proof if there are none. A store that is carried is not
+ * measured, because its proof is enough.
+ */
+async function measureAgain(
+  store: Store,
+  { probe, proof: before, carried }: BackupPlan['stores'][number],
+  context: LegContext,
+): Promise<{ moved: string[]; proof?: Record<string, string> }> {
+  const fence = carried ? probe.fence : (await store.probe(context)).fence;
+  const changes = describeChanges(probe.fence, fence);
+  if (before === undefined) return { moved: changes };
+  // After everything was read.
+  const after = await store.prove?.(context);
+  const sinceProof =
+    after?.values === undefined ? [`no proof: ${after?.reason}`] : describeChanges(before, after.values);
+  if (carried) return { moved: sinceProof, ...(sinceProof.length === 0 ? { proof: before } : {}) };
+  // Without a proof at the end, the fence still tells whether the store changed.
+  return { moved: changes, ...(sinceProof.length === 0 ? { proof: before } : {}) };
 }

@@ -13,6 +13,7 @@ import { WarningCollector } from '../../stores/warning.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
 import { expectedUnits, ProgressWriter, totalsOf } from '../job/progress.ts';
+import { segmentOrder } from './carry.ts';
 import { BackupPlan, ExportState, readBackupPlan, storeScopes } from './plan.ts';
 import { writeExportWarnings } from './warnings.ts';
 
@@ -125,5 +126,5 @@ async function cleanUpIfEnded(
 
 /** Names sort segments in archive order: by shard, then by leg. */
 function segmentName({ order, store, shard, leg }: ExportState): string {
-  return `${String(order).padStart(4, '0')}-${store}-${shard}-${String(leg).padStart(6, '0')}`;
+  return `${segmentOrder(order)}-${store}-${shard}-${String(leg).padStart(6, '0')}`;
 }

@@ -7,11 +7,11 @@ import { summarize } from '../../catalog/summaries.ts';
 import { BackupWarning, RECORDS_FELL, readAcknowledged, STORE_EMPTY } from '../../catalog/warnings.ts';
 import { findTarget } from '../../core/config.ts';
 import type { Tallies } from '../../core/digest.ts';
-import type { StoreName } from '../../core/store-names.ts';
+import { STORE_NAMES, type StoreName } from '../../core/store-names.ts';
 import { withUsedStore } from '../../profiles/open.ts';
 import { findProfile } from '../../profiles/profiles.ts';
 import { talliesOf } from '../../stores/known-facts.ts';
-import { mergeWarnings, type StoreWarning, WARNING_SAMPLES_MAX } from '../../stores/warning.ts';
+import { mergeWarnings, StoreWarning, WARNING_SAMPLES_MAX } from '../../stores/warning.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
 import type { BackupPlan } from './plan.ts';
@@ -21,7 +21,12 @@ import { readExportWarnings } from './warnings.ts';
 const COUNT_MIN = 10;
 
 /** `staging/<job>/warnings.json` */
-const Found = z.object({ warnings: z.array(BackupWarning) });
+const Found = z.object({
+  warnings: z.array(BackupWarning),
+  /** By store: only those of its measurement and its exports, which hold for its data in any later archive. */
+  of_readings: z.partialRecord(z.enum(STORE_NAMES), z.array(StoreWarning)).default({}),
+});
+type Found = z.infer<typeof Found>;
 
 /**
  * Collects the warnings of a backup after all exports: those of the stores, those of the exports, and those that result
@@ -38,21 +43,28 @@ export async function findWarnings(
   const expected =
     plan.request.part_of === undefined ? await readExpected(environment.bucket, plan) : undefined;
   const warnings: BackupWarning[] = [];
+  const of_readings: Found['of_readings'] = {};
   for (const { store, probe } of plan.stores) {
     const contents =
       expected === undefined || store === 'config'
         ? []
         : await compareContents(environment, plan, store, recordCounts(tallies[store]), expected[store], leg);
-    for (const warning of mergeWarnings([contents, probe.warnings, exported[store] ?? []])) {
-      warnings.push({ store, ...warning });
-    }
+    const read = mergeWarnings([probe.warnings, exported[store] ?? []]);
+    if (read.length > 0) of_readings[store] = read;
+    for (const warning of mergeWarnings([contents, read])) warnings.push({ store, ...warning });
   }
-  await environment.bucket.writeRecord(backupWarningsKey(plan.job_id), { warnings });
+  const found: Found = { warnings, of_readings };
+  await environment.bucket.writeRecord(backupWarningsKey(plan.job_id), found);
 }
 
 /** The result of {@link findWarnings}. Empty for a job that an earlier version started and that is still running. */
 export async function readWarnings(bucket: Bucket, jobId: string): Promise<BackupWarning[]> {
   return (await bucket.readRecord(backupWarningsKey(jobId), Found))?.value.warnings ?? [];
+}
+
+/** By store: the warnings of its measurement and its exports alone. */
+export async function readReadingWarnings(bucket: Bucket, jobId: string): Promise<Found['of_readings']> {
+  return (await bucket.readRecord(backupWarningsKey(jobId), Found))?.value.of_readings ?? {};
 }
 
 /** The counts of a store in the last good backup that holds it. */

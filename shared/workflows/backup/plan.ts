@@ -1,13 +1,16 @@
 import { z } from 'zod';
 import { backupPlanKey } from '../../aws/keys.ts';
 import { BackupRequest, SAFETY_TAG } from '../../catalog/request.ts';
+import type { SignatureKeys } from '../../catalog/signature.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { parseInput } from '../../core/input.ts';
+import { Reading } from '../../core/reading.ts';
 import { STORE_NAMES, type StoreName } from '../../core/store-names.ts';
 import { storesOf, withStore, withUsedStore } from '../../profiles/open.ts';
 import { readRunningConfiguration } from '../../profiles/running-configuration.ts';
 import { warningText } from '../../stores/describe-warning.ts';
+import type { StoreProof } from '../../stores/proof.ts';
 import { Scopes } from '../../stores/scopes.ts';
 import type { Store } from '../../stores/store.ts';
 import { StoreWarning, WarningCollector } from '../../stores/warning.ts';
@@ -19,6 +22,7 @@ import { requireLock, takeLockSoon } from '../job/lock.ts';
 import { chooseTarget, freeBackupId } from '../job/names.ts';
 import { createJob, readJob, SKIPPED, updateJob } from '../job/record.ts';
 import { beginRun, lockOrSkip } from '../job/scheduled-run.ts';
+import { CarriedStore, Carrier, type CarryDecision, orderedStores } from './carry.ts';
 import { chooseBackupStores, chooseScopes } from './choose-stores.ts';
 import { requireSubset } from './require-subset.ts';
 
@@ -55,6 +59,14 @@ export const BackupPlan = z.object({
     z.object({
       store: z.enum(STORE_NAMES),
       probe: ProbeRecord,
+      /** Absent in the plan of a job that an earlier version started. */
+      reading: Reading.optional(),
+      /** A digest of everything that determines how its data is written. */
+      basis: z.string().optional(),
+      /** What proves that the store is the same at another time. Absent if there is no proof. */
+      proof: z.record(z.string(), z.string()).optional(),
+      /** Where the data is in an earlier archive. Absent if the store is read. */
+      carried: CarriedStore.optional(),
       shards: z.array(
         z.object({
           id: Id,
@@ -106,13 +118,17 @@ export interface SkippedBackup {
 
 /**
  * First step of a backup: checks the request, takes the target's lock, measures every store, divides it into shards,
- * and records the job and the plan. The job's id is the execution's name. Only reads from the stores.
+ * and records the job and the plan. The job's id is the execution's name. Only reads from the stores. A store that
+ * provably did not change since an earlier backup is not measured: its data is carried from that archive.
+ *
+ * @param keys  the keys whose signatures are valid: data is only carried from a signed archive
  */
 export async function planBackup(
   environment: Environment,
   input: unknown,
   execution: ExecutionInfo,
   leg: LegLimits,
+  keys: SignatureKeys,
 ): Promise<PlannedBackup | SkippedBackup> {
   const request = readRequest(input);
   const { bucket, config } = environment;
@@ -130,14 +146,20 @@ export async function planBackup(
     ...chooseScopes(config, target, stores, request.part_of ? undefined : request.only),
     ...request.part_of?.scopes,
   };
-  const measured = await measureStores(environment, backup, scopes, leg);
+  const created_at = new Date(execution.start).toISOString();
+  const carrier = new Carrier(
+    environment,
+    { backup_id: backupId, created_at, target, request, scopes },
+    keys,
+  );
+  const measured = await measureStores(environment, backup, { scopes, carrier }, leg);
   if (request.only && !request.part_of) requireSubset(request.only, measured.stores);
   const plan: BackupPlan = {
     job_id: jobId,
     backup_id: backupId,
     target,
     execution_arn: execution.arn,
-    created_at: new Date(execution.start).toISOString(),
+    created_at,
     type: isEverything(environment, target, stores, request) ? 'full' : 'partial',
     request,
     quiesced,
@@ -241,7 +263,7 @@ async function lockTarget(
 async function measureStores(
   environment: Environment,
   { jobId, target, stores, request }: BegunBackup,
-  scopes: Scopes,
+  { scopes, carrier }: { scopes: Scopes; carrier: Carrier },
   leg: LegLimits,
 ): Promise<{ running: NonNullable<BackupPlan['running']>; stores: BackupPlan['stores'] }> {
   const { config } = environment;
@@ -257,24 +279,67 @@ async function measureStores(
   const measure = async (store: Store): Promise<BackupPlan['stores'][number]> => {
     const { name } = store;
     const context = legContext(environment, leg, jobId);
+    // Before anything is read. A safety backup neither needs a proof nor waits for one.
+    const proof = request.part_of ? undefined : await store.prove?.(context);
+    const decision = await carrier.decide(name, proof);
+    if (decision.carried) {
+      environment.log(`The data of ${name} is carried from ${decision.reading.from}.`, { store: name });
+      return carriedStore(name, decision, proof);
+    }
+    if (name !== 'config') environment.log(`${name} is read: ${decision.reading.reason}`, { store: name });
     const probed = await store.probe(context);
     const probe = name === 'config' ? { ...probed, warnings: warnings.all() } : probed;
     for (const warning of probe.warnings) environment.log(warningText(warning), { store: name });
     const shards = await store.plan(context, probe);
-    return { store: name, probe: ProbeRecord.parse(probe), shards: [...shards] };
+    return {
+      store: name,
+      probe: ProbeRecord.parse(probe),
+      reading: decision.reading,
+      basis: decision.basis,
+      ...(proof?.values === undefined ? {} : { proof: { ...proof.values } }),
+      shards: [...shards],
+    };
   };
   const narrowedScopes = storeScopes({ scopes, running });
   const measured = stores.map((name) => open(config, target, name, measure, narrowedScopes));
   return { running, stores: await Promise.all(measured) };
 }
 
+/** The plan of a store that is not read. Its measurement is that of its reading. */
+function carriedStore(
+  store: StoreName,
+  { reading, basis, carried }: CarryDecision,
+  proof: StoreProof | undefined,
+): BackupPlan['stores'][number] {
+  if (!carried || proof?.values === undefined) throw new TypeError('a carried store without a proof');
+  const { kind, version = 'unknown', edition } = carried.backend;
+  const { tallies } = carried.store;
+  return {
+    store,
+    probe: {
+      kind,
+      version,
+      ...(edition === undefined ? {} : { edition }),
+      counts: Object.fromEntries(Object.entries(tallies).map(([name, { count }]) => [name, count])),
+      estimatedBytes: 0,
+      fence: { ...proof.values },
+      warnings: carried.warnings,
+    },
+    reading,
+    basis,
+    proof: { ...proof.values },
+    carried: carried.store,
+    shards: [],
+  };
+}
+
 /** A chain of legs for each shard, by store. */
-function chainsOf({ job_id, stores }: BackupPlan): Record<StoreName, ExportState[]> {
+function chainsOf(plan: BackupPlan): Record<StoreName, ExportState[]> {
   const chains: Record<StoreName, ExportState[]> = { graph: [], vectors: [], kv: [], config: [] };
-  let order = 0;
-  for (const { store, shards } of stores) {
-    for (const { id: shard } of shards) {
-      chains[store].push({ job_id, store, shard, order: order++, leg: 0, cursor: null, done: false });
+  for (const { store, shards, order } of orderedStores(plan)) {
+    for (const [index, { id: shard }] of shards.entries()) {
+      const { job_id } = plan;
+      chains[store].push({ job_id, store, shard, order: order + index, leg: 0, cursor: null, done: false });
     }
   }
   return chains;

@@ -122,6 +122,7 @@ export async function recordBackup(
       statistics: sealed.statistics,
       tallies: sealed.tallies,
       consistency,
+      readings: sealed.readings,
       warnings,
       references: checked.references,
       copies: plannedCopies(environment.config, { target: plan.target, tags }, now),

@@ -9,15 +9,19 @@ import { findTarget } from '../../core/config.ts';
 import type { Tallies } from '../../core/digest.ts';
 import { IntegrityError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
+import { Reading } from '../../core/reading.ts';
+import { STORE_NAMES } from '../../core/store-names.ts';
 import { VERSION } from '../../core/version.ts';
 import { profileStatistics } from '../../profiles/profiles.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { downloadName } from '../job/names.ts';
 import { ProgressWriter } from '../job/progress.ts';
-import { readWarnings } from './find-warnings.ts';
+import { stageCarried } from './carry.ts';
+import { readProofs } from './consistency.ts';
+import { readReadingWarnings, readWarnings } from './find-warnings.ts';
 import { type BackupPlan, readBackupPlan } from './plan.ts';
 import { storageClassOf } from './storage-class.ts';
-import { sumSegments } from './tallies.ts';
+import { sumTallies } from './tallies.ts';
 
 /** The state of the sealing loop, as passed through the workflow's state. */
 export const SealState = z.object({
@@ -40,6 +44,8 @@ export const Sealed = z.object({
   uncompressed_bytes: z.number().int().nonnegative(),
   statistics: z.record(z.string(), z.number()),
   tallies: z.record(z.string(), TalliesRecord),
+  /** Absent if an earlier version sealed it. */
+  readings: z.partialRecord(z.enum(STORE_NAMES), Reading).optional(),
 });
 export type Sealed = z.infer<typeof Sealed>;
 
@@ -59,10 +65,13 @@ export async function sealBackup(
     Consistency,
     'Start a new backup.',
   );
-  const tallies = await sumSegments(environment, state.job_id);
+  const tallies = await sumTallies(environment, plan);
   if (consistency.grade !== 'drifted') requireCompleteness(plan, tallies);
   const warnings = await readWarnings(bucket, state.job_id);
-  const draft = draftManifest(environment, plan, consistency, tallies, warnings);
+  const readings = await describeReadings(environment, plan);
+  const draft = draftManifest(environment, plan, { consistency, tallies, warnings, readings });
+  // Before the first leg only: the composition continues from the sources that it has found.
+  if (state.cursor === null) await stageCarried(environment, plan, leg);
   const part = { store: 'archive', shard: 'seal', phase: 'seal' } as const;
   const progress = await ProgressWriter.open(bucket, state.job_id, part);
   const result = await composeArchive({
@@ -94,9 +103,33 @@ export async function sealBackup(
     uncompressed_bytes: archive.manifest.index.bytes,
     statistics: draft.statistics,
     tallies,
+    readings: z.partialRecord(z.enum(STORE_NAMES), Reading).parse(readings),
   };
   await bucket.writeRecord(sealedKey(state.job_id), sealed);
   return { job_id: state.job_id, cursor: null, done: true };
+}
+
+/**
+ * Where the data of each store is from, with what a later backup needs to carry it. The configuration is always read,
+ * and has no entry.
+ */
+async function describeReadings(
+  environment: Environment,
+  plan: BackupPlan,
+): Promise<NonNullable<ManifestDraft['readings']>> {
+  const proofs = await readProofs(environment.bucket, plan.job_id);
+  const warnings = await readReadingWarnings(environment.bucket, plan.job_id);
+  const readings: NonNullable<ManifestDraft['readings']> = {};
+  for (const { store, reading, basis } of plan.stores) {
+    if (store === 'config' || reading === undefined) continue;
+    readings[store] = {
+      ...reading,
+      ...(basis === undefined ? {} : { basis }),
+      ...(proofs[store] === undefined ? {} : { proof: proofs[store] }),
+      ...(warnings[store] === undefined ? {} : { warnings: warnings[store] }),
+    };
+  }
+  return readings;
 }
 
 /** If no store changed during the export, the exported counts must equal those that the stores reported. */
@@ -121,9 +154,17 @@ export function requireCompleteness(plan: BackupPlan, tallies: Record<string, Ta
 function draftManifest(
   environment: Environment,
   plan: BackupPlan,
-  consistency: Consistency,
-  tallies: Record<string, Tallies>,
-  warnings: readonly BackupWarning[],
+  {
+    consistency,
+    tallies,
+    warnings,
+    readings,
+  }: {
+    readonly consistency: Consistency;
+    readonly tallies: Record<string, Tallies>;
+    readonly warnings: readonly BackupWarning[];
+    readonly readings: NonNullable<ManifestDraft['readings']>;
+  },
 ): ManifestDraft {
   const target = findTarget(environment.config, plan.target);
   return {
@@ -158,6 +199,7 @@ function draftManifest(
       scopes: plan.scopes,
     },
     consistency,
+    readings,
     tallies,
     ...(warnings.length === 0 ? {} : { warnings: [...warnings] }),
     tags: plan.request.tags,

@@ -25,6 +25,7 @@ test('every draft becomes a request that the API accepts, and is read back as th
     { ...EMPTY_DRAFT, target: 'prod', keep: 'days' as const, days: '14' },
     { ...EMPTY_DRAFT, target: 'prod', keep: 'date' as const, date: '2036-01-31' },
     { ...EMPTY_DRAFT, target: 'prod', keep: 'permanent' as const },
+    { ...EMPTY_DRAFT, target: 'prod', full: true },
   ];
   for (const draft of drafts) {
     expect(problemsOf(draft)).toEqual({});

@@ -36,13 +36,17 @@ export class OwnNeo4j {
     this.address = { uri: `bolt://127.0.0.1:${port}`, username: 'neo4j', password: 'own-password-7f3a' };
   }
 
-  /** @param apoc  whether it has the procedures of APOC, which may read and write files in its folder */
-  static async start({ apoc = false } = {}): Promise<OwnNeo4j> {
+  /**
+   * @param apoc  whether it has the procedures of APOC, which may read and write files in its folder
+   * @param plain  whether its data is in its folder, so that a test can copy it, and not on a disk of its own
+   */
+  static async start({ apoc = false, plain = false } = {}): Promise<OwnNeo4j> {
     const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-neo4j-'));
     const data = join(folder, 'neo4j/data');
     for (const path of [data, join(folder, 'bin'), join(folder, 'logs')])
       await mkdir(path, { recursive: true });
-    const disk = smallDiskMissing() === undefined ? await SmallDisk.over(data, DISK_MB) : undefined;
+    const isSmall = !plain && smallDiskMissing() === undefined;
+    const disk = isSmall ? await SmallDisk.over(data, DISK_MB) : undefined;
     if (disk !== undefined) {
       // The server is started as usual, with a `java` that sees the disk.
       const [command, args] = disk.wrap('java', []);

@@ -1,11 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
-import { compareFences } from '../../../shared/workflows/backup/consistency.ts';
+import { describeChanges } from '../../../shared/stores/proof.ts';
 import type { BackupPlan } from '../../../shared/workflows/backup/plan.ts';
 import { requireCompleteness } from '../../../shared/workflows/backup/seal.ts';
 
 describe('the comparison of two fences', () => {
   test('lists changed, added and deleted records', () => {
-    expect(compareFences({ a: '1', b: '2', c: '3' }, { a: '1', b: '4', d: '5' })).toEqual([
+    expect(describeChanges({ a: '1', b: '2', c: '3' }, { a: '1', b: '4', d: '5' })).toEqual([
       'b: 2 → 4',
       'c: 3 → absent',
       'd: absent → 5',
@@ -13,12 +13,12 @@ describe('the comparison of two fences', () => {
   });
 
   test('is empty if nothing changed', () => {
-    expect(compareFences({ a: '1' }, { a: '1' })).toEqual([]);
+    expect(describeChanges({ a: '1' }, { a: '1' })).toEqual([]);
   });
 
   test('lists at most twenty changes and counts the rest', () => {
     const after = Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`key${i}`, 'new']));
-    const changes = compareFences({}, after);
+    const changes = describeChanges({}, after);
     expect(changes).toHaveLength(21);
     expect(changes.at(-1)).toBe('and 30 more');
   });

@@ -42,6 +42,7 @@ async function webhook(...statuses: number[]): Promise<Environment> {
     parameters: {},
     stores: {},
     shrink_warning_percent: 50,
+    full_reading: { every_backups: 24, every_days: 7 },
     configuration: {},
     hooks: { pause: { url, secret }, resume: { url, secret }, timeout_seconds: 5 },
   };

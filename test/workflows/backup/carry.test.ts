@@ -1,0 +1,294 @@
+import { randomBytes } from 'node:crypto';
+import {
+  CreateBucketCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  PutObjectCommand,
+} from '@aws-sdk/client-s3';
+import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { verifyArchive } from '../../../shared/archive/read/verify.ts';
+import { catalogKey, signatureKey } from '../../../shared/aws/keys.ts';
+import { CatalogRecord } from '../../../shared/catalog/record.ts';
+import { BackupRequest } from '../../../shared/catalog/request.ts';
+import type { TargetConfig } from '../../../shared/core/config.ts';
+import { S3Folder } from '../../../shared/stores/files/s3-folder.ts';
+import { Carrier, stageCarried } from '../../../shared/workflows/backup/carry.ts';
+import { readBackupPlan } from '../../../shared/workflows/backup/plan.ts';
+import type { Environment } from '../../../shared/workflows/environment.ts';
+import { readAll } from '../../archive/build.ts';
+import { freshEnvironment } from '../../support/aws.ts';
+import { signingPair } from '../../support/signing.ts';
+import { LEG, type RunOptions, runBackup } from './run-backup.ts';
+
+/** All steps of backups of files in S3, whose listing is their proof. Stores with servers have tests of their proofs. */
+
+const MiB = 1024 ** 2;
+const LARGE = randomBytes(6 * MiB);
+/** Requests of all steps of a backup of one store and the configuration, except those of the janitor. */
+const PUTS_MAX = 60;
+const GETS_MAX = 60;
+let environment: Environment;
+let files: string;
+let seconds: number;
+let read: jest.SpiedFunction<S3Folder['read']>;
+
+beforeEach(async () => {
+  files = `files-${randomBytes(8).toString('hex')}`;
+  const location = `s3://${files}/kb`;
+  await new SecretsManagerClient({}).send(
+    new CreateSecretCommand({ Name: files, SecretString: JSON.stringify({ location }) }),
+  );
+  environment = await freshEnvironment({ default: { stores: { kv: { kind: 'files', secret: files } } } });
+  await environment.bucket.s3.send(new CreateBucketCommand({ Bucket: files }));
+  await put('a.json', '{"a":1}');
+  await put('b.bin', 'b');
+  await put('c.json', '{"c":1}');
+  seconds = 0;
+  read = jest.spyOn(S3Folder.prototype, 'read');
+});
+afterEach(() => read.mockRestore());
+
+const put = (name: string, Body: string | Uint8Array) =>
+  environment.bucket.s3.send(new PutObjectCommand({ Bucket: files, Key: `kb/${name}`, Body }));
+
+/** The next backup, an hour after the one before. Adds the number of files that were read. */
+async function backUp(request: object = {}, options: Partial<RunOptions> = {}) {
+  read.mockClear();
+  const start = new Date(Date.UTC(2026, 0, 2, 3) + 3_600_000 * seconds++);
+  const done = await runBackup(environment, request, { start, ...options });
+  return { ...done, id: done.record.backup_id, reads: read.mock.calls.length, kv: done.record.readings?.kv };
+}
+
+/** Changes the target in the configuration. */
+function configure(changes: Partial<TargetConfig>): void {
+  const { default: target } = environment.config.targets;
+  if (!target) throw new Error('no target');
+  environment.config.targets.default = { ...target, ...changes };
+}
+
+/** Changes a catalog record behind the back of ngbak. */
+async function tamper(id: string, change: (record: CatalogRecord) => object): Promise<void> {
+  const { bucket } = environment;
+  await bucket.updateRecord(catalogKey(id), CatalogRecord, (record) =>
+    CatalogRecord.parse(record && { ...record, ...change(record) }),
+  );
+}
+
+describe('a store that provably did not change', () => {
+  test('is not read: its part of the last archive is in the new one, which is complete after that was deleted', async () => {
+    // Large enough that S3 copies it.
+    await put('b.bin', LARGE);
+    const first = await backUp();
+    expect(first.reads).toBe(3);
+    expect(first.kv).toEqual({
+      ...{ backup_id: first.id, at: first.record.created_at, carried: 0 },
+      reason: 'no earlier good backup of it has the same settings',
+    });
+    const second = await backUp();
+    expect(second.reads).toBe(0);
+    expect(second.kv).toEqual({
+      ...{ backup_id: first.id, at: first.record.created_at, carried: 1, from: first.id },
+    });
+    const third = await backUp();
+    expect(third.kv).toEqual({ ...second.kv, carried: 2, from: second.id });
+    expect(third.archive.manifest.readings?.kv).toMatchObject({ ...third.kv, proof: expect.any(Object) });
+    for (const id of [first.id, second.id]) await environment.bucket.removeAll(`backups/${id}`);
+    const check = await verifyArchive(third.source, { cursor: null, ...LEG });
+    expect(check.problems).toEqual([]);
+    expect(third.record.tallies.kv).toEqual(first.record.tallies.kv);
+    expect(third.record.consistency).toEqual({ grade: 'unchanged', changes: {} });
+    for await (const { name } of third.archive.entries('kv/')) {
+      const path = name.replace(/^kv\/files\//, '');
+      expect(['a.json', 'b.bin', 'c.json'].some((known) => path.includes(known))).toBe(true);
+    }
+    const large = [];
+    for await (const entry of third.archive.entries('kv/'))
+      if (entry.size === LARGE.length) large.push(entry);
+    expect(large).toHaveLength(1);
+    expect((await readAll(third.archive, large[0]?.name ?? '')).equals(LARGE)).toBe(true);
+  });
+
+  test.each<[string, () => Promise<unknown>]>([
+    ['a file was overwritten with equal length', () => put('a.json', '{"a":2}')],
+    ['a file was added', () => put('d.json', '{}')],
+    [
+      'a file was deleted',
+      () => environment.bucket.s3.send(new DeleteObjectCommand({ Bucket: files, Key: 'kb/c.json' })),
+    ],
+  ])('is read if %s', async (_what, change) => {
+    const first = await backUp();
+    await change();
+    const second = await backUp();
+    expect(second.reads).toBeGreaterThan(0);
+    expect(second.kv?.reason).toContain(`since ${first.id}, files: 3 files`);
+    // And carried again afterwards.
+    expect((await backUp()).kv?.from).toBe(second.id);
+  });
+
+  test('is read on request, for safety backups, and after the configured number of backups or days', async () => {
+    configure({ full_reading: { every_backups: 3, every_days: 7 } });
+    const first = await backUp();
+    expect((await backUp({ full: true })).kv?.reason).toBe('a full reading was requested');
+    expect((await backUp()).kv?.carried).toBe(1);
+    expect((await backUp()).kv?.carried).toBe(2);
+    expect((await backUp()).kv).toMatchObject({ carried: 0, reason: 'every 3 backups read it' });
+    configure({ full_reading: { every_backups: 3, every_days: 1 / 24 } });
+    expect((await backUp()).kv?.reason).toContain('it was last read');
+    configure({ full_reading: { every_backups: 1, every_days: 7 } });
+    expect((await backUp()).kv?.reason).toBe('every backup of this target reads everything');
+    expect(first.kv?.carried).toBe(0);
+    // A restore requests it.
+    const request = BackupRequest.parse({ part_of: { job_id: 'restore', execution_arn: 'arn:x' } });
+    const safety = {
+      backup_id: 'x',
+      created_at: new Date().toISOString(),
+      target: 'default',
+      request,
+      scopes: {},
+    };
+    const { reading } = await new Carrier(environment, safety, { trusted: [] }).decide('kv', { values: {} });
+    expect(reading.reason).toBe('safety backups read everything');
+  });
+
+  test('is read if it changed during the backup before, and the grade of a backup that it changes during is drifted', async () => {
+    const first = await backUp({}, { during: async () => void (await put('a.json', '{"a":2}')) });
+    expect(first.archive.manifest.readings?.kv?.proof).toBeUndefined();
+    expect((await backUp()).kv?.reason).toBe(`it changed during ${first.id}, or had no proof then`);
+    const third = await backUp({}, { during: async () => void (await put('a.json', '{"a":3}')) });
+    expect(third.kv?.carried).toBe(1);
+    expect(third.record.consistency.grade).toBe('drifted');
+    const fourth = await backUp();
+    expect(fourth.reads).toBe(3);
+  });
+
+  test('keeps the warnings of its reading', async () => {
+    await put('folder/x.json', '{}');
+    const first = await backUp();
+    expect(first.record.warnings).toEqual([expect.objectContaining({ code: 'subfolders-left-out' })]);
+    const second = await backUp();
+    expect(second.kv?.carried).toBe(1);
+    expect(second.record.warnings).toEqual(first.record.warnings);
+  });
+});
+
+describe('only from an archive that was written in the same way, verified, and not changed since', () => {
+  test.each<[string, object, () => void]>([
+    ['another codec', { codec: 'zstd' }, () => undefined],
+    ['another level', { level: 1 }, () => undefined],
+    [
+      'another scope',
+      {},
+      () => configure({ stores: { kv: { kind: 'files', secret: files, scope: { include: ['*.json'] } } } }),
+    ],
+  ])('not with %s', async (_what, request, change) => {
+    await backUp();
+    change();
+    const second = await backUp(request);
+    expect(second.kv?.reason).toBe('no earlier good backup of it has the same settings');
+    // With the same settings again, and for partial backups as well.
+    expect((await backUp(request)).kv).toMatchObject({ carried: 1, from: second.id });
+    expect((await backUp({ ...request, stores: ['kv'] })).kv?.carried).toBe(2);
+  });
+
+  test.each<[string, (record: CatalogRecord) => object]>([
+    [
+      'was found damaged',
+      ({ verification }) => ({ verification: { ...verification, state: 'damaged', problems: ['x'] } }),
+    ],
+    ['is a safety backup', () => ({ tags: ['pre-restore'] })],
+    [
+      'has an unacknowledged finding',
+      () => ({ warnings: [{ store: 'kv', code: 'records-fell', text: 'x' }] }),
+    ],
+    ['was rebuilt without a signature', () => ({ unconfirmed: true })],
+  ])('not if it %s', async (_what, change) => {
+    const first = await backUp();
+    await tamper(first.id, change);
+    expect((await backUp()).kv?.reason).toBe('no earlier good backup of it has the same settings');
+  });
+
+  test.each<[string, (record: CatalogRecord) => object]>([
+    ['checksum', ({ archive }) => ({ archive: { ...archive, checksum: '0'.repeat(64) } })],
+    ['size', ({ archive }) => ({ archive: { ...archive, bytes: archive.bytes - 1 } })],
+    ['version', ({ archive }) => ({ archive: { ...archive, version_id: 'x'.repeat(32) } })],
+    ['counts', ({ tallies: { kv } }) => ({ tallies: { kv: { files: { ...kv?.files, count: 2 } } } })],
+  ])('not if its record states another %s', async (_what, change) => {
+    const first = await backUp();
+    await tamper(first.id, change);
+    const second = await backUp();
+    expect(second.reads).toBe(3);
+    expect(second.kv?.reason).toContain('an earlier backup cannot be used');
+  });
+
+  test('from exactly the version that was verified, although another object has its key now', async () => {
+    const first = await backUp();
+    const { bucket } = environment;
+    await bucket.s3.send(
+      new PutObjectCommand({ Bucket: bucket.name, Key: first.record.archive.key, Body: 'something else' }),
+    );
+    const second = await backUp();
+    expect(second.kv?.from).toBe(first.id);
+    expect((await verifyArchive(second.source, { cursor: null, ...LEG })).problems).toEqual([]);
+  });
+
+  test('with keys, only if its signature is valid', async () => {
+    const { key: signer } = signingPair();
+    const signed = { signer, keys: { own: signer, trusted: [] } };
+    const unsigned = await backUp();
+    const first = await backUp({}, signed);
+    expect(first.kv?.reason).toContain(`${unsigned.id}.ngbak has no valid signature (unsigned)`);
+    const second = await backUp({}, signed);
+    expect(second.kv?.from).toBe(first.id);
+    const { bucket } = environment;
+    const { Body } = await bucket.s3.send(
+      new GetObjectCommand({ Bucket: bucket.name, Key: signatureKey(second.record.archive.key) }),
+    );
+    expect((await Body?.transformToByteArray())?.length).toBeGreaterThan(0);
+    const other = signingPair().key;
+    const third = await backUp({}, { signer: other, keys: { own: other, trusted: [] } });
+    expect(third.kv?.reason).toContain('has no valid signature');
+  });
+});
+
+test('a backup of an unmoved target needs as few requests as docs/frequent-backups.md states', async () => {
+  await backUp();
+  const counted = { put: 0, get: 0 };
+  environment.bucket.s3.middlewareStack.add(
+    (next, { commandName = '' }) =>
+      async (args) => {
+        // S3's prices: GET and HEAD are of the cheaper class, deletions and aborts are free.
+        if (/^(Get|Head)/.test(commandName)) counted.get++;
+        else if (!/^(Delete|Abort)/.test(commandName)) counted.put++;
+        return next(args);
+      },
+    { step: 'initialize', name: 'counting' },
+  );
+  expect((await backUp()).kv?.carried).toBe(1);
+  expect(counted.put).toBeLessThanOrEqual(PUTS_MAX);
+  expect(counted.get).toBeLessThanOrEqual(GETS_MAX);
+});
+
+test('an archive that is deleted between plan and seal fails the backup, with a reason', async () => {
+  const first = await backUp();
+  const deleted = backUp(
+    {},
+    { during: async () => void (await environment.bucket.removeAll(`backups/${first.id}`)) },
+  );
+  await expect(deleted).rejects.toThrow(/backups\/.*ngbak/);
+});
+
+test('a repeated leg puts the same segments in place', async () => {
+  await backUp();
+  const twice = await backUp(
+    {},
+    {
+      during: async () => {
+        for await (const key of environment.bucket.folders('staging/')) {
+          await stageCarried(environment, await readBackupPlan(environment, key), LEG);
+        }
+      },
+    },
+  );
+  expect(twice.kv?.carried).toBe(1);
+});

@@ -1,0 +1,51 @@
+import { randomBytes } from 'node:crypto';
+import { openArchive } from '../../../shared/archive/read/open.ts';
+import { s3Source } from '../../../shared/archive/read/sources.ts';
+import { archiveKey, catalogKey, lockKey, stagingPrefix } from '../../../shared/aws/keys.ts';
+import type { SigningKey } from '../../../shared/aws/signing-key.ts';
+import { CatalogRecord } from '../../../shared/catalog/record.ts';
+import type { SignatureKeys } from '../../../shared/catalog/signature.ts';
+import { STORE_NAMES } from '../../../shared/core/store-names.ts';
+import { checkConsistency } from '../../../shared/workflows/backup/consistency.ts';
+import { exportLeg } from '../../../shared/workflows/backup/export.ts';
+import { planBackup } from '../../../shared/workflows/backup/plan.ts';
+import { recordBackup } from '../../../shared/workflows/backup/record.ts';
+import { type SealState, sealBackup } from '../../../shared/workflows/backup/seal.ts';
+import { readBack, type VerifyState } from '../../../shared/workflows/backup/verify.ts';
+import type { Environment } from '../../../shared/workflows/environment.ts';
+
+export const LEG = { timeLeft: () => 60_000, signal: new AbortController().signal };
+
+export interface RunOptions {
+  /** When it begins: its id contains the second. */
+  readonly start: Date;
+  readonly keys?: SignatureKeys;
+  readonly signer?: SigningKey;
+  /** Runs between the exports and the second measurement. */
+  readonly during?: () => Promise<void>;
+}
+
+/** Runs all steps of a backup in this process, without a workflow. Returns its catalog record and its archive. */
+export async function runBackup(environment: Environment, request: object, options: RunOptions) {
+  const { bucket } = environment;
+  const { start, keys = { trusted: [] }, signer, during } = options;
+  const name = `backup_${randomBytes(6).toString('hex')}`;
+  const execution = { name, arn: `arn:aws:states:::execution:Backup:${name}`, start: start.toISOString() };
+  const planned = await planBackup(environment, request, execution, LEG, keys);
+  if ('skipped' in planned) throw new Error(planned.skipped);
+  for (const store of STORE_NAMES) {
+    for (let state of planned[store]) while (!state.done) state = await exportLeg(environment, state, LEG);
+  }
+  await during?.();
+  await checkConsistency(environment, name, LEG);
+  let sealing: SealState = { job_id: name, cursor: null, done: false };
+  while (!sealing.done) sealing = await sealBackup(environment, sealing, LEG);
+  let reading: VerifyState = { job_id: name, cursor: null, done: false };
+  while (!reading.done) reading = await readBack(environment, reading, LEG);
+  const { backup_id } = await recordBackup(environment, name, signer);
+  await bucket.removeAll(lockKey(planned.target));
+  await bucket.removeAll(stagingPrefix(name));
+  const record = await bucket.requireRecord(catalogKey(backup_id), CatalogRecord, 'Look for it.');
+  const source = await s3Source(bucket.s3, bucket.name, archiveKey(backup_id));
+  return { record, source, archive: await openArchive(source) };
+}
