@@ -70,7 +70,9 @@ export async function killableStates({ stack }: Trial): Promise<FunctionState[]>
   );
   const janitor = restore[0]?.functionName.replace(/-admit-restore$/, '-janitor') ?? '';
   const safety = backup.filter(({ functionName }) => !functionName.endsWith('-export-config'));
-  return [...restore, ...safety, { name: JANITOR, functionName: janitor, seenAs: JANITOR }];
+  // Uploads are never in cold storage: thaw.test.ts ends a restore in this state.
+  const reached = restore.filter(({ functionName }) => !functionName.endsWith('-thaw-archive'));
+  return [...reached, ...safety, { name: JANITOR, functionName: janitor, seenAs: JANITOR }];
 }
 
 /** Restores once without kills, and returns the duration of each state and in total, in milliseconds. */
