@@ -8,21 +8,21 @@ import { type AwsAddress, expectOk, installContext, type ServiceContext, startSe
 const ACCOUNT_ID = '000000000000';
 const REGION = 'us-east-1';
 
-/** The address of an emulator, and the environment that makes SDKs and CLIs use only it. */
-export function emulatorAddress(endpoint: string): AwsAddress {
+/** The address of an emulator, and the environment that makes SDKs and CLIs use only it, in one region. */
+export function emulatorAddress(endpoint: string, region = REGION): AwsAddress {
   return {
     endpoint,
-    region: REGION,
+    region,
     accountId: ACCOUNT_ID,
     env: {
       AWS_ENDPOINT_URL: endpoint,
       AWS_ACCESS_KEY_ID: 'test',
       AWS_SECRET_ACCESS_KEY: 'test',
-      AWS_REGION: REGION,
-      AWS_DEFAULT_REGION: REGION,
+      AWS_REGION: region,
+      AWS_DEFAULT_REGION: region,
       AWS_EC2_METADATA_DISABLED: 'true',
       CDK_DEFAULT_ACCOUNT: ACCOUNT_ID,
-      CDK_DEFAULT_REGION: REGION,
+      CDK_DEFAULT_REGION: region,
     },
   };
 }

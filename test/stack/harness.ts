@@ -1,4 +1,4 @@
-import { GetObjectCommand } from '@aws-sdk/client-s3';
+import { GetObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import {
   DescribeExecutionCommand,
@@ -7,6 +7,7 @@ import {
   StartExecutionCommand,
 } from '@aws-sdk/client-sfn';
 import { Bucket } from '../../shared/aws/bucket.ts';
+import { awsClient } from '../../shared/aws/clients.ts';
 import { hasEnded } from '../../shared/core/job-state.ts';
 import type { Role } from '../../shared/core/roles.ts';
 import { type JobRecord, readJob } from '../../shared/workflows/job/record.ts';
@@ -25,7 +26,7 @@ function testOutputs(): Record<string, string> {
 }
 
 /** A deployed stack: its outputs, and clients for it. By default, the one that test/run.ts deployed. */
-export function deployedStack(outputs = testOutputs()) {
+export function deployedStack(outputs = testOutputs(), region = process.env.AWS_REGION ?? '') {
   const output = (name: string): string => {
     const value = outputs[name];
     if (value === undefined) throw new Error(`The stack has no output ${name}.`);
@@ -41,10 +42,11 @@ export function deployedStack(outputs = testOutputs()) {
     const id = new URL(output('ApiUrl')).hostname.split('.')[0];
     return `${servers.aws.endpoint}/_aws/execute-api/${id}/$default`;
   };
-  const sfn = new SFNClient({});
+  const sfn = new SFNClient({ region });
   const { BucketPrefix } = outputs;
-  const bucket = new Bucket(`${output('BucketName')}${BucketPrefix === undefined ? '' : `/${BucketPrefix}`}`);
-  const secrets = new SecretsManagerClient({});
+  const place = `${output('BucketName')}${BucketPrefix === undefined ? '' : `/${BucketPrefix}`}`;
+  const bucket = new Bucket(place, awsClient('s3', S3Client, { region }));
+  const secrets = new SecretsManagerClient({ region });
 
   /** Starts a workflow; its name is the job ID, unless the input states another. */
   async function start(machine: 'Backup' | 'Restore', input: object, name?: string) {

@@ -36,14 +36,17 @@ import { createUser } from './operator.ts';
 jest.setTimeout(400_000);
 
 /** The deployment whose region is lost, the one that replaces it, and the vault with the copies. */
-const LOST = 'NgbakLost';
-const NEW = 'NgbakNew';
-const VAULT = 'NgbakRecoveryVault';
+const LOST = 'NgbakLost' as const;
+const NEW = 'NgbakNew' as const;
+const VAULT = 'NgbakRecoveryVault' as const;
 const NAMES: Names = { label: 'Recovered', collection: 'recovered_items', prefix: 'recovered:' };
 const ACCOUNT = '000000000000';
-const address = emulatorAddress(servers.aws.endpoint);
-const cloudFormation = new CloudFormationClient({});
-const kms = new KMSClient({});
+/** Each is in another region. */
+const REGIONS = { [LOST]: 'us-east-1', [NEW]: 'eu-central-1', [VAULT]: 'eu-west-1' };
+type StackName = keyof typeof REGIONS;
+const addressOf = (stackName: StackName) => emulatorAddress(servers.aws.endpoint, REGIONS[stackName]);
+const cloudFormationOf = (stackName: StackName) => new CloudFormationClient({ region: REGIONS[stackName] });
+const kms = new KMSClient({ region: REGIONS[LOST] });
 
 let folder: string;
 let vault: Record<string, string>;
@@ -81,12 +84,12 @@ const deployment = (stackName: string, copies: object = {}) => ({
   },
 });
 
-const deploy = (stackName: string, context: Record<string, unknown>) =>
-  deployStack(address, { stackName, context, folder });
+const deploy = (stackName: StackName, context: Record<string, unknown>) =>
+  deployStack(addressOf(stackName), { stackName, context, folder });
 
 /** The command line of an administrator of the new deployment's account. */
 const ngbak = async (...args: string[]) => {
-  const environment = { ...address.env, NGBAK_STACK: NEW, TZ: 'UTC', NGBAK_DOWNLOAD_FOLDER: folder };
+  const environment = { ...addressOf(NEW).env, NGBAK_STACK: NEW, TZ: 'UTC', NGBAK_DOWNLOAD_FOLDER: folder };
   const ran = await run([...args, '--json'], environment);
   const all = (type: string) => ran.lines().flatMap((line) => (line.type === type ? [line.data] : []));
   return { code: ran.code, stderr: ran.stderr, all, of: (type: string) => all(type).at(-1) };
@@ -95,14 +98,13 @@ const ngbak = async (...args: string[]) => {
 const fromVault = () => [
   vault.BucketName ?? '',
   '--region',
-  address.region,
+  REGIONS[VAULT] ?? '',
   '--role',
   vault.ReadRoleArn ?? '',
 ];
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ngbak-recover-'));
-  const secrets = new SecretsManagerClient({});
   const connections = {
     graph: servers.neo4j,
     vectors: { url: servers.qdrant.url, api_key: servers.qdrant.apiKey },
@@ -110,7 +112,10 @@ beforeAll(async () => {
   };
   for (const [store, { ...connection }] of Object.entries(connections)) {
     const SecretString = JSON.stringify(connection);
-    await secrets.send(new CreateSecretCommand({ Name: `recover-${store}`, SecretString }));
+    for (const region of [REGIONS[LOST], REGIONS[NEW]]) {
+      const secrets = new SecretsManagerClient({ region });
+      await secrets.send(new CreateSecretCommand({ Name: `recover-${store}`, SecretString }));
+    }
   }
   vault = await deploy(VAULT, {
     vault: {
@@ -129,7 +134,7 @@ beforeAll(async () => {
   );
   await backUp();
   original = await readTarget(NAMES);
-  const { StackResources = [] } = await cloudFormation.send(
+  const { StackResources = [] } = await cloudFormationOf(LOST).send(
     new DescribeStackResourcesCommand({ StackName: LOST }),
   );
   const idsOf = (type: string) =>
@@ -141,7 +146,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   for (const StackName of [LOST, NEW, VAULT])
-    await cloudFormation.send(new DeleteStackCommand({ StackName }));
+    await cloudFormationOf(StackName).send(new DeleteStackCommand({ StackName }));
   await removeTargetWithSchema(NAMES);
   await rm(folder, { recursive: true, force: true });
 });
@@ -161,7 +166,8 @@ async function backUp(): Promise<void> {
 }
 
 /** Deletes a stack, as `cdk destroy` does, and waits until it is gone. */
-async function destroy(StackName: string): Promise<void> {
+async function destroy(StackName: StackName): Promise<void> {
+  const cloudFormation = cloudFormationOf(StackName);
   await cloudFormation.send(new DeleteStackCommand({ StackName }));
   for (const deadline = Date.now() + 120_000; ; await sleep(500)) {
     const found = await cloudFormation
@@ -177,7 +183,7 @@ async function destroy(StackName: string): Promise<void> {
 async function attacks(client: S3Client): Promise<Record<string, () => Promise<unknown>>> {
   const Bucket = vault.BucketName ?? '';
   const object = { Bucket, Key: archiveKey(backups[1] ?? '') };
-  const { Versions: [{ VersionId } = {}] = [] } = await new S3Client({}).send(
+  const { Versions: [{ VersionId } = {}] = [] } = await new S3Client({ region: REGIONS[VAULT] }).send(
     new ListObjectVersionsCommand({ Bucket, Prefix: object.Key }),
   );
   const version = { ...object, VersionId };
@@ -201,11 +207,13 @@ test('an operator of the deployment can do nothing to a copy, and the owner of t
     ['AttachUserPolicy', { PolicyArn: lost.output('OperatorPolicyArn') }],
   );
   const credentials = { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY };
-  for (const [what, attack] of Object.entries(await attacks(new S3Client({ credentials })))) {
+  for (const [what, attack] of Object.entries(
+    await attacks(new S3Client({ region: REGIONS[VAULT], credentials })),
+  )) {
     expect([what, await attack().catch(({ name }) => name)]).toEqual([what, 'AccessDenied']);
   }
   // The root user of the account, whom only the lock and the condition of the request stop.
-  const owner = await attacks(new S3Client({}));
+  const owner = await attacks(new S3Client({ region: REGIONS[VAULT] }));
   for (const what of ['remove the version', 'unlock the version', 'replace']) {
     await expect(owner[what]?.()).rejects.toThrow();
   }
@@ -231,7 +239,7 @@ test('the deployment is lost: its stack, its bucket, its key and the data in its
 });
 
 test('a new deployment knows no backup, and sees those of the vault', async () => {
-  renewed = deployedStack(await deploy(NEW, deployment(NEW)));
+  renewed = deployedStack(await deploy(NEW, deployment(NEW)), REGIONS[NEW]);
   expect((await ngbak('list')).all('backup')).toEqual([]);
   const listed = await ngbak('recover', ...fromVault());
   expect([listed.code, listed.stderr]).toEqual([0, '']);
