@@ -44,10 +44,10 @@ async function sample(salt: number): Promise<FunctionState[]> {
   return sampleOf(await states(), SAMPLE, SEED + salt);
 }
 
-/** Starts a drill, and returns once it is in a state. The function has to be started first, so that the state lasts. */
+/** Starts a drill that may thaw its archive, and returns once it is in a state. The function has to be started first, so that the state lasts. */
 async function drillIn({ seenAs, functionName }: FunctionState) {
   await killFunction(functionName);
-  const started = await stack.start('Restore', { drill: { backup_id: backupId } });
+  const started = await stack.start('Restore', { drill: { backup_id: backupId, thaw: {} } });
   const deadline = Date.now() + DEADLINE_MS;
   for (;;) {
     const progress = await progressOf(stack.sfn, started.executionArn);
