@@ -1,10 +1,9 @@
-import { z } from 'zod';
 import { signatureKeys } from '../shared/catalog/signature.ts';
-import { verifyNext } from '../shared/operations/verify-next.ts';
+import { VerifyNextInput, verifyNext } from '../shared/operations/verify-next.ts';
 import { step } from './step.ts';
 
 /** Verifies the archives and copies whose verification is oldest, as many a day as are configured. */
-export const handler = step(z.unknown(), async ({ bucket, sfn, config, log }, _, leg) => {
+export const handler = step(VerifyNextInput, async ({ bucket, sfn, config, log }, _, leg) => {
   const context = {
     ...{ bucket, sfn, config },
     // Verification starts no workflow.

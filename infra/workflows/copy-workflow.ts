@@ -27,9 +27,14 @@ export class CopyWorkflow extends Construct {
       comment: 'Records in the catalog why the copy failed, and when the next attempt is due',
       outputs: '{% $states.input.failure %}',
     });
-    failure.next(
-      failAgain(this, 'Copy failed', 'The cause names the problem. The janitor starts the next attempt'),
+    const failed = failAgain(
+      this,
+      'Copy failed',
+      'The cause names the problem. The janitor starts the next attempt',
     );
+    failure.next(failed);
+    // The janitor finds an attempt that ended without a result.
+    failure.addCatch(failed, { errors: ['States.ALL'], outputs: CAUGHT });
     copy.addCatch(failure, {
       errors: ['States.ALL'],
       outputs: {

@@ -11,6 +11,9 @@ import { verifyBackup } from './verify-backup.ts';
 
 /** Time between two looks, by the rule that starts the function. */
 export const VERIFY_EVERY_HOURS = 1;
+/** Input of the function. */
+export const VerifyNextInput = z.strictObject({ verify: z.strictObject({}) });
+export type VerifyNextInput = z.infer<typeof VerifyNextInput>;
 /** Archives in these storage classes cannot be read. */
 const COLD: readonly (string | undefined)[] = ['GLACIER', 'DEEP_ARCHIVE'];
 /** Attempts that are remembered. */
