@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { FUNCTION_NAMES } from '../../infra/functions.ts';
 import { DEPLOYMENT } from './template.ts';
+import { VARIANTS } from './variants.ts';
 
 /** Timeout of a synthesis on a busy machine, in milliseconds: a deadline for hangs. */
 const DEADLINE_MS = 300_000;
@@ -100,6 +101,7 @@ test(
         allowedOrigins: ['https://ops.example.com'],
         accessLogs: { bucket: 'central-logs' },
         signatures: { required: true },
+        ...VARIANTS['copies in other buckets'],
         tags: { team: 'search' },
       },
     });
