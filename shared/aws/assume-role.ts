@@ -1,7 +1,5 @@
 /** The part of the client of STS that ngbak uses. Imported on demand, so that only functions that need a role load it. */
-import { S3Client } from '@aws-sdk/client-s3';
-// The same client that the SDK's own credential providers use: it is installed with every client.
-import { AssumeRoleCommand, STSClient } from '@aws-sdk/nested-clients/sts';
+import { AssumeRoleCommand, STSClient } from '@aws-sdk/client-sts';
 import { AccessDeniedError } from '../core/errors.ts';
 import { explainAwsError } from './aws-error.ts';
 import { awsClient } from './clients.ts';
@@ -17,9 +15,7 @@ export interface RoleCredentials {
 
 /** Assumes a role for an hour. Throws AccessDeniedError or UnavailableError. */
 export async function assumeRole(RoleArn: string): Promise<RoleCredentials> {
-  // The nested client does not look for credentials by itself.
-  const { credentials } = new S3Client({}).config;
-  const sts = awsClient('sts', STSClient, { credentials });
+  const sts = awsClient('sts', STSClient);
   try {
     const { Credentials } = await sts.send(new AssumeRoleCommand({ RoleArn, RoleSessionName: 'ngbak' }));
     const { AccessKeyId, SecretAccessKey, SessionToken, Expiration } = Credentials ?? {};

@@ -64,16 +64,18 @@ async function until(name: string, state: BackupCopy['state']): Promise<BackupCo
   }
 }
 
-/** Runs the scheduled task of the janitor. Returns the executions that it started. */
-async function reconcile(): Promise<string[]> {
-  const command = new InvokeCommand({
-    FunctionName: `${STACK}-janitor`,
-    Payload: JSON.stringify({ reconcile: { grace_seconds: 0 } }),
-  });
+/** Calls a function with the event of its rule, and returns the answer. */
+async function invoke<T>(name: string, event: object): Promise<T> {
+  const command = new InvokeCommand({ FunctionName: `${STACK}-${name}`, Payload: JSON.stringify(event) });
   const { FunctionError, Payload } = await new LambdaClient({}).send(command);
   const text = Buffer.from(Payload ?? []).toString('utf8');
   if (FunctionError !== undefined) throw new Error(text);
-  return (JSON.parse(text) as { copies: string[] }).copies;
+  return JSON.parse(text) as T;
+}
+
+/** Runs the scheduled task of the janitor. Returns the executions that it started. */
+async function reconcile(): Promise<string[]> {
+  return (await invoke<{ copies: string[] }>('janitor', { reconcile: { grace_seconds: 0 } })).copies;
 }
 
 /** Makes the next attempt due now instead of in a quarter of an hour. */
@@ -158,6 +160,7 @@ beforeAll(async () => {
         targets: { kb: { stores: { kv: { kind: 'files', secret: STORE_SECRET, buckets: [FILES] } } } },
         schedule: { time: farTimeOfDay() },
         copies: { vault: { ...VAULT, keepDays: 30 }, late: LATE },
+        verification: { perDay: 3 },
         api: { enabled: false },
         metricsDashboard: false,
         removal: 'destroy',
@@ -273,6 +276,14 @@ test('a copy that finds an object of somebody else fails, and is made once that 
   await due('late');
   await reconcile();
   await until('late', 'complete');
+});
+
+test('the scheduled verification reads the original and both copies, and records the results', async () => {
+  const { verified } = await invoke<{ verified: { copy?: string }[] }>('verify-stored', { verify: {} });
+  expect(verified.map(({ copy: name }) => name ?? 'original').sort()).toEqual(['late', 'original', 'vault']);
+  for (const name of ['late', 'vault']) expect((await copy(name))?.verified_at).toBeDefined();
+  // No more today.
+  expect(await invoke('verify-stored', { verify: {} })).toEqual({ verified: [] });
 });
 
 test('verification reads a copy, records the result, and finds one that was altered', async () => {

@@ -364,8 +364,6 @@ describeS3Servers('copies of backups, at $name', ({ name: serverName, start }) =
   });
 
   test('a locked copy cannot be deleted, replaced or unlocked, not even with all permissions', async () => {
-    // The emulator does not lock what a multipart upload creates.
-    if (serverName === 'emulator') return;
     const id = await backup();
     await run(id, { copy: 'locked' });
     const key = archiveKey(id);
