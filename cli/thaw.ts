@@ -46,11 +46,13 @@ export async function thawFirst(
   client: CliClient,
   ids: readonly string[],
   request: ThawRequest | undefined,
+  copy?: string,
 ): Promise<void> {
   if (request === undefined) return;
+  const input = { ...request, ...(copy === undefined ? {} : { copy }) };
   // All are requested before the first one is waited for.
-  for (const id of ids) await client.thawBackup(id, request);
-  for (const id of ids) await untilThawed(cli, client, id, request);
+  for (const id of ids) await client.thawBackup(id, input);
+  for (const id of ids) await untilThawed(cli, client, id, input);
 }
 
 /** Requests that a backup be thawed and waits until it can be read. Ctrl-C stops waiting; S3 continues. */
@@ -58,28 +60,43 @@ export async function untilThawed(
   cli: Cli,
   client: CliClient,
   id: string,
-  request: ThawRequest,
+  request: ThawRequest & { readonly copy?: string },
 ): Promise<Thawing> {
-  return interruptible(async (signal) => {
-    let wait = LOOK_MS.first;
-    let said = false;
-    for (;;) {
-      const found = await client.thawBackup(id, request);
-      cli.output.event('thaw', found);
-      if (found.readable) {
-        if (said) cli.output.note(`The archive of ${id} can be read.`);
-        return found;
-      }
-      if (!said) cli.output.note(`${waitText(found)} Ctrl-C stops waiting; S3 continues.`);
-      said = true;
-      await delay(wait, undefined, { signal });
-      wait = Math.min(wait * 2, LOOK_MS.longest);
+  return interruptible((signal) => waitForThaw(cli, () => client.thawBackup(id, request), signal));
+}
+
+/** Repeats a request to thaw an archive until the archive can be read. */
+export async function waitForThaw<T extends Waiting>(
+  cli: Pick<Cli, 'output'>,
+  request: () => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  let wait = LOOK_MS.first;
+  let said = false;
+  for (;;) {
+    const found = await request();
+    cli.output.event('thaw', found);
+    if (found.readable) {
+      if (said) cli.output.note(`The archive of ${nameOf(found)} can be read.`);
+      return found;
     }
-  });
+    if (!said) cli.output.note(`${waitText(found)} Ctrl-C stops waiting; S3 continues.`);
+    said = true;
+    await delay(wait, undefined, { signal });
+    wait = Math.min(wait * 2, LOOK_MS.longest);
+  }
+}
+
+/** What is stated while an archive is waited for. */
+export type Waiting = Pick<Thawing, 'backup_id' | 'copy' | 'storage_class' | 'expected_by' | 'readable'>;
+
+function nameOf({ backup_id, copy }: Waiting): string {
+  return copy === undefined ? backup_id : `${backup_id}, copy ${copy},`;
 }
 
 /** What is waited for: `Waiting for the archive of … to be thawed from GLACIER, expected by ….` */
-export function waitText({ backup_id, storage_class, expected_by }: Thawing): string {
+export function waitText(waiting: Waiting): string {
+  const { storage_class, expected_by } = waiting;
   const due = expected_by === undefined ? '' : `, expected by ${localTime(expected_by)}`;
-  return `Waiting for the archive of ${backup_id} to be thawed from ${storage_class}${due}.`;
+  return `Waiting for the archive of ${nameOf(waiting)} to be thawed from ${storage_class}${due}.`;
 }

@@ -67,7 +67,10 @@ export function copyPermissions(
   if (readRoleArn !== undefined) return [{ actions: ['sts:AssumeRole'], resources: [readRoleArn] }];
   const below = { StringLike: { 's3:prefix': [`${prefix}/*`] } };
   return [
-    { actions: ['s3:GetObject', 's3:GetObjectVersion'], resources: [objects] },
+    {
+      actions: ['s3:GetObject', 's3:GetObjectVersion', ...(use === 'thaw' ? ['s3:RestoreObject'] : [])],
+      resources: [objects],
+    },
     { actions: ['s3:ListBucket'], resources: [arn], ...(prefix === undefined ? {} : { conditions: below }) },
     ...key('kms:Decrypt'),
   ];
@@ -76,7 +79,7 @@ export function copyPermissions(
 /** Grants a function access to the buckets of all copies. The function that writes may also read, to check what exists. */
 export function allowCopies(handler: StepHandler, size: FunctionSize, { copies }: DeploymentConfig): void {
   if (!size.copies) return;
-  const uses = size.copies === 'write' ? (['write', 'read'] as const) : (['read'] as const);
+  const uses = size.copies === 'write' ? (['write', 'read'] as const) : ([size.copies] as const);
   for (const copy of Object.values(copies)) {
     for (const { actions, resources, conditions } of uses.flatMap((use) =>
       copyPermissions(handler, copy, use),

@@ -67,8 +67,8 @@ export interface FunctionSize {
   readonly callsHooks?: true;
   /** Signs archives, or checks their signatures, if signatures are configured. */
   readonly signatures?: 'sign' | 'check';
-  /** Makes copies of backups in other buckets, or reads them, if copies are configured. */
-  readonly copies?: 'write' | 'read';
+  /** Makes copies of backups in other buckets, or reads them, or thaws them as well, if copies are configured. */
+  readonly copies?: 'write' | 'read' | 'thaw';
   /** Reads the configuration of running systems, if it is in a separate folder. */
   readonly readsConfiguration?: true;
 }
@@ -335,8 +335,8 @@ export const SIZES = {
       thaw: ['backups/*.ngbak'],
     },
     signatures: 'check',
-    // Verifies them.
-    copies: 'read',
+    // Verifies and thaws them.
+    copies: 'thaw',
   },
 } as const satisfies Record<string, FunctionSize>;
 

@@ -97,9 +97,9 @@ export class OperatorPolicy extends Construct {
     if (key) this.#allow(['kms:Decrypt', 'kms:GenerateDataKey'], [key.keyArn]);
   }
 
-  /** Copies are verified, and never changed. */
+  /** Copies are verified and thawed, and never changed. */
   #allowCopy(copy: Copy): void {
-    for (const { actions, resources, conditions } of copyPermissions(this, copy, 'read')) {
+    for (const { actions, resources, conditions } of copyPermissions(this, copy, 'thaw')) {
       this.policy.addStatements(
         new PolicyStatement({ actions, resources, ...(conditions === undefined ? {} : { conditions }) }),
       );

@@ -10,9 +10,10 @@ import { ExitError } from '../exit-codes.ts';
 import { ago, bytes, count, localTime } from '../format.ts';
 import { interruptible } from '../interrupted.ts';
 import { fields, table } from '../output.ts';
-import { repeated } from './options.ts';
+import { THAW, THAW_DAYS_OPTION, type ThawFlags, thawOf, waitForThaw } from '../thaw.ts';
+import { repeated, whole } from './options.ts';
 
-interface RecoverFlags {
+interface RecoverFlags extends ThawFlags {
   readonly region?: string;
   readonly role?: string;
   readonly backup?: string[];
@@ -43,6 +44,8 @@ export function recoverCommand(program: Command): void {
       'public key in PEM of the lost deployment: its signatures are recorded as valid; repeatable',
       repeated,
     )
+    .option(...THAW)
+    .option(...THAW_DAYS_OPTION, whole)
     .addHelpText(
       'after',
       `
@@ -62,9 +65,10 @@ Examples:
 
 async function recover(cli: Cli, place: string, flags: RecoverFlags): Promise<void> {
   const trustedKeys = await readKeys(flags.trustedKey ?? []);
+  const thaw = thawOf(flags);
   const source = await openCopy(place, flags);
   // Imported on demand, like all that loads the AWS SDK.
-  const { findArchives, newestGoodOf } = await import('../../shared/operations/recover.ts');
+  const { findArchives, newestGoodOf, thawCopy } = await import('../../shared/operations/recover.ts');
   const found = await findArchives(source);
   const newest = newestGoodOf(found);
   for (const archive of found) cli.output.event('archive', archive);
@@ -94,7 +98,13 @@ async function recover(cli: Cli, place: string, flags: RecoverFlags): Promise<vo
       client.recover(
         found,
         { backups, targets, all },
-        { source, streamed: flags.role !== undefined, trustedKeys, signal, progress: progress.update },
+        {
+          ...{ source, streamed: flags.role !== undefined, trustedKeys, signal },
+          ...(thaw === undefined
+            ? {}
+            : { thaw: (id: string) => waitForThaw(cli, () => thawCopy(source, id, thaw), signal) }),
+          progress: progress.update,
+        },
       ),
     );
   } finally {

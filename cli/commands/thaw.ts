@@ -16,6 +16,7 @@ export function thawCommand(program: Command): void {
       'Requests the archive of a backup from GLACIER or DEEP_ARCHIVE, which S3 bills and which takes minutes to two days. Can be repeated: the archive is requested once. `ngbak show` states the expected durations and prices. verify, download, contents, diff, drill and restore do the same with --thaw.',
     )
     .argument('<backup>', 'backup ID')
+    .option('--copy <name>', 'thaw this copy, in another bucket, instead of the original')
     .addOption(
       new Option('--tier <tier>', 'how fast')
         .choices(THAW_TIERS)
@@ -25,14 +26,26 @@ export function thawCommand(program: Command): void {
     .option('-w, --wait', 'wait until it can be read')
     .action(async (id: string, options, command: Command) => {
       const cli = cliOf(command);
-      const request = parseInput(ThawRequest, { tier: options.tier, days: options.days }, 'The options');
+      const { copy, tier, days } = options;
+      const request = {
+        ...parseInput(ThawRequest, { tier, days }, 'The options'),
+        ...(copy === undefined ? {} : { copy }),
+      };
       const client = await cli.client();
       const found = options.wait
         ? await untilThawed(cli, client, id, request)
         : await client.thawBackup(id, request);
       cli.output.result('thawed', found, () =>
-        fields([['backup', found.backup_id], ...storageFields(found), ['expected by', found.expected_by]]),
+        fields([
+          ['backup', found.backup_id],
+          ['copy', found.copy],
+          ...storageFields(found),
+          ['expected by', found.expected_by],
+        ]),
       );
-      if (!found.readable) cli.output.note(`Wait for it with: ngbak thaw ${id} --wait`);
+      if (!found.readable)
+        cli.output.note(
+          `Wait for it with: ngbak thaw ${id}${copy === undefined ? '' : ` --copy ${copy}`} --wait`,
+        );
     });
 }

@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { InvalidInputError } from '../../shared/core/errors.ts';
 import { showTransfer } from '../bars.ts';
 import { cliOf } from '../cli.ts';
 import type { CliClient } from '../client.ts';
@@ -23,13 +22,8 @@ export function verifyCommand(program: Command): void {
     .action(async (id: string, { copy, ...flags }: ThawFlags & { copy?: string }, command: Command) => {
       const cli = cliOf(command);
       const thaw = thawOf(flags);
-      if (thaw && copy !== undefined) {
-        throw new InvalidInputError('--thaw is for the original, not for copies.', {
-          remedy: 'Thaw the copy in its bucket with `aws s3api restore-object`, and verify it then.',
-        });
-      }
       const client = await cli.client();
-      await thawFirst(cli, client, [id], thaw);
+      await thawFirst(cli, client, [id], thaw, copy);
       const bar = showTransfer(cli.output, 'verify');
       const signal = new AbortController().signal;
       let leg: Awaited<ReturnType<CliClient['verifyBackup']>> | undefined;

@@ -3,7 +3,8 @@ import { promisify } from 'node:util';
 import { MissingPrerequisiteError } from '../errors.ts';
 
 const run = promisify(execFile);
-const PROBE_TIMEOUT_MS = 20_000;
+/** Maven alone takes 20 seconds on a machine that is very busy. */
+const PROBE_TIMEOUT_MS = 120_000;
 
 /** Neo4j 5.26 needs Java 17; its documentation lists 17 and 21. */
 const JAVA_MIN = 17;

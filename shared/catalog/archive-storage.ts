@@ -167,45 +167,56 @@ export function minimumOf(
   return { days: CLASS_MINIMUMS[known].days, until: until.toISOString(), usd };
 }
 
-/** Throws ObjectArchivedError, which states how to thaw the archive, if it cannot be read. */
+/** Throws ObjectArchivedError, which states how to thaw the archive of a backup, or of its copy, if it cannot be read. */
 export async function requireReadable(
   bucket: Bucket,
   {
     backup_id,
     archive,
+    copy,
   }: {
     readonly backup_id: string;
     readonly archive: Pick<CatalogRecord['archive'], 'key' | 'version_id'>;
+    readonly copy?: string | undefined;
   },
 ): Promise<void> {
   const head = await headArchive(bucket, { archive });
   const place = head && coldPlaceOf(head);
   if (!head || place === undefined) return;
   const { state } = thawStateOf(head);
+  const what = copy === undefined ? backup_id : `${backup_id}, copy ${copy}`;
+  const command = `ngbak thaw ${backup_id}${copy === undefined ? '' : ` --copy ${copy}`} --wait`;
   if (state === 'cold') {
     const offers = thawOffers(place, head.ContentLength ?? 0, await regionOf(bucket));
-    throw coldArchive(backup_id, place, offers);
+    const how = `Repeat the command with --thaw, or the request with "thaw", or run \`${command}\`.`;
+    throw coldArchive(what, place, offers, how);
   }
-  if (state === 'thawing') throw thawingArchive(backup_id, place);
+  if (state === 'thawing') throw thawingArchive(what, place, command);
 }
 
-function coldArchive(backupId: string, place: ColdPlace, offers: readonly ThawOffer[]): ObjectArchivedError {
+/** The error of an archive that has to be thawed first. `how` states what to do. */
+export function coldArchive(
+  what: string,
+  place: ColdPlace,
+  offers: readonly ThawOffer[],
+  how: string,
+): ObjectArchivedError {
   return new ObjectArchivedError(
-    `The archive of ${backupId} is in the storage class ${place} and cannot be read until it is thawed.`,
+    `The archive of ${what} is in the storage class ${place} and cannot be read until it is thawed.`,
     {
-      remedy: `Repeat the command with --thaw, or the request with "thaw", or run \`ngbak thaw ${backupId} --wait\`. ${offers.map(offerText).join('; ')}; estimated, with ${THAW_DAYS} days of the thawed copy.`,
+      remedy: `${how} ${offers.map(offerText).join('; ')}; estimated, with ${THAW_DAYS} days of the thawed copy.`,
       help: HELP.archivedObject,
     },
   );
 }
 
-function thawingArchive(backupId: string, place: ColdPlace): ObjectArchivedError {
+function thawingArchive(what: string, place: ColdPlace, command: string): ObjectArchivedError {
   const hours = THAW_HOURS[place];
   const longest = Math.max(...Object.values(hours).map(({ max }) => max));
   return new ObjectArchivedError(
-    `The archive of ${backupId} is being thawed from the storage class ${place} and cannot be read yet.`,
+    `The archive of ${what} is being thawed from the storage class ${place} and cannot be read yet.`,
     {
-      remedy: `Wait for it with \`ngbak thaw ${backupId} --wait\`, or repeat the command with --thaw: S3 needs up to ${longest} hours from the request.`,
+      remedy: `Wait for it with \`${command}\`, or repeat the command with --thaw: S3 needs up to ${longest} hours from the request.`,
       help: HELP.archivedObject,
     },
   );

@@ -1,12 +1,16 @@
 import { z } from 'zod';
 import type { Bucket } from '../aws/bucket.ts';
-import { BACKUPS, catalogKey } from '../aws/keys.ts';
+import { archiveKey, BACKUPS, catalogKey } from '../aws/keys.ts';
+import { coldArchive, coldPlaceOf, regionOf, thawOffers, thawStateOf } from '../catalog/archive-storage.ts';
+import { headArchive } from '../catalog/head-archive.ts';
+import { thawArchive } from '../catalog/thaw.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import { BackupSummary, summarize } from '../catalog/summaries.ts';
 import { describeError, IntegrityError, InvalidInputError, NgbakError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
 import { mapOrdered } from '../core/ordered.ts';
 import { NotFoundError } from '../core/refusals.ts';
+import type { ThawRequest } from '../core/storage-class.ts';
 import type { OperationsContext } from './context.ts';
 import { importArchive } from './import-archive.ts';
 import { describeArchive, rebuildCatalog } from './rebuild-catalog.ts';
@@ -115,6 +119,8 @@ export interface RecoveryOptions {
   /** The bytes pass through this machine, because no credentials can read the copy and write the new bucket. */
   readonly streamed: boolean;
   readonly signal?: AbortSignal | undefined;
+  /** Returns once the archive of a backup can be read. Without it, archives in cold storage are not recovered. */
+  readonly thaw?: ((backupId: string) => Promise<unknown>) | undefined;
   /** `copy`: the archive is copied. `verify`: every byte of it is read back. */
   progress?(phase: 'copy' | 'verify', backupId: string, done: number, total: number): void;
 }
@@ -145,10 +151,11 @@ export async function recover(
 async function recoverOne(
   context: OperationsContext,
   { backup_id, bytes }: FoundArchive,
-  { source, streamed, signal, progress }: RecoveryOptions,
+  { source, streamed, signal, thaw, progress }: RecoveryOptions,
   result: Recovered,
 ): Promise<boolean> {
   try {
+    await (thaw ? thaw(backup_id) : requireThawed(source, backup_id));
     const copied = await importArchive({
       source,
       destination: context.bucket,
@@ -173,6 +180,26 @@ async function recoverOne(
     result.problems.push({ backup_id, kind, problem: describeError(error) });
     return false;
   }
+}
+
+/** Requests that an archive in the bucket of a copy be thawed, if it is in cold storage. Idempotent. */
+export async function thawCopy(source: Bucket, backup_id: string, request: ThawRequest) {
+  const { state, place } = await thawArchive(source, { key: archiveKey(backup_id) }, request);
+  return { backup_id, storage_class: place ?? 'STANDARD', readable: state !== 'cold' && state !== 'thawing' };
+}
+
+/** Throws ObjectArchivedError, which states what to do, if an archive has to be thawed first. */
+async function requireThawed(source: Bucket, backupId: string): Promise<void> {
+  const head = await headArchive(source, { archive: { key: archiveKey(backupId) } });
+  const place = head && coldPlaceOf(head);
+  if (!head || place === undefined || thawStateOf(head).state === 'thawed') return;
+  const offers = thawOffers(place, head.ContentLength ?? 0, await regionOf(source));
+  throw coldArchive(
+    `${backupId}, copy in s3://${source.place},`,
+    place,
+    offers,
+    'Repeat the command with --thaw.',
+  );
 }
 
 /** What to recover: of each list, the first archive that is intact. */

@@ -3,7 +3,6 @@ import { Manifest } from '../archive/format/manifest.ts';
 import { BackupDetails } from '../catalog/summaries.ts';
 import type { CallName } from '../core/calls.ts';
 import { Id } from '../core/ids.ts';
-import { ThawRequest } from '../core/storage-class.ts';
 import { parseJson } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
 import { CreateScheduleInput, ScheduleChanges, ScheduleName } from '../schedules/schedule.ts';
@@ -65,7 +64,7 @@ import {
   presignParts,
   UploadStatus,
 } from './upload.ts';
-import { Thawing, thawBackup } from './thaw-backup.ts';
+import { ThawInput, Thawing, thawBackup } from './thaw-backup.ts';
 import { VerificationLeg, VerifyInput, verifyBackup } from './verify-backup.ts';
 
 /** Description of operations that start jobs and accept the header. */
@@ -183,9 +182,9 @@ export const OPERATIONS = {
   thawBackup: operation({
     summary: 'Thaw a backup whose archive is in cold storage',
     description:
-      'Idempotent: the archive is requested from S3 once, which S3 bills. Repeat the call until `readable` is true, which takes minutes to two days.',
+      'Idempotent: the archive, or with `copy` that of a copy in another bucket, is requested from S3 once, which S3 bills. Repeat the call until `readable` is true, which takes minutes to two days.',
     id: Id,
-    input: ThawRequest,
+    input: ThawInput,
     bodyOptional: true,
     returns: 'Where the archive is, and whether it can be read.',
     output: Thawing,

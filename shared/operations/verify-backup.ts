@@ -103,7 +103,9 @@ export async function verifyBackup(
       ? { verification: verificationId(randomUUID()), check: null }
       : parseInput(VerificationCursor, leg.cursor, 'The cursor of the verification', 'Start it again.');
   // Says nothing about the archive, so the catalog is left unchanged.
-  if (copy === undefined) await requireReadable(context.bucket, record);
+  const { key } = record.archive;
+  const archive = { key, version_id: verified.version_id };
+  await requireReadable(verified.bucket, { backup_id: id, archive, copy });
   const checked = await checkCatalogued(context, verified, leg, from);
   if (checked.cursor !== null) {
     const cursor = { verification: from.verification, check: checked.cursor };
@@ -140,7 +142,12 @@ function originalOf({ bucket }: OperationsContext, record: CatalogRecord): Verif
   return { record, bucket, version_id: record.archive.version_id, copy: undefined };
 }
 
-function copyOf({ config }: OperationsContext, record: CatalogRecord, name: string): Verified {
+/** A complete copy of a backup. Throws InvalidInputError if there is none with this name. */
+export function copyOf(
+  { config }: Pick<OperationsContext, 'config'>,
+  record: CatalogRecord,
+  name: string,
+): Verified {
   const { backup_id, copies = [] } = record;
   const known = copies.find((one) => one.name === name);
   if (known?.state !== 'complete' && known?.state !== 'damaged') {

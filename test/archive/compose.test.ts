@@ -193,9 +193,8 @@ describeS3Servers('on $name', ({ name, start }) => {
   // versitygw states the CRC-32 of the whole source for a part that is copied from a range of it, so that no archive with
   // such a part can be completed there.
   const copiesRanges = name !== 'versitygw';
-  (copiesRanges ? test : test.failing)(
-    'entries of an earlier archive are copied into a new one, which is complete without the earlier one',
-    async () => {
+  if (copiesRanges)
+    test('entries of an earlier archive are copied into a new one, which is complete without the earlier one', async () => {
       const { s3, bucket, composition, segment } = await place();
       const large = randomBytes(12 * MiB);
       const texts = Array.from({ length: 7 }, (_, i) => ({
@@ -260,8 +259,7 @@ describeS3Servers('on $name', ({ name, start }) => {
       expect(composed.manifest.index.entries).toBe(9);
       expect((await readAll(composed, 'vectors/x.snapshot')).equals(large)).toBe(true);
       expect(String(await readAll(composed, 'kv/6.json'))).toBe('{"i":6}');
-    },
-  );
+    });
 
   test('an earlier archive that is another object by now is not copied from', async () => {
     const { s3, bucket, composition, segment } = await place();

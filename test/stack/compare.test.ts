@@ -44,6 +44,10 @@ beforeAll(async () => {
   environment = { NGBAK_STACK: 'NgbakTest', TERM: 'xterm', TZ: 'UTC', ...stack.operator() };
   api = { NGBAK_API_URL: stack.apiUrl(), NGBAK_API_KEY: stack.apiKey('operator'), AWS_ACCESS_KEY_ID: 'none' };
   folder = await mkdtemp(join(tmpdir(), 'ngbak-compare-'));
+  // Other tests of this target may have run before.
+  for (const key of await stack.keys('backups/')) {
+    if (key.includes('_options.')) await stack.bucket.removeAll(key);
+  }
   await fillTarget(OPTIONS);
   before = await backUp();
   await change();

@@ -35,6 +35,7 @@ const COPYING = `${STACK}-copy-backup`;
 const FILES = 'copies-files';
 const STORE_SECRET = 'copies-kv';
 const VAULT = { bucket: 'copies-vault', prefix: 'team/kb' };
+const COLD = { bucket: 'copies-cold', storageClass: 'GLACIER' };
 /** Does not exist at first. */
 const LATE = { bucket: 'copies-late' };
 const DEADLINE_MS = 60_000;
@@ -137,7 +138,8 @@ async function inState(executionArn: string, state: string): Promise<void> {
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ngbak-copies-'));
-  for (const Name of [FILES, VAULT.bucket]) await s3.send(new CreateBucketCommand({ Bucket: Name }));
+  for (const Name of [FILES, VAULT.bucket, COLD.bucket])
+    await s3.send(new CreateBucketCommand({ Bucket: Name }));
   await s3.send(
     new PutBucketVersioningCommand({
       Bucket: VAULT.bucket,
@@ -159,7 +161,7 @@ beforeAll(async () => {
         stackName: STACK,
         targets: { kb: { stores: { kv: { kind: 'files', secret: STORE_SECRET, buckets: [FILES] } } } },
         schedule: { time: farTimeOfDay() },
-        copies: { vault: { ...VAULT, keepDays: 30 }, late: LATE },
+        copies: { vault: { ...VAULT, keepDays: 30 }, late: LATE, cold: COLD },
         verification: { perDay: 3 },
         api: { enabled: false },
         metricsDashboard: false,
@@ -196,7 +198,8 @@ test('a backup is copied after it was catalogued, and a copy that fails does not
     /Copy vault: +complete, s3:\/\/copies-vault\/team\/kb, STANDARD, not verified, expires/,
   );
   expect(shown).toMatch(/Copy late: +failed, s3:\/\/copies-late, STANDARD, next attempt/);
-  expect((await run(['list'], operator)).stdout).toMatch(/1 of 2: late failed/);
+  await until('cold', 'complete');
+  expect((await run(['list'], operator)).stdout).toMatch(/2 of 3: late failed/);
 });
 
 test('the janitor repeats a failed copy when it is due, and the verdict has no warning any more', async () => {
@@ -306,6 +309,24 @@ test('verification reads a copy, records the result, and finds one that was alte
   expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining('has no copy "typo"')]);
 });
 
+test('a copy in cold storage is refused with words, and verified once it is thawed', async () => {
+  expect(await until('cold', 'complete')).toMatchObject({ storage_class: 'GLACIER' });
+  const refused = await run(['verify', backupId, '--copy', 'cold'], operator);
+  expect(refused.code).not.toBe(0);
+  expect(refused.stderr).toMatch(/, copy cold is in the storage class GLACIER and cannot be read/);
+  expect(refused.stderr).toContain(`ngbak thaw ${backupId} --copy cold --wait`);
+  expect((await copy('cold'))?.state).toBe('complete');
+  const verified = await run(['verify', backupId, '--copy', 'cold', '--thaw'], operator);
+  expect([verified.code, verified.stderr]).toEqual([0, expect.stringContaining('Waiting for the archive')]);
+  expect((await copy('cold'))?.verified_at).toBeDefined();
+  const thawed = await run(['thaw', backupId, '--copy', 'cold', '--json'], operator);
+  expect(thawed.lines()).toEqual([
+    expect.objectContaining({
+      data: expect.objectContaining({ copy: 'cold', readable: true, requested: false, state: 'thawed' }),
+    }),
+  ]);
+});
+
 test('with the policy of an operator, a copy can neither be removed nor replaced', async () => {
   const credentials = {
     accessKeyId: operator.AWS_ACCESS_KEY_ID ?? '',
@@ -328,4 +349,21 @@ test('a deleted backup leaves its copies', async () => {
   expect(await stack.keys('backups/')).toEqual([]);
   const record = await vault.requireRecord(catalogKey(backupId), CatalogRecord, '');
   expect(record.backup_id).toBe(backupId);
+});
+
+test('a backup is recovered from a copy in cold storage once that is thawed', async () => {
+  // As if the thawed copy had expired.
+  const Key = archiveKey(backupId);
+  const { Body } = await s3.send(new GetObjectCommand({ Bucket: COLD.bucket, Key }));
+  const bytes = (await Body?.transformToByteArray()) ?? new Uint8Array();
+  await s3.send(new PutObjectCommand({ Bucket: COLD.bucket, Key, Body: bytes, StorageClass: 'GLACIER' }));
+  const administrator = { ...emulatorAddress(servers.aws.endpoint).env, NGBAK_STACK: STACK, TZ: 'UTC' };
+  const recover = ['recover', COLD.bucket, '--backup', backupId];
+  const refused = await run(recover, administrator);
+  expect(refused.code).not.toBe(0);
+  expect(refused.stderr).toMatch(/storage class GLACIER and cannot be read until it is thawed.*--thaw/s);
+  expect(await stack.keys('backups/')).toEqual([]);
+  const recovered = await run([...recover, '--thaw'], administrator);
+  expect([recovered.code, recovered.stderr]).toEqual([0, expect.stringContaining('Waiting for the archive')]);
+  expect(await stack.keys('backups/')).toEqual(expect.arrayContaining([Key, catalogKey(backupId)]));
 });

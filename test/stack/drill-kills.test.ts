@@ -82,7 +82,14 @@ async function closedJob(jobId: string, { name }: FunctionState): Promise<JobRec
 async function expectNothingLeft(where: string): Promise<void> {
   expect([where, await leftovers()]).toEqual([where, []]);
   expect([where, await readTarget(OPTIONS)]).toEqual([where, live]);
-  expect([where, await stack.bucket.readRecord(lockKey('drill.options'), Lock)]).toEqual([where, undefined]);
+  // A function that outlives its execution may take the lock once more, and frees it when it notices that its job ended.
+  const deadline = Date.now() + DEADLINE_MS;
+  for (;;) {
+    const lock = await stack.bucket.readRecord(lockKey('drill.options'), Lock);
+    if (lock === undefined) return;
+    if (Date.now() > deadline) throw new Error(`${where}: still locked by ${lock.value.job_id}.`);
+    await sleep(200);
+  }
 }
 
 test(
