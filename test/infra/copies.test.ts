@@ -52,13 +52,15 @@ test('the copying function adds objects to the configured places, and checks the
     { actions: parts, resources: [`${NEAR}/backups/*`] },
     ...read,
   ]);
-  // These verify copies.
-  for (const name of ['api', 'verify-stored']) {
-    expect(onCopies(name)).toEqual([
-      { actions: ['sts:AssumeRole'], resources: [COPIES.vault.readRoleArn] },
-      ...read,
-    ]);
-  }
+  // These verify copies, and the API thaws them.
+  const assume = { actions: ['sts:AssumeRole'], resources: [COPIES.vault.readRoleArn] };
+  expect(onCopies('verify-stored')).toEqual([assume, ...read]);
+  expect(onCopies('api')).toEqual([
+    assume,
+    ...read.map((one) =>
+      one.actions.includes('s3:GetObject') ? { ...one, actions: [...one.actions, 's3:RestoreObject'] } : one,
+    ),
+  ]);
 });
 
 test('no other function reaches a copy', () => {

@@ -57,7 +57,7 @@ async function seed(): Promise<void> {
 }
 
 afterAll(async () => {
-  await driver.close();
+  await driver?.close();
   await stopPrivateServer();
 }, 120_000);
 
