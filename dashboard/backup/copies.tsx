@@ -29,6 +29,7 @@ export function Copies({ backupId, copies }: { backupId: string; copies: readonl
         {
           id: 'state',
           header: 'State',
+          minWidth: 220,
           cell: ({ state, problem }) => (
             <>
               <StatusIndicator type={SIGNS[state][0]}>{SIGNS[state][1]}</StatusIndicator>
@@ -43,6 +44,7 @@ export function Copies({ backupId, copies }: { backupId: string; copies: readonl
         {
           id: 'place',
           header: 'Place',
+          minWidth: 200,
           cell: ({ bucket, prefix }) => (
             <code className="anywhere">
               s3://{bucket}
@@ -50,7 +52,12 @@ export function Copies({ backupId, copies }: { backupId: string; copies: readonl
             </code>
           ),
         },
-        { id: 'class', header: 'Storage class', cell: ({ storage_class }) => storage_class ?? 'STANDARD' },
+        {
+          id: 'class',
+          header: 'Storage class',
+          minWidth: 130,
+          cell: ({ storage_class }) => storage_class ?? 'STANDARD',
+        },
         {
           id: 'verified',
           header: 'Verified',

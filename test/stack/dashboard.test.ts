@@ -3,7 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Page } from 'playwright-core';
 import { catalogKey } from '../../shared/aws/keys.ts';
+import type { BackupCopy } from '../../shared/core/copies.ts';
 import type { Contents } from '../../shared/operations/contents.ts';
+import { updateCopy } from '../../shared/workflows/copy/progress.ts';
 import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';
 import { accessibilityProblems, focused, overflows, startBrowser, tabTo } from './browser.ts';
@@ -379,6 +381,39 @@ test('a verification reads every byte; a missing archive is reported', async () 
   await page.getByText('The backup is damaged').waitFor();
   await page.getByText('is gone', { exact: false }).first().waitFor();
   visit.assertClean();
+});
+
+test('the copies of a backup are listed with their states, also on a phone', async () => {
+  const at = new Date().toISOString();
+  const problem = `s3://copies-of-the-museum: ${'access was denied; '.repeat(8)}`;
+  const made: BackupCopy[] = [
+    {
+      name: 'vault',
+      bucket: 'vault',
+      prefix: 'team/kb',
+      state: 'complete',
+      at,
+      verified_at: at,
+      expires_at: at,
+    },
+    { name: 'far', bucket: 'copies-of-the-museum', storage_class: 'GLACIER', state: 'failed', at, problem },
+  ];
+  for (const copy of made) await updateCopy(browser.stack.bucket, backupId, copy.name, () => copy);
+  for (const narrow of [false, true]) {
+    const visit = await browser.visit({ role: 'viewer', narrow, mode: narrow ? 'dark' : 'light' });
+    await visit.open(`backup/${backupId}`);
+    const table = visit.page.getByRole('table').filter({ hasText: 's3://vault/team/kb' });
+    await table.waitFor();
+    expect(await table.getByRole('rowheader').allInnerTexts()).toEqual(
+      expect.arrayContaining(['vault', 'far']),
+    );
+    expect(await table.getByRole('row').filter({ hasText: 'GLACIER' }).textContent()).toMatch(
+      /Failed.*access was denied/s,
+    );
+    expect(await overflows(visit.page)).toBe(false);
+    expect(await accessibilityProblems(visit.page)).toEqual([]);
+    visit.assertClean();
+  }
 });
 
 test('a backup is deleted only by an admin who types the name of its target', async () => {
