@@ -1,14 +1,11 @@
 import { Duration, Validations } from 'aws-cdk-lib';
 import { type IKey, Key } from 'aws-cdk-lib/aws-kms';
 import {
-  BlockPublicAccess,
   Bucket,
-  BucketEncryption,
   type CfnBucket,
   HttpMethods,
   type IBucket,
   type LifecycleRule,
-  ObjectOwnership,
   StorageClass,
 } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
@@ -25,6 +22,7 @@ import {
 } from '../shared/aws/keys.ts';
 import { SELFTEST_PREFIX } from '../shared/core/selftest.ts';
 import { MOVABLE_TAG } from '../shared/core/storage-class.ts';
+import { ARCHIVE_SETTINGS, accessLogSettings } from './bucket-settings.ts';
 import type { DeploymentConfig } from './config.ts';
 import { removalPolicyOf } from './removal.ts';
 import type { StepHandler } from './step-handler.ts';
@@ -122,26 +120,14 @@ export class ArchiveBucket extends Construct {
 
   #create(encryptionKey: IKey, props: ArchiveBucketProps): Bucket {
     const bucket = new Bucket(this, 'Bucket', {
-      encryption: BucketEncryption.KMS,
+      ...ARCHIVE_SETTINGS,
       encryptionKey,
-      // One data key for many objects: fewer and cheaper calls to KMS.
-      bucketKeyEnabled: true,
-      enforceSSL: true,
-      minimumTLSVersion: 1.2,
-      blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
-      objectOwnership: ObjectOwnership.BUCKET_OWNER_ENFORCED,
-      versioned: true,
       // Without a default retention, which would also lock job records and locks: the function that records backups
       // locks archives.
       ...(props.objectLock === undefined ? {} : { objectLockEnabled: true }),
       lifecycleRules: lifecycle(props),
       removalPolicy: removalPolicyOf(props),
-      ...(props.accessLogs === undefined
-        ? {}
-        : {
-            serverAccessLogsBucket: Bucket.fromBucketName(this, 'AccessLogs', props.accessLogs.bucket),
-            serverAccessLogsPrefix: props.accessLogs.prefix,
-          }),
+      ...accessLogSettings(this, props.accessLogs),
     });
     if (props.allowedOrigins.length > 0) allowPages(bucket, props.allowedOrigins);
     // The property of the L2 construct would add a custom resource with a Lambda function.

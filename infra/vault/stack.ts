@@ -9,15 +9,10 @@ import {
   Role,
 } from 'aws-cdk-lib/aws-iam';
 import { Key } from 'aws-cdk-lib/aws-kms';
-import {
-  BlockPublicAccess,
-  Bucket,
-  BucketEncryption,
-  ObjectLockRetention,
-  ObjectOwnership,
-} from 'aws-cdk-lib/aws-s3';
+import { Bucket, ObjectLockRetention } from 'aws-cdk-lib/aws-s3';
 import type { Construct } from 'constructs';
 import { BACKUPS } from '../../shared/aws/keys.ts';
+import { ARCHIVE_SETTINGS, accessLogSettings } from '../bucket-settings.ts';
 import { removalPolicyOf } from '../removal.ts';
 import { acceptWildcard } from '../wildcards.ts';
 import type { VaultConfig } from './config.ts';
@@ -87,14 +82,8 @@ export class VaultStack extends Stack {
     const period = Duration.days(lock.days);
     const bucket = new Bucket(this, 'Bucket', {
       ...(bucketName === undefined ? {} : { bucketName }),
-      encryption: BucketEncryption.KMS,
+      ...ARCHIVE_SETTINGS,
       encryptionKey,
-      bucketKeyEnabled: true,
-      enforceSSL: true,
-      minimumTLSVersion: 1.2,
-      blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
-      objectOwnership: ObjectOwnership.BUCKET_OWNER_ENFORCED,
-      versioned: true,
       // For every object: the source needs no permission to lock, and cannot leave an object unlocked.
       objectLockDefaultRetention:
         lock.mode === 'compliance'
@@ -114,12 +103,7 @@ export class VaultStack extends Stack {
             ]),
       ],
       removalPolicy: removalPolicyOf(this.#vault),
-      ...(accessLogs === undefined
-        ? {}
-        : {
-            serverAccessLogsBucket: Bucket.fromBucketName(this, 'AccessLogs', accessLogs.bucket),
-            serverAccessLogsPrefix: accessLogs.prefix,
-          }),
+      ...accessLogSettings(this, accessLogs),
     });
     Validations.of(bucket).acknowledge(
       accessLogs === undefined

@@ -72,6 +72,12 @@ export async function sendPart(
   return (await sendS3(upload.s3, `write part ${part.PartNumber} of`, command, options)).ETag;
 }
 
+/** The value of `CopySource` for an object, by its full key, or for one version of it. */
+export function copySource(bucket: string, fullKey: string, versionId: string | undefined): string {
+  const path = `${bucket}/${fullKey}`.split('/').map(encodeURIComponent).join('/');
+  return versionId === undefined ? path : `${path}?versionId=${encodeURIComponent(versionId)}`;
+}
+
 /** Copies a part from another object, within S3. */
 export async function copyPart(
   upload: MultipartUpload,

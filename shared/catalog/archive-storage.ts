@@ -167,7 +167,10 @@ export function minimumOf(
   return { days: CLASS_MINIMUMS[known].days, until: until.toISOString(), usd };
 }
 
-/** Throws ObjectArchivedError, which states how to thaw the archive of a backup, or of its copy, if it cannot be read. */
+/**
+ * Throws ObjectArchivedError, which states how to thaw the archive of a backup, or of its copy, if it cannot be read.
+ * Returns false if it does not exist.
+ */
 export async function requireReadable(
   bucket: Bucket,
   {
@@ -179,10 +182,10 @@ export async function requireReadable(
     readonly archive: Pick<CatalogRecord['archive'], 'key' | 'version_id'>;
     readonly copy?: string | undefined;
   },
-): Promise<void> {
+): Promise<boolean> {
   const head = await headArchive(bucket, { archive });
   const place = head && coldPlaceOf(head);
-  if (!head || place === undefined) return;
+  if (!head || place === undefined) return head !== undefined;
   const { state } = thawStateOf(head);
   const what = copy === undefined ? backup_id : `${backup_id}, copy ${copy}`;
   const command = `ngbak thaw ${backup_id}${copy === undefined ? '' : ` --copy ${copy}`} --wait`;
@@ -192,6 +195,7 @@ export async function requireReadable(
     throw coldArchive(what, place, offers, how);
   }
   if (state === 'thawing') throw thawingArchive(what, place, command);
+  return true;
 }
 
 /** The error of an archive that has to be thawed first. `how` states what to do. */

@@ -10,6 +10,7 @@ import {
   beginMultipart,
   completeMultipart,
   copyPart,
+  copySource,
   listMultiparts,
   listParts,
   type MultipartUpload,
@@ -175,13 +176,11 @@ async function copyByS3(
 ): Promise<void> {
   // The client that writes adds no prefix to keys of the other bucket.
   const key = source.fullKey(archiveKey(backupId));
-  const path = `${source.name}/${key}`.split('/').map(encodeURIComponent).join('/');
-  const version = versionOf(VersionId);
   await copyPart(
     upload,
     {
       PartNumber: number,
-      CopySource: version === undefined ? path : `${path}?versionId=${encodeURIComponent(version)}`,
+      CopySource: copySource(source.name, key, versionOf(VersionId)),
       // S3 copies ranges only from objects larger than 5 MiB.
       ...(parts === 1 ? {} : { CopySourceRange: `bytes=${from}-${from + length - 1}` }),
     },

@@ -92,7 +92,10 @@ export async function requireThaw(
   record: CatalogRecord,
   thaw: ThawRequest | undefined,
 ): Promise<void> {
-  if (thaw === undefined) return requireReadable(bucket, record);
+  if (thaw === undefined) {
+    await requireReadable(bucket, record);
+    return;
+  }
   const head = await headArchive(bucket, record);
   const place = head && coldPlaceOf(head);
   if (place !== undefined) thawHours(place, thaw.tier);

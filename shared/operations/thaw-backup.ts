@@ -7,7 +7,7 @@ import { Id } from '../core/ids.ts';
 import { ThawRequest } from '../core/storage-class.ts';
 import type { OperationsContext } from './context.ts';
 import { readCatalogued } from './show-backup.ts';
-import { copyOf } from './verify-backup.ts';
+import { openCopy } from './verify-backup.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -66,15 +66,15 @@ export async function thawBackup(
 
 /** The bucket of a copy, and the record with the archive of the copy. */
 function inBucketOfCopy(context: OperationsContext, record: CatalogRecord, name: string) {
-  const { bucket, version_id } = copyOf(context, record, name);
-  const known = record.copies?.find((one) => one.name === name);
+  const { known, bucket } = openCopy(context, record, name);
+  const { version_id } = known;
   const { version_id: _, ...archive } = record.archive;
   return {
     bucket,
     record: {
       ...record,
-      storage_class: known?.storage_class,
-      completed_at: known?.at ?? record.completed_at,
+      storage_class: known.storage_class,
+      completed_at: known.at,
       archive: { ...archive, ...(version_id === undefined ? {} : { version_id }) },
     },
   };

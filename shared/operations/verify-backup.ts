@@ -8,12 +8,12 @@ import { copyBucket } from '../aws/copy-bucket.ts';
 import { catalogKey, stagingPrefix, VERIFICATIONS, verificationId } from '../aws/keys.ts';
 import { ObjectArchivedError } from '../aws/s3-error.ts';
 import { requireReadable } from '../catalog/archive-storage.ts';
-import { headArchive } from '../catalog/head-archive.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import { countsByStore } from '../catalog/record-counts.ts';
 import { checkSignatures, signaturesOf } from '../catalog/signature.ts';
 import { BackupDetails, detail } from '../catalog/summaries.ts';
 import { BackupWarning, readAcknowledged } from '../catalog/warnings.ts';
+import type { BackupCopy } from '../core/copies.ts';
 import { IntegrityError, InvalidInputError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
@@ -102,10 +102,6 @@ export async function verifyBackup(
     leg.cursor === null
       ? { verification: verificationId(randomUUID()), check: null }
       : parseInput(VerificationCursor, leg.cursor, 'The cursor of the verification', 'Start it again.');
-  // Says nothing about the archive, so the catalog is left unchanged.
-  const { key } = record.archive;
-  const archive = { key, version_id: verified.version_id };
-  await requireReadable(verified.bucket, { backup_id: id, archive, copy });
   const checked = await checkCatalogued(context, verified, leg, from);
   if (checked.cursor !== null) {
     const cursor = { verification: from.verification, check: checked.cursor };
@@ -143,11 +139,11 @@ function originalOf({ bucket }: OperationsContext, record: CatalogRecord): Verif
 }
 
 /** A complete copy of a backup. Throws InvalidInputError if there is none with this name. */
-export function copyOf(
+export function openCopy(
   { config }: Pick<OperationsContext, 'config'>,
   record: CatalogRecord,
   name: string,
-): Verified {
+): { readonly known: BackupCopy; readonly bucket: Bucket } {
   const { backup_id, copies = [] } = record;
   const known = copies.find((one) => one.name === name);
   if (known?.state !== 'complete' && known?.state !== 'damaged') {
@@ -161,7 +157,11 @@ export function copyOf(
   }
   // The configuration may have changed the role since the copy was made.
   const { read_role_arn } = config?.copies?.[name] ?? known;
-  const bucket = copyBucket({ ...known, read_role_arn }, 'read');
+  return { known, bucket: copyBucket({ ...known, read_role_arn }, 'read') };
+}
+
+function copyOf(context: OperationsContext, record: CatalogRecord, name: string): Verified {
+  const { known, bucket } = openCopy(context, record, name);
   return { record, bucket, version_id: known.version_id, copy: name };
 }
 
@@ -190,14 +190,15 @@ function withResult(
 
 async function checkCatalogued(
   context: OperationsContext,
-  { record, bucket, version_id }: Verified,
+  { record, bucket, version_id, copy }: Verified,
   leg: VerificationTime,
   from: { readonly verification: string; readonly check: Json },
 ): Promise<CheckLeg> {
-  const { archive } = record;
+  const { backup_id } = record;
   const damaged = (problem: string) => ({ cursor: null, problems: [problem], warnings: [], tallies: {} });
-  const { key } = archive;
-  if (!(await headArchive(bucket, { archive: { key, version_id } }))) {
+  const { key } = record.archive;
+  // That it has to be thawed says nothing about the archive, so the catalog is left unchanged.
+  if (!(await requireReadable(bucket, { backup_id, archive: { key, version_id }, copy }))) {
     return damaged(`s3://${bucket.place}/${key} is gone`);
   }
   const source = await s3Source(bucket.s3, bucket.name, key, version_id);

@@ -6,6 +6,7 @@ import { describeError, IntegrityError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
 import type { Json } from '../core/json.ts';
 import { NotFoundError } from '../core/refusals.ts';
+import { ColdPlace } from '../core/storage-class.ts';
 import type { OperationsContext } from './context.ts';
 import { verifyBackup } from './verify-backup.ts';
 
@@ -14,8 +15,6 @@ export const VERIFY_EVERY_HOURS = 1;
 /** Input of the function. */
 export const VerifyNextInput = z.strictObject({ verify: z.strictObject({}) });
 export type VerifyNextInput = z.infer<typeof VerifyNextInput>;
-/** Archives in these storage classes cannot be read. */
-const COLD: readonly (string | undefined)[] = ['GLACIER', 'DEEP_ARCHIVE'];
 /** Attempts that are remembered. */
 const ATTEMPTS_MAX = 1000;
 
@@ -36,6 +35,9 @@ export interface Stored {
   readonly copy?: string | undefined;
 }
 
+/** Whether archives in a storage class cannot be read. */
+const isCold = (storageClass: string | undefined) => ColdPlace.safeParse(storageClass).success;
+
 const nameOf = ({ backup_id, copy }: Stored) => (copy === undefined ? backup_id : `${backup_id} ${copy}`);
 
 /** What one call did. */
@@ -54,11 +56,11 @@ export function oldestVerification(
   attempts: VerificationState['attempts'],
 ): Stored | undefined {
   const candidates = backups.flatMap(({ backup_id, verification, storage_class, copies = [] }) => [
-    ...(verification.state === 'damaged' || COLD.includes(storage_class)
+    ...(verification.state === 'damaged' || isCold(storage_class)
       ? []
       : [{ stored: { backup_id }, at: verification.at }]),
     ...copies
-      .filter((copy) => copy.state === 'complete' && !COLD.includes(copy.storage_class))
+      .filter((copy) => copy.state === 'complete' && !isCold(copy.storage_class))
       .map(({ name, at, verified_at }) => ({ stored: { backup_id, copy: name }, at: verified_at ?? at })),
   ]);
   const last = candidates.map(({ stored, at }) => {

@@ -1,4 +1,10 @@
-import { copyPart, type MultipartUpload, sendPart, type UploadedPart } from '../../aws/multipart.ts';
+import {
+  copyPart,
+  copySource,
+  type MultipartUpload,
+  sendPart,
+  type UploadedPart,
+} from '../../aws/multipart.ts';
 import { PART_BYTES_MIN, type PlannedPart } from '../../aws/plan-parts.ts';
 import { uploadStream } from '../../aws/upload-stream.ts';
 import { mapOrdered } from '../../core/ordered.ts';
@@ -81,13 +87,12 @@ function copyRange(
   signal: AbortSignal,
 ): Promise<void> {
   const { key, version_id, etag } = object;
-  const version = version_id === undefined ? '' : `?versionId=${encodeURIComponent(version_id)}`;
   const from = start + position;
   return copyPart(
     upload,
     {
       PartNumber: part.number,
-      CopySource: `${upload.bucket}/${key}`.split('/').map(encodeURIComponent).join('/') + version,
+      CopySource: copySource(upload.bucket, key, version_id),
       CopySourceRange: `bytes=${from}-${from + part.length - 1}`,
       CopySourceIfMatch: etag,
     },

@@ -8,6 +8,7 @@ import {
   beginMultipart,
   completeMultipart,
   copyPart,
+  copySource,
   listParts,
   type MultipartUpload,
   type UploadedPart,
@@ -138,8 +139,7 @@ async function copyMissing(
   const missing = plan.filter(({ number, length }) => uploaded.get(number)?.bytes !== length);
   const { key, version_id } = record.archive;
   // This client adds no prefix to the key in the other bucket.
-  const path = `${source.name}/${source.fullKey(key)}`.split('/').map(encodeURIComponent).join('/');
-  const CopySource = version_id === undefined ? path : `${path}?versionId=${encodeURIComponent(version_id)}`;
+  const CopySource = copySource(source.name, source.fullKey(key), version_id);
   let started = 0;
   const inTime = (function* () {
     for (const part of missing) {
