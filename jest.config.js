@@ -8,7 +8,7 @@ mkdirSync(process.env.SWC_NATIVE_BINDING_CACHE, { recursive: true });
 
 /** Jest runs the TypeScript sources as ES modules, stripped of their types by swc. */
 export default {
-  testEnvironment: 'node',
+  testEnvironment: '<rootDir>/test/runner/environment.cjs',
   // Not in the temporary directory, which does not outlive a run.
   cacheDirectory: join(cache, 'jest'),
   roots: ['<rootDir>/test'],

@@ -8,9 +8,11 @@ import { boundToParent, ended, killGroup } from '../../local/processes.ts';
 import { parseJson } from '../../shared/core/input.ts';
 import { FileReport, type SkippedTest, skippedTests } from '../skipped.ts';
 
-/** Jest's command line, up to its arguments. */
+/** Jest's command line, up to its arguments. Its workers get the same options of Node. */
 export const JEST = [
   '--experimental-vm-modules',
+  // MiB for new objects, four times the default: tests make many, and collecting them more rarely takes a quarter less time.
+  '--max-semi-space-size=64',
   '--disable-warning=ExperimentalWarning',
   join(ROOT, 'node_modules/jest/bin/jest.js'),
 ];
