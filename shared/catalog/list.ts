@@ -13,7 +13,10 @@ const READS_AT_ONCE = 32;
  * Minimum length of a list for which the cache is used: for shorter ones, one large GET would cost more than it saves.
  */
 const LONG_LIST = 100;
-/** Maximum number of summaries in the cache, at about 1 KiB each, to stay below the size limit of a record. */
+/**
+ * Maximum number of summaries in the cache, at about 1 KiB each, to stay below the size limit of a record, and in the
+ * memory of a process: those of the newest backups.
+ */
 const CACHED_MAX = 2000;
 /** Number of cache misses after which the cache is rewritten. */
 const MISSES_MAX = 50;
@@ -30,69 +33,88 @@ export type Listed = z.infer<typeof Listed>;
 const CachedListed = Listed.extend({
   summary: BackupSummary.omit({ state: true, open_warnings: true, good: true }),
 });
-const Cache = z.object({
-  cache_version: z.literal(3),
-  backups: z.record(z.string(), z.object({ etag: z.string(), listed: CachedListed })),
-});
+const CachedBackup = z.object({ etag: z.string(), listed: CachedListed });
+type CachedBackup = z.infer<typeof CachedBackup>;
+const Cache = z.object({ cache_version: z.literal(3), backups: z.record(z.string(), CachedBackup) });
 type Cache = z.infer<typeof Cache>;
+
+/** The cache that a process has in memory, such as the function of the API, which lists the same backups many times. */
+const inMemory = new WeakMap<Bucket, Map<string, CachedBackup>>();
 
 export type ListedItem =
   | { readonly id: string; readonly listed: Listed; readonly problem?: undefined }
   | { readonly id: string; readonly listed?: undefined; readonly problem: string };
 
 /**
- * Reads the list data of these backups, in their order. Backups that were deleted in the meantime are omitted. For long
- * lists, entries of a cache in the bucket are used if their ETag equals the one that S3 has just reported for the
- * record, so the list is correct even if the cache is old, wrong or missing.
+ * Reads the list data of these backups, in their order. Backups that were deleted in the meantime are omitted. Records
+ * that this process has read before, and for long lists those in a cache in the bucket, are not read again if their ETag
+ * equals the one that S3 has just reported, so the list is correct even if the cache is old, wrong or missing.
  *
+ * @param newestFirst  the backups in the order of their ids, which starts with the newest
  * @param keep  rewrites the cache in any case, before the bucket's lifecycle rules remove it. Retention sets it, every
  *   day and after each backup, so that the cache lacks a few records at most
  */
 export async function* readListed(
   bucket: Bucket,
-  entries: readonly { id: string; etag: string }[],
+  newestFirst: readonly { id: string; etag: string }[],
   { keep = false } = {},
 ): AsyncGenerator<ListedItem> {
-  const long = entries.length >= LONG_LIST;
+  const memory = inMemory.get(bucket) ?? new Map<string, CachedBackup>();
+  inMemory.set(bucket, memory);
+  const recall = ({ id, etag }: { id: string; etag: string }) => {
+    const known = memory.get(id);
+    return known?.etag === etag && etag !== '' ? known.listed : undefined;
+  };
+  const unknown = newestFirst.filter((entry) => recall(entry) === undefined);
   const [cached, acknowledged]: [Cache['backups'], Acknowledged] = await Promise.all([
-    long ? readCache(bucket) : {},
+    unknown.length >= LONG_LIST ? readCache(bucket) : {},
     readAcknowledged(bucket),
   ]);
-  const fresh: Cache['backups'] = {};
-  let misses = 0;
-  const items = mapOrdered(entries, READS_AT_ONCE, async ({ id, etag }): Promise<ListedItem | undefined> => {
+  for (const { id, etag } of unknown) {
     const known = Object.hasOwn(cached, id) ? cached[id] : undefined;
-    if (known?.etag === etag && etag !== '') {
-      const { summary, holds } = known.listed;
-      return { id, listed: { summary: { ...summary, ...assess(summary, acknowledged) }, holds } };
+    if (known?.etag === etag) memory.set(id, known);
+  }
+  const oldest = newestFirst[CACHED_MAX - 1]?.id ?? '';
+  let misses = 0;
+  const items = mapOrdered(newestFirst, READS_AT_ONCE, async (entry): Promise<ListedItem | undefined> => {
+    const { id } = entry;
+    const known = recall(entry);
+    if (known) return { id, listed: assessed(known, acknowledged) };
+    try {
+      const found = await bucket.readRecord(catalogKey(id), CatalogRecord);
+      if (!found) return undefined;
+      const listed = listedOf(found.value, acknowledged, bucket);
+      if (id >= oldest) {
+        misses++;
+        memory.set(id, { etag: found.etag, listed });
+      }
+      return { id, listed };
+    } catch (error) {
+      // One corrupt record must not hide the others. Any other error is not specific to the record.
+      if (!(error instanceof InvalidInputError)) throw error;
+      return { id, problem: describeError(error) };
     }
-    misses++;
-    return read(bucket, id, acknowledged, fresh);
   });
-  for await (const item of items) if (item) yield item;
-  if (long && (keep || misses >= MISSES_MAX)) await writeCache(bucket, entries, { ...cached, ...fresh });
+  try {
+    for await (const item of items) if (item) yield item;
+    if (newestFirst.length >= LONG_LIST && (keep || misses >= MISSES_MAX)) {
+      await writeCache(bucket, newestFirst, memory);
+    }
+  } finally {
+    const surplus = memory.size - CACHED_MAX;
+    if (surplus > 0) for (const id of [...memory.keys()].sort().slice(0, surplus)) memory.delete(id);
+  }
 }
 
-async function read(
-  bucket: Bucket,
-  id: string,
-  acknowledged: Acknowledged,
-  fresh: Cache['backups'],
-): Promise<ListedItem | undefined> {
-  try {
-    const found = await bucket.readRecord(catalogKey(id), CatalogRecord);
-    if (!found) return undefined;
-    const holds = Object.entries(found.value.tallies).flatMap(([store, tallies]) =>
-      Object.keys(tallies).map((name) => `${store} ${name}`),
-    );
-    const listed = { summary: summarize(found.value, acknowledged, bucket.place), holds };
-    fresh[id] = { etag: found.etag, listed };
-    return { id, listed };
-  } catch (error) {
-    // One corrupt record must not hide the others. Any other error is not specific to the record.
-    if (!(error instanceof InvalidInputError)) throw error;
-    return { id, problem: describeError(error) };
-  }
+function listedOf(record: CatalogRecord, acknowledged: Acknowledged, bucket: Bucket): Listed {
+  const holds = Object.entries(record.tallies).flatMap(([store, tallies]) =>
+    Object.keys(tallies).map((name) => `${store} ${name}`),
+  );
+  return { summary: summarize(record, acknowledged, bucket.place), holds };
+}
+
+function assessed({ summary, holds }: CachedBackup['listed'], acknowledged: Acknowledged): Listed {
+  return { summary: { ...summary, ...assess(summary, acknowledged) }, holds };
 }
 
 async function readCache(bucket: Bucket): Promise<Cache['backups']> {
@@ -112,11 +134,11 @@ async function readCache(bucket: Bucket): Promise<Cache['backups']> {
 async function writeCache(
   bucket: Bucket,
   newestFirst: readonly { id: string }[],
-  known: Cache['backups'],
+  known: ReadonlyMap<string, CachedBackup>,
 ): Promise<void> {
   const backups: Cache['backups'] = {};
   for (const { id } of newestFirst.slice(0, CACHED_MAX)) {
-    const entry = known[id];
+    const entry = known.get(id);
     if (entry) backups[id] = entry;
   }
   try {

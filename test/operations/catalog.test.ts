@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
+import { Bucket } from '../../shared/aws/bucket.ts';
 import { ACKNOWLEDGED_KEY, archiveKey, CATALOG_CACHE_KEY, catalogKey } from '../../shared/aws/keys.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { DownloadInput, downloadBackup } from '../../shared/operations/download-backup.ts';
@@ -15,6 +16,16 @@ const GOOD = { state: 'complete', open_warnings: 0, good: true, warnings: [] };
 let context: OperationsContext;
 const list = (input: object = {}) => listBackups(context, ListBackupsInput.parse(input));
 const day = (number: number) => idAt(new Date(Date.UTC(2026, 0, number, 3)));
+
+/** A bucket that lists the keys of the records that were read. */
+function countReads(bucket: Bucket): { bucket: Bucket; read: string[] } {
+  const read: string[] = [];
+  const readRecord = (...args: Parameters<typeof bucket.readRecord>) => {
+    read.push(args[0]);
+    return bucket.readRecord(...args);
+  };
+  return { bucket: Object.create(bucket, { readRecord: { value: readRecord } }), read };
+}
 
 beforeEach(async () => {
   context = await freshContext();
@@ -45,6 +56,8 @@ describe('the list of backups', () => {
     await updateBackup(context, ids[500] ?? '', BackupChanges.parse({ tags: [] }));
     expect(await list({ limit: 1000 })).toEqual(whole);
     await context.bucket.writeRecord(CATALOG_CACHE_KEY, { spoiled: true });
+    // As another process, which remembers nothing.
+    context = { ...context, bucket: new Bucket(context.bucket.name) };
     expect(await list({ limit: 1000 })).toEqual(whole);
 
     const paged: string[] = [];
@@ -67,21 +80,34 @@ describe('the list of backups', () => {
     // One more, which is below the threshold for writing the cache.
     await catalogue(context.bucket, { backup_id: day(1) });
     await retain();
-    const read: string[] = [];
-    const { bucket } = context;
-    const counted = Object.create(bucket, {
-      readRecord: {
-        value: (...args: Parameters<typeof bucket.readRecord>) => {
-          read.push(args[0]);
-          return bucket.readRecord(...args);
-        },
-      },
-    });
-    const { total } = await listBackups(
-      { ...context, bucket: counted },
-      ListBackupsInput.parse({ limit: 1000 }),
-    );
-    expect({ total, read }).toEqual({ total: 121, read: [CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY] });
+    const other = countReads(new Bucket(context.bucket.name));
+    const { total } = await listBackups({ ...context, ...other }, ListBackupsInput.parse({ limit: 1000 }));
+    expect({ total, read: other.read }).toEqual({ total: 121, read: [CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY] });
+  });
+
+  test('in one process reads a record again only if it has changed', async () => {
+    const ids = [1, 2, 3].map(day);
+    for (const backup_id of ids) await catalogue(context.bucket, { backup_id });
+    const { read, bucket } = countReads(context.bucket);
+    context = { ...context, bucket };
+    const first = await list();
+    expect(read.splice(0).sort()).toEqual([ACKNOWLEDGED_KEY, ...ids.map(catalogKey)].sort());
+    expect(await list()).toEqual(first);
+    expect((await list({ target: 'default' })).total).toBe(3);
+    expect(read.splice(0)).toEqual([ACKNOWLEDGED_KEY, ACKNOWLEDGED_KEY]);
+
+    await updateBackup(context, day(2), BackupChanges.parse({ add_tags: ['changed'] }));
+    await bucket.removeAll(catalogKey(day(1)));
+    await catalogue(bucket, { backup_id: day(4), target: 'legal' });
+    read.length = 0;
+    const { backups, total } = await list();
+    expect(total).toBe(3);
+    expect(backups.map(({ backup_id, tags, target }) => [backup_id, tags, target])).toEqual([
+      [day(4), [], 'legal'],
+      [day(3), [], 'default'],
+      [day(2), ['changed'], 'default'],
+    ]);
+    expect(read.sort()).toEqual([ACKNOWLEDGED_KEY, catalogKey(day(2)), catalogKey(day(4))].sort());
   });
 
   test.each([

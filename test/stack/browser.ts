@@ -18,14 +18,21 @@ export interface VisitOptions {
   /** The width of a phone: 360 px. */
   readonly narrow?: boolean;
   readonly timezone?: string;
+  /**
+   * A browser context for this visit only, with a cache, a network and stored settings of its own.
+   * @default true with a time zone, which belongs to a context
+   */
+  readonly alone?: boolean;
 }
 
-/** One visit of the dashboard: a separate page, in a separate browser context. */
+/** One visit of the dashboard, in a page of its own. Most share a context, and so load the code of the dashboard once. */
 export interface Visit {
   readonly page: Page;
   readonly context: BrowserContext;
   /** Opens an address of the dashboard, such as `backups` or `job/<id>`. */
   open(path: string): Promise<void>;
+  /** Ends the visit. An open page would continue to poll the API. */
+  close(): Promise<void>;
   /**
    * Assertions for the end of every visit: no request to other hosts, no violation of the content security policy, and
    * no script error.
@@ -39,26 +46,33 @@ export async function startBrowser() {
   const root = `${stack.apiUrl()}/`;
   const { browser, close } = await startChromium();
 
-  async function visit(options: VisitOptions = {}): Promise<Visit> {
+  const newContext = async (timezone = 'Europe/Berlin') => {
     const context = await browser.newContext({
-      viewport: options.narrow ? NARROW : WIDE,
-      colorScheme: options.mode ?? 'light',
       reducedMotion: 'reduce',
-      timezoneId: options.timezone ?? 'Europe/Berlin',
+      timezoneId: timezone,
       locale: 'en-GB',
       permissions: ['clipboard-read', 'clipboard-write'],
     });
     context.setDefaultTimeout(DEADLINE_MS);
-    if (options.role) {
-      const key = stack.apiKey(options.role);
-      await context.addInitScript((text) => {
+    return context;
+  };
+  const shared = await newContext();
+  const visits = new Set<Visit>();
+
+  async function visit(options: VisitOptions = {}): Promise<Visit> {
+    const { role, mode, narrow, timezone, alone = timezone !== undefined } = options;
+    const context = alone ? await newContext(timezone) : shared;
+    const page = await context.newPage();
+    await page.setViewportSize(narrow ? NARROW : WIDE);
+    await page.emulateMedia({ colorScheme: mode ?? 'light' });
+    if (role) {
+      await page.addInitScript((text) => {
         // Only at the start of a tab: a key that the page has discarded must not return.
         if (sessionStorage.getItem('test.signed-in')) return;
         sessionStorage.setItem('test.signed-in', 'yes');
         sessionStorage.setItem('ngbak.key', text);
-      }, key);
+      }, stack.apiKey(role));
     }
-    const page = await context.newPage();
     const faults: string[] = [];
     page.on('pageerror', (error) => faults.push(`error: ${error.stack ?? error.message}`));
     page.on('console', (message) => {
@@ -73,17 +87,28 @@ export async function startBrowser() {
         faults.push(`another host: ${url.split('?')[0]}`);
       }
     });
-    return {
+    const made: Visit = {
       page,
       context,
       open: async (path) => {
         await page.goto(`${root}#/${path}`);
       },
+      close: async () => {
+        visits.delete(made);
+        await (alone ? context : page).close();
+      },
       assertClean: () => expect(faults).toEqual([]),
     };
+    visits.add(made);
+    return made;
   }
 
-  return { stack, root, visit, newContext: () => browser.newContext(), close };
+  /** Closes all visits. Call it after each test. */
+  async function closeVisits(): Promise<void> {
+    for (const opened of [...visits]) await opened.close();
+  }
+
+  return { stack, root, visit, closeVisits, newContext: () => browser.newContext(), close };
 }
 
 interface Violation {
@@ -94,9 +119,12 @@ interface Violation {
 
 /** The violations that axe finds on the current page, by WCAG 2.2 A and AA and axe's own best practices. */
 export async function accessibilityProblems(page: Page): Promise<string[]> {
-  const source = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-  // Through the debugger: the policy of the page would refuse a foreign script.
-  await page.evaluate(source);
+  if (!(await page.evaluate('"axe" in window'))) {
+    // Through the debugger: the policy of the page would refuse a foreign script.
+    await page.evaluate(
+      await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'),
+    );
+  }
   const violations = (await page.evaluate(
     'axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) => violations)',
   )) as Violation[];

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { STAGING, VERIFICATIONS } from '../../shared/aws/keys.ts';
 import type { ComparedStore } from '../../shared/stores/comparison/result.ts';
 import { run } from '../cli/run.ts';
@@ -53,6 +53,7 @@ beforeAll(async () => {
   await change();
   after = await backUp();
 });
+afterEach(() => browser.closeVisits());
 afterAll(async () => {
   await browser?.close();
   await rm(folder, { recursive: true, force: true });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { StopExecutionCommand } from '@aws-sdk/client-sfn';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import type { Page } from 'playwright-core';
 import { readJob } from '../../shared/workflows/job/record.ts';
 import { findSafetyBackup } from '../../shared/workflows/restore/safety.ts';
@@ -30,6 +30,7 @@ beforeAll(async () => {
   await fillTarget(DASHBOARD);
   whole = await readTarget(DASHBOARD);
 });
+afterEach(() => browser.closeVisits());
 afterAll(async () => {
   await browser?.close();
   await rm(folder, { recursive: true, force: true });
@@ -290,7 +291,7 @@ test(
   async () => {
     const named = join(folder, 'גיבוי של المعرفة.ngbak');
     await copyFile(file, named);
-    const visit = await browser.visit({ role: 'operator' });
+    const visit = await browser.visit({ role: 'operator', alone: true });
     const { page, context } = visit;
     let tries = 0;
     await page.route(isPart, async (route) => {
@@ -418,9 +419,9 @@ test(
     // No part ever arrives.
     await page.route(isPart, () => undefined);
     const job = await upload(visit, file);
-    const other = await visit.context.newPage();
-    await other.goto(page.url());
-    await other.getByText('Another tab is uploading this file').waitFor();
+    const other = await browser.visit({ role: 'operator' });
+    await other.page.goto(page.url());
+    await other.page.getByText('Another tab is uploading this file').waitFor();
     await other.close();
 
     await button(page, 'Pause').click();

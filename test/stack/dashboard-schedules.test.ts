@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import type { Page } from 'playwright-core';
 import { accessibilityProblems, overflows, startBrowser } from './browser.ts';
 import { DASHBOARD, fillTarget } from './content.ts';
@@ -10,6 +10,7 @@ beforeAll(async () => {
   browser = await startBrowser();
   await fillTarget(DASHBOARD);
 });
+afterEach(() => browser.closeVisits());
 afterAll(() => browser?.close());
 
 const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });

@@ -37,7 +37,7 @@ beforeAll(async () => {
   const schedule = { name: SCHEDULE, expression: 'rate(1 day)', enabled: false, backup: { target: 'views' } };
   await callApi('POST', 'schedules', schedule);
   await browser.stack.waitForJob(restoreJob, ({ state }) => state === 'awaiting_confirmation');
-  visit = await browser.visit({ role: 'admin' });
+  visit = await browser.visit({ role: 'admin', alone: true });
   page = visit.page;
 });
 afterAll(async () => {
@@ -248,7 +248,7 @@ test('a running job is cancelled from its page, after a description of the conse
     operator.assertClean();
   } finally {
     await release();
-    await operator.context.close();
+    await operator.close();
   }
 });
 
@@ -274,7 +274,7 @@ test.each([
     await own.page.unrouteAll({ behavior: 'ignoreErrors' });
     await own.page.getByRole('button', { name: 'Reload' }).click();
     await own.page.getByText(there).first().waitFor();
-    await own.context.close();
+    await own.close();
   },
 );
 

@@ -1,19 +1,22 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Page } from 'playwright-core';
 import { catalogKey } from '../../shared/aws/keys.ts';
+import { readListed } from '../../shared/catalog/list.ts';
+import { catalogEntries } from '../../shared/catalog/read.ts';
 import type { BackupCopy } from '../../shared/core/copies.ts';
 import type { Contents } from '../../shared/operations/contents.ts';
 import { updateCopy } from '../../shared/workflows/copy/progress.ts';
+import { NIGHTLY } from '../nightly.ts';
 import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';
 import { accessibilityProblems, focused, overflows, startBrowser, tabTo } from './browser.ts';
 import { fillTarget, VIEWS } from './content.ts';
 
 const DAY_MS = 86_400_000;
-/** Records of a former target, for pages and orders: more than three pages. */
-const PAST = 70;
+/** Records of a former target, for pages and orders: more than two pages of twenty. */
+const PAST = 45;
 const PAST_TARGET = 'museum';
 /** Records of years ago, a day apart, as a large catalog. */
 const MANY = 1000;
@@ -27,32 +30,34 @@ beforeAll(async () => {
   await fillTarget(VIEWS);
   const made = await browser.stack.run('Backup', { target: 'views', tags: ['متحف'], note: 'قبل الترحيل' });
   backupId = (JSON.parse(made.output ?? '{}') as { backup_id?: string }).backup_id ?? '';
-  for (let days = 1; days <= PAST; days++) {
-    const created = new Date(Date.now() - days * DAY_MS);
-    const backup_id = idAt(created);
-    past.push(backup_id);
-    await catalogue(browser.stack.bucket, {
-      backup_id,
-      target: PAST_TARGET,
-      created_at: created.toISOString(),
-      duration_seconds: (days * 31) % 67,
-      retention: 'permanent',
-      tags: days % 10 === 0 ? ['weekly'] : [],
-      ...(days === 4
-        ? {
-            verification: {
-              state: 'damaged',
-              at: created.toISOString(),
-              problems: ['kv/docs.json is not as written'],
-            },
-          }
-        : {}),
-    });
-  }
+  await Promise.all(
+    Array.from({ length: PAST }, (_, i) => {
+      const created = new Date(Date.now() - (i + 1) * DAY_MS);
+      past[i] = idAt(created);
+      return catalogue(browser.stack.bucket, {
+        backup_id: past[i],
+        target: PAST_TARGET,
+        created_at: created.toISOString(),
+        duration_seconds: ((i + 1) * 31) % 67,
+        retention: 'permanent',
+        tags: (i + 1) % 10 === 0 ? ['weekly'] : [],
+        ...(i === 3
+          ? {
+              verification: {
+                state: 'damaged',
+                at: created.toISOString(),
+                problems: ['kv/docs.json is not as written'],
+              },
+            }
+          : {}),
+      });
+    }),
+  );
 });
+afterEach(() => browser.closeVisits());
 afterAll(async () => {
   await browser?.close();
-  for (const id of past) await browser.stack.bucket.removeAll(catalogKey(id));
+  await Promise.all(past.map((id) => browser.stack.bucket.removeAll(catalogKey(id))));
 });
 
 const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
@@ -188,7 +193,7 @@ test('the list is paged by cursor, sorts, filters, and keeps its state in the ad
   await page.getByRole('heading', { name: `Backups (${PAST})` }).waitFor();
   const seen = new Set(await timesIn(page));
   expect(seen.size).toBe(20);
-  for (let number = 2; number <= 4; number++) {
+  for (let number = 2; number <= 3; number++) {
     await button(page, 'Next page').click();
     await page.waitForURL(new RegExp(`page=${number}`));
     await expectEventually(async () => {
@@ -200,7 +205,7 @@ test('the list is paged by cursor, sorts, filters, and keeps its state in the ad
   expect(seen).toEqual(new Set(past.map((id) => `#/backup/${id}`)));
   await page.goBack();
   await page.reload();
-  await expectEventually(async () => (await timesIn(page))[0] === `#/backup/${past[40]}`);
+  await expectEventually(async () => (await timesIn(page))[0] === `#/backup/${past[20]}`);
 
   await visit.open(`backups?target=${PAST_TARGET}`);
   await page.getByRole('columnheader', { name: 'Duration' }).getByRole('button').press('Enter');
@@ -212,7 +217,7 @@ test('the list is paged by cursor, sorts, filters, and keeps its state in the ad
   });
 
   await visit.open(`backups?target=${PAST_TARGET}&tag=weekly`);
-  await page.getByRole('heading', { name: 'Backups (7)' }).waitFor();
+  await page.getByRole('heading', { name: `Backups (${Math.floor(PAST / 10)})` }).waitFor();
   await visit.open('backups?target=nobody');
   await page.getByText('No matching backups').waitFor();
   visit.assertClean();
@@ -233,6 +238,9 @@ test('of more than 1,000 backups, the list and the wizard reach each, a page at 
         ),
       );
     }
+    // As retention does after each backup, so that no list reads a thousand records within the time limit of a call.
+    const { bucket } = browser.stack;
+    for await (const _ of readListed(bucket, await catalogEntries(bucket), { keep: true }));
     const visit = await browser.visit({ role: 'operator' });
     const { page } = visit;
     await visit.open('backups?target=attic');
@@ -270,10 +278,10 @@ test('of more than 1,000 backups, the list and the wizard reach each, a page at 
     for (const year of ['2016', '2017', '2018'])
       await browser.stack.bucket.removeAll(`backups/snapshot_${year}-`);
   }
-}, 240_000);
+}, 480_000);
 
 test('the chosen columns are remembered', async () => {
-  const visit = await browser.visit({ role: 'viewer' });
+  const visit = await browser.visit({ role: 'viewer', alone: true });
   const { page } = visit;
   await visit.open(`backups?target=${PAST_TARGET}`);
   const header = page.getByRole('columnheader', { name: 'ID', exact: true });
@@ -495,7 +503,7 @@ test('Settings shows health, limitations with reasons, and no secret; keys are f
 });
 
 test('offline, the page keeps its content, says so, and continues automatically', async () => {
-  const visit = await browser.visit({ role: 'viewer' });
+  const visit = await browser.visit({ role: 'viewer', alone: true });
   const { page, context } = visit;
   await visit.open('settings');
   await page.getByText('Backup workflow').waitFor();
@@ -507,38 +515,47 @@ test('offline, the page keeps its content, says so, and continues automatically'
   await page.getByText('This computer is offline', { exact: false }).waitFor({ state: 'detached' });
 });
 
-describe.each([
-  ['light', false],
-  ['dark', false],
-  ['light', true],
-] as const)('in %s mode, narrow: %s', (mode, narrow) => {
-  test.each([
-    ['Home', '', 'Calendar'],
-    ['Backups', 'backups', 'Backups ('],
-    ['a backup', 'backup', 'Contents ('],
-    ['Settings', 'settings', 'Keys and roles'],
-    ['a page that is not there', 'nowhere', ''],
-  ])('%s has no axe violations, and does not scroll sideways', async (_, path, heading) => {
-    const visit = await browser.visit({ role: 'admin', mode, narrow });
-    await visit.open(path === 'backup' ? `backup/${backupId}` : path);
-    if (heading) await visit.page.getByRole('heading', { name: heading }).waitFor();
-    else await visit.page.getByText('Page not found').waitFor();
-    await visit.page.waitForLoadState('networkidle');
-    expect(await accessibilityProblems(visit.page)).toEqual([]);
-    expect(await overflows(visit.page)).toBe(false);
-    visit.assertClean();
-    await visit.context.close();
-  });
+/** By day, each mode and each width once. */
+const LOOKS = [
+  { mode: 'light', narrow: false },
+  { mode: 'dark', narrow: true },
+  ...(NIGHTLY
+    ? [
+        { mode: 'dark', narrow: false },
+        { mode: 'light', narrow: true },
+      ]
+    : []),
+] as { mode: 'light' | 'dark'; narrow: boolean }[];
 
-  test('the sign-in too', async () => {
-    const visit = await browser.visit({ mode, narrow });
-    await visit.open('');
-    await visit.page.getByLabel('Key', { exact: true }).waitFor();
-    expect(await accessibilityProblems(visit.page)).toEqual([]);
-    expect(await overflows(visit.page)).toBe(false);
-    visit.assertClean();
-    await visit.context.close();
-  });
+test.each(LOOKS)('axe finds no violations and nothing scrolls sideways: %o', async (look) => {
+  const visit = await browser.visit({ role: 'admin', ...look });
+  const { page } = visit;
+  const found: unknown[] = [];
+  const check = async (what: string) => {
+    await page.waitForLoadState('networkidle');
+    const problems = await accessibilityProblems(page);
+    const wide = await overflows(page);
+    if (problems.length > 0 || wide) found.push({ what, problems, wide });
+  };
+  for (const [path, heading] of [
+    ['', 'Calendar'],
+    ['backups', 'Backups ('],
+    [`backup/${backupId}`, 'Contents ('],
+    ['settings', 'Keys and roles'],
+  ] as const) {
+    await visit.open(path);
+    await page.getByRole('heading', { name: heading }).waitFor();
+    await check(path);
+  }
+  await visit.open('nowhere');
+  await page.getByText('Page not found').waitFor();
+  await check('a page that does not exist');
+  await button(page, 'Signed in as test-admin, admin').click();
+  await page.getByRole('menuitem', { name: 'Sign out' }).click();
+  await page.getByLabel('Key', { exact: true }).waitFor();
+  await check('the sign-in');
+  expect(found).toEqual([]);
+  visit.assertClean();
 });
 
 test('the keyboard alone suffices: sign in, open the newest backup, change its note', async () => {
@@ -563,7 +580,7 @@ test('the keyboard alone suffices: sign in, open the newest backup, change its n
 });
 
 async function expectEventually(holds: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 120_000;
   while (!(await holds())) {
     if (Date.now() > deadline) expect(await holds()).toBe(true);
     await new Promise((resolve) => setTimeout(resolve, 200));

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { HeadObjectCommand } from '@aws-sdk/client-s3';
 import { createPresignedPost } from '@aws-sdk/s3-presigned-post';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Deployment } from '../../shared/operations/describe-deployment.ts';
 import type { SingleUpload } from '../../shared/workflows/restore/request.ts';
 import { run } from '../cli/run.ts';
@@ -31,6 +31,7 @@ beforeAll(async () => {
   await fillTarget(MOVE);
   whole = await readTarget(MOVE);
 });
+afterEach(() => browser.closeVisits());
 afterAll(async () => {
   await browser?.close();
   await rm(folder, { recursive: true, force: true });

@@ -26,6 +26,8 @@ import { addJob, JobTotals, noTotals } from './totals.ts';
 
 /** Records read concurrently. */
 const READS_AT_ONCE = 32;
+/** Maximum number of jobs in the memory of a process, at about 1 KiB each: the newest days. */
+const REMEMBERED_MAX = 2000;
 /**
  * Time from the start of a day until its jobs are moved into one object, in milliseconds: two days after the end of the
  * day.
@@ -46,8 +48,8 @@ export type ListedJob =
   | { readonly id: string; readonly job?: undefined; readonly problem: string };
 
 interface JobDay {
-  /** Whether there is an object with finished jobs of this day. */
-  folded: boolean;
+  /** ETag of the object with finished jobs of this day. Undefined if there is none. */
+  folded: string | undefined;
   /** Jobs that have individual entries. */
   readonly entries: string[];
 }
@@ -63,21 +65,31 @@ async function readIndex(bucket: Bucket): Promise<Map<string, JobDay> | undefine
 async function listIndex(bucket: Bucket): Promise<{ days: Map<string, JobDay>; complete: boolean }> {
   const found = new Map<string, JobDay>();
   let complete = false;
-  for await (const { key } of bucket.keys(JOB_DAYS_PREFIX)) {
+  for await (const { key, etag } of bucket.keys(JOB_DAYS_PREFIX)) {
     if (key === JOB_DAYS_COMPLETE_KEY) complete = true;
     const [, day = '', entry] = /^([^/.]+)(?:\/(.+)|\.json)$/.exec(key.slice(JOB_DAYS_PREFIX.length)) ?? [];
     if (!DAY.test(day)) continue;
-    const known = found.get(day) ?? { folded: false, entries: [] };
+    const known = found.get(day) ?? { folded: undefined, entries: [] };
     found.set(day, known);
-    if (entry === undefined) known.folded = true;
+    if (entry === undefined) known.folded = etag;
     else if (Id.safeParse(entry).success) known.entries.push(entry);
   }
   return { days: new Map([...found].sort(([a], [b]) => (a < b ? 1 : -1))), complete };
 }
 
 /**
+ * What the last listing of a process found that need not be read again: the objects of days by their ETags, and jobs
+ * whose records are final.
+ */
+interface Remembered {
+  readonly days: Map<string, { etag: string; jobs: JobSummary[] }>;
+  readonly settled: Map<string, JobSummary>;
+}
+const inMemory = new WeakMap<Bucket, Remembered>();
+
+/**
  * Every job of the last 90 days, newest day first. Reads the record of a job only if no object of a day contains the
- * job.
+ * job, and if this process has not found it to be final before.
  */
 export async function* listedJobs(bucket: Bucket): AsyncGenerator<ListedJob> {
   const days = await readIndex(bucket);
@@ -85,25 +97,38 @@ export async function* listedJobs(bucket: Bucket): AsyncGenerator<ListedJob> {
     yield* readAll(bucket, allIds(bucket));
     return;
   }
-  const folded = mapOrdered(days, READS_AT_ONCE, async ([day, { folded, entries }]) => ({
-    day,
-    jobs: folded ? await readDay(bucket, day).catch(unreadable) : [],
-    entries,
-  }));
-  for await (const { day, jobs, entries } of folded) {
-    if (typeof jobs === 'string') {
-      yield { id: day, problem: jobs };
-      yield* readAll(bucket, entries, day);
-      continue;
+  const before = inMemory.get(bucket);
+  const now: Remembered = { days: new Map(), settled: new Map() };
+  let room = REMEMBERED_MAX;
+  const folded = mapOrdered(days, READS_AT_ONCE, async ([day, { folded: etag = '', entries }]) => {
+    const known = before?.days.get(day);
+    const jobs =
+      known && known.etag === etag
+        ? known.jobs
+        : etag === ''
+          ? []
+          : await readDay(bucket, day).catch(unreadable);
+    return { day, etag, jobs, entries };
+  });
+  for await (const { day, etag, jobs, entries } of folded) {
+    const done = typeof jobs === 'string' ? [] : jobs;
+    if (typeof jobs === 'string') yield { id: day, problem: jobs };
+    else if (etag !== '' && jobs.length <= room) {
+      now.days.set(day, { etag, jobs });
+      room -= jobs.length;
     }
-    const known = new Set(jobs.map(({ job_id }) => job_id));
-    yield* readAll(
-      bucket,
-      entries.filter((id) => !known.has(id)),
-      day,
-    );
-    for (const job of jobs) yield { id: job.job_id, job };
+    const known = new Set(done.map(({ job_id }) => job_id));
+    const others = entries.filter((id) => !known.has(id));
+    for await (const item of readAll(bucket, others, day, before?.settled)) {
+      if (item.job && isSettled(item.job) && room > 0) {
+        now.settled.set(item.id, item.job);
+        room--;
+      }
+      yield item;
+    }
+    for (const job of done) yield { id: job.job_id, job };
   }
+  inMemory.set(bucket, now);
 }
 
 /** The ids of all jobs that may not have ended. */
@@ -118,26 +143,38 @@ async function* allIds(bucket: Bucket): AsyncGenerator<string> {
 }
 
 /**
- * The list data of these jobs. With a day, jobs that were created on another day are omitted: a repeated request has
- * two entries.
+ * The list data of these jobs, from their records unless they are known. With a day, jobs that were created on another
+ * day are omitted: a repeated request has two entries.
  */
 async function* readAll(
   bucket: Bucket,
   ids: AsyncIterable<string> | Iterable<string>,
   day = '',
+  known?: ReadonlyMap<string, JobSummary>,
 ): AsyncGenerator<ListedJob> {
-  for await (const { id, job, problem } of readRecords(bucket, ids)) {
+  const items = mapOrdered(ids, READS_AT_ONCE, async (id) => {
+    const summary = known?.get(id);
+    if (summary) return { id, job: summary };
+    const { job, problem } = await readOne(bucket, id);
+    return { id, job: job && summarizeJob(job), problem };
+  });
+  for await (const { id, job, problem } of items) {
     if (problem !== undefined) yield { id, problem };
-    else if (job?.created_at.startsWith(day)) yield { id, job: summarizeJob(job) };
+    else if (job?.created_at.startsWith(day)) yield { id, job };
   }
 }
 
-/** One corrupt record must not hide the others. */
 async function* readRecords(bucket: Bucket, ids: AsyncIterable<string> | Iterable<string>) {
-  yield* mapOrdered(ids, READS_AT_ONCE, async (id) => {
-    const job = await readJob(bucket, id).catch(unreadable);
-    return typeof job === 'string' ? { id, problem: job } : { id, job };
-  });
+  yield* mapOrdered(ids, READS_AT_ONCE, async (id) => ({ id, ...(await readOne(bucket, id)) }));
+}
+
+/** One corrupt record must not hide the others. */
+async function readOne(
+  bucket: Bucket,
+  id: string,
+): Promise<{ job?: JobRecord | undefined; problem?: string | undefined }> {
+  const job = await readJob(bucket, id).catch(unreadable);
+  return typeof job === 'string' ? { problem: job } : { job };
 }
 
 function unreadable(error: unknown): string {
@@ -155,7 +192,7 @@ async function addMissing(bucket: Bucket): Promise<void> {
   const known = new Set<string>();
   for (const [day, { folded, entries }] of days) {
     for (const id of entries) known.add(id);
-    if (folded) for (const { job_id } of await readDay(bucket, day)) known.add(job_id);
+    if (folded !== undefined) for (const { job_id } of await readDay(bucket, day)) known.add(job_id);
   }
   async function* missing() {
     for await (const id of allIds(bucket)) if (!known.has(id)) yield id;
@@ -190,7 +227,8 @@ export async function foldJobDays(bucket: Bucket, timeLeft: () => number, now = 
   // Oldest first: the totals store only the last day that they include.
   for (const [day, { folded, entries }] of [...days].reverse()) {
     if (timeLeft() <= 0) return;
-    if (folded && entries.length === 0 && Date.parse(day) + EXPIRED_MS < now) await addToTotals(bucket, day);
+    if (folded !== undefined && entries.length === 0 && Date.parse(day) + EXPIRED_MS < now)
+      await addToTotals(bucket, day);
   }
 }
 
@@ -253,6 +291,6 @@ async function foldDay(bucket: Bucket, day: string, entries: readonly string[]):
 }
 
 /** Whether this record is final: the job has ended, and its writers are not waiting to be resumed. */
-function isSettled({ state, writers }: JobRecord): boolean {
+function isSettled({ state, writers }: Pick<JobRecord, 'state' | 'writers'>): boolean {
   return hasEnded(state) && writers !== 'paused';
 }

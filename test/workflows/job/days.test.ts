@@ -1,5 +1,6 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeEach, expect, test } from '@jest/globals';
+import { Bucket } from '../../../shared/aws/bucket.ts';
 import { jobOfDayKey, jobRecordKey } from '../../../shared/aws/keys.ts';
 import { ListJobsInput, listJobs } from '../../../shared/operations/list-jobs.ts';
 import { metricsText } from '../../../shared/operations/metrics.ts';
@@ -45,7 +46,11 @@ const open = async () => {
 
 beforeEach(async () => {
   environment = await freshEnvironment();
-  environment.bucket.s3.middlewareStack.add(
+  countReads(environment.bucket);
+});
+
+function countReads({ s3 }: Bucket): void {
+  s3.middlewareStack.add(
     (next, { commandName }) =>
       (args) => {
         if (commandName === 'GetObjectCommand') reads.push(String(Reflect.get(args.input, 'Key')));
@@ -53,7 +58,14 @@ beforeEach(async () => {
       },
     { step: 'initialize' },
   );
-});
+}
+
+/** Continues as another process would, which remembers nothing. */
+function startOver(): void {
+  environment = { ...environment, bucket: new Bucket(environment.bucket.name) };
+  countReads(environment.bucket);
+  reads = [];
+}
 
 test('lists and metrics of jobs read one object for each past day, and single records of the last days only', async () => {
   const days = 20;
@@ -63,16 +75,43 @@ test('lists and metrics of jobs read one object for each past day, and single re
   }
   const before = await list();
   await settle();
-  reads = [];
+  startOver();
   expect(await list()).toEqual(before);
   expect(before.total).toBe(days * perDay);
   // Days that ended less than two days ago are read record by record.
   expect(reads.filter((key) => key.endsWith('job.json')).length).toBe(3 * perDay);
   expect(reads.length).toBe(3 * perDay + days - 3);
-  reads = [];
+  startOver();
   expect(await metricsText(environment as never)).toContain(`state="completed"} ${days * perDay}\n`);
   // And the totals of days that have expired.
   expect(reads.filter((key) => key.startsWith('jobs/')).length).toBe(3 * perDay + days - 3 + 1);
+});
+
+test('one process reads the object of a day again only if it has changed, and no job that has ended', async () => {
+  await job('old', at(10));
+  await settle();
+  await job('done', at(1));
+  await job('running', at(0, 1), { state: 'processing' });
+  await job('paused', at(0), { writers: 'paused' });
+  const before = await list();
+  expect(before.jobs.map(({ job_id }) => job_id)).toEqual(['running', 'paused', 'done', 'old']);
+  reads = [];
+  expect(await list()).toEqual(before);
+  expect(reads.sort()).toEqual(['paused', 'running'].map(jobRecordKey));
+
+  await updateJob(environment.bucket, 'running', () => ({ state: 'failed' }));
+  await updateJob(environment.bucket, 'paused', () => ({ writers: 'resumed' }));
+  await job('late', at(10, 1));
+  await settle();
+  reads = [];
+  expect(await ids({ state: 'failed' })).toEqual(['running']);
+  expect(await ids()).toEqual(['running', 'paused', 'done', 'late', 'old']);
+  expect(reads.filter((key) => key.endsWith('job.json')).sort()).toEqual(
+    ['paused', 'running'].map(jobRecordKey),
+  );
+  reads = [];
+  await list();
+  expect(reads).toEqual([]);
 });
 
 test('jobs that have not ended, or whose writers are still paused, stay single records until they have', async () => {
