@@ -19,6 +19,7 @@ import { explicitAddress } from '../local/services/explicit.ts';
 import { SERVICE_NAMES } from '../local/services/service.ts';
 import { withTemporaryFolder } from '../local/temporary.ts';
 import { describeError } from '../shared/core/errors.ts';
+import { type CliHost, startCliHost } from './runner/cli-host.ts';
 import { type Outcome, runJest } from './runner/jest.ts';
 import { type Lane, Lanes } from './runner/lanes.ts';
 import { type Group, selectTests, TIERS, type Tier } from './runner/tiers.ts';
@@ -70,6 +71,7 @@ async function runGroup(
     readonly nightly: boolean;
     readonly seed: string;
     readonly folder: string;
+    readonly cli: CliHost;
     readonly signal: AbortSignal;
   },
 ): Promise<Outcome> {
@@ -92,6 +94,7 @@ async function runGroup(
       NODE_COMPILE_CACHE: join(options.folder, 'compile-cache'),
       ...(options.nightly ? { NGBAK_TEST_NIGHTLY: '1' } : {}),
       [SEED]: options.seed,
+      NGBAK_TEST_CLI: options.cli.socket,
       NGBAK_TEST_LANES: JSON.stringify(servers),
     },
     folder: await mkdtemp(join(options.folder, `${group}-`)),
@@ -168,8 +171,9 @@ async function main(interrupted: AbortSignal): Promise<Outcome> {
   const folder = await mkdtemp(join(tmpdir(), 'test-run-'));
   await addTools(folder, interrupted);
   const lanes = new Lanes({ signal: interrupted, nightly, folder });
+  const cli = await startCliHost(folder);
   try {
-    const options = { args, alone: groups.length === 1, nightly, seed, folder, signal: interrupted };
+    const options = { args, alone: groups.length === 1, nightly, seed, folder, cli, signal: interrupted };
     const run = ([group, files]: [Group, string[]]) => runGroup(group, files, lanes, options);
     // Groups share servers that are already running, and so do not run concurrently there.
     const outcomes = usesRunningServers()
@@ -180,6 +184,7 @@ async function main(interrupted: AbortSignal): Promise<Outcome> {
     for (const line of describeSkipped(outcome.skipped)) console.log(line);
     return outcome;
   } finally {
+    cli.stop();
     await lanes.stop();
   }
 }

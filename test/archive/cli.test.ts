@@ -45,8 +45,10 @@ test.each(['@/x.ngbak', '@/packed.ngbak'])('list %s shows its contents', async (
     /snapshot_2025-10-06T14-30-00Z.*graph\/nodes-00001.jsonl +43\.4 kB.*kv\/text_chunks.json/s,
   );
   const json = (await ngbak('list', '--json', '--prefix', 'kv/', file)).lines();
-  expect(json.map(({ type }) => type)).toEqual(['archive', 'entry']);
-  expect(json[1]?.data).toMatchObject({ name: 'kv/text_chunks.json', size: 7 });
+  // A busy machine may also report the progress of reading the archive.
+  const results = json.filter(({ type }) => type !== 'transfer');
+  expect(results.map(({ type }) => type)).toEqual(['archive', 'entry']);
+  expect(results[1]?.data).toMatchObject({ name: 'kv/text_chunks.json', size: 7 });
 });
 
 test.each(['@/x.ngbak', '@/packed.ngbak'])('cat %s prints an entry, and the manifest', async (file) => {

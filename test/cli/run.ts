@@ -1,7 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { json } from 'node:stream/consumers';
 import type { OperationsContext } from '../../shared/operations/context.ts';
+import type { CommandLine, Ended } from './host.ts';
 
 const MAIN = resolve(import.meta.dirname, '../../cli/main.ts');
 
@@ -26,6 +30,19 @@ export function environmentOf({ bucket, stateMachines }: OperationsContext): Nod
   };
 }
 
+/** The whole environment of an `ngbak`, without that of the user who runs the tests. */
+function environmentFrom(given: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  // Jest makes its workers print colours; the pipe of a user does not.
+  const { FORCE_COLOR: _, ...own } = process.env;
+  return {
+    ...own,
+    XDG_CONFIG_HOME: '/nonexistent',
+    // Belongs to the test run, and is removed with it.
+    XDG_DATA_HOME: join(tmpdir(), 'ngbak-data'),
+    ...given,
+  };
+}
+
 /** A running `ngbak`. */
 export class Session {
   readonly #child: ChildProcess;
@@ -36,16 +53,8 @@ export class Session {
   constructor(args: readonly string[], environment: NodeJS.ProcessEnv, options: { terminal: boolean }) {
     const node = [process.execPath, '--disable-warning=ExperimentalWarning', MAIN, ...args];
     const [program = '', ...rest] = options.terminal ? ['python3', '-c', IN_TERMINAL, ...node] : node;
-    // Jest makes its workers print colours; the pipe of a user does not.
-    const { FORCE_COLOR: _, ...own } = process.env;
     this.#child = spawn(program, rest, {
-      env: {
-        ...own,
-        XDG_CONFIG_HOME: '/nonexistent',
-        // Belongs to the test run, and is removed with it.
-        XDG_DATA_HOME: join(tmpdir(), 'ngbak-data'),
-        ...environment,
-      },
+      env: environmentFrom(environment),
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.#child.stdout?.on('data', (data) => {
@@ -82,22 +91,42 @@ export class Session {
   }
 
   async end(): Promise<Ran> {
-    const code = await this.#ended;
-    const stdout = this.#stdout;
-    return {
-      code,
-      stdout,
-      stderr: this.#stderr,
-      lines: () =>
-        stdout
-          .split('\n')
-          .filter((line) => line !== '')
-          .map((line) => JSON.parse(line)),
-    };
+    return ran({ code: await this.#ended, stdout: this.#stdout, stderr: this.#stderr });
   }
 }
 
-/** Runs `ngbak` to completion, without a terminal. */
-export function run(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<Ran> {
-  return new Session(args, environment, { terminal: false }).end();
+function ran(ended: Pick<Ran, 'code' | 'stdout' | 'stderr'>): Ran {
+  return {
+    ...ended,
+    lines: () =>
+      ended.stdout
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line)),
+  };
+}
+
+/**
+ * Commands that a process of its own runs: they start programs that write to its streams, or remember the clients of
+ * buckets for as long as it lives.
+ */
+const OWN_PROCESS = new Set(['completion', 'deploy', 'destroy', 'local', 'recover', 'selftest', 'verify']);
+/** Variables that a process reads when it starts. */
+const AT_START = new Set(['FORCE_COLOR', 'HOME', 'NODE_OPTIONS', 'NO_COLOR', 'TMPDIR']);
+
+/**
+ * Runs `ngbak` to completion, without a terminal: in the process that the test run has for this, unless the command or
+ * its environment needs a process of its own. What a process is to its user, such as its signals, pipes and terminal,
+ * is tested with a {@link Session}.
+ */
+export async function run(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<Ran> {
+  const socketPath = process.env.NGBAK_TEST_CLI;
+  const alone = OWN_PROCESS.has(args[0] ?? '') || Object.keys(environment).some((name) => AT_START.has(name));
+  if (socketPath === undefined || alone) return new Session(args, environment, { terminal: false }).end();
+  if ((environment.TZ ?? 'UTC') !== 'UTC') throw new Error('Command lines run in UTC.');
+  const asked = request({ socketPath, method: 'POST', agent: false });
+  const line: CommandLine = { args, environment: environmentFrom(environment) };
+  asked.end(JSON.stringify(line));
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
+  return ran((await json(response)) as Ended);
 }

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -13,10 +13,23 @@ const DEADLINE_MS = 300_000;
 const ROOT = join(import.meta.dirname, '..', '..');
 
 let outdir: string;
+let apps: Record<string, { code: number; stderr: string }>;
 
 beforeAll(async () => {
   outdir = await mkdtemp(join(tmpdir(), 'ngbak-app-'));
-});
+  const cdkJson = JSON.parse(await readFile(join(ROOT, 'cdk.json'), 'utf8')) as { context: object };
+  const contexts = Object.entries(CONTEXTS).map(([name, context]) => [
+    name,
+    { ...cdkJson.context, ...context },
+  ]);
+  const program = join(import.meta.dirname, 'synthesize-apps.ts');
+  const { code, stdout, stderr } = await run(
+    ['--disable-warning=ExperimentalWarning', program, outdir, JSON.stringify(Object.fromEntries(contexts))],
+    {},
+  );
+  expect([code, stderr]).toEqual([0, '']);
+  apps = JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+}, DEADLINE_MS);
 
 afterAll(() => rm(outdir, { recursive: true, force: true }));
 
@@ -37,97 +50,86 @@ function run(
   });
 }
 
-/** Synthesizes with the app itself, with the checks of cdk-nag, into a folder below `outdir`. */
-async function synthesize(name: string, context: object) {
-  const folder = join(outdir, name);
-  const cdkJson = JSON.parse(await readFile(join(ROOT, 'cdk.json'), 'utf8')) as { context: object };
-  return run(['--import', 'tsx', 'infra/app.ts'], {
-    CDK_OUTDIR: folder,
-    CDK_CONTEXT_JSON: JSON.stringify({ ...cdkJson.context, ...context }),
-  });
-}
+const VAULT = {
+  source: { account: '111122223333' },
+  lock: { mode: 'compliance', days: 30 },
+  keepDays: 90,
+  readers: ['arn:aws:iam::111122223333:role/Recovery'],
+};
 
-test(
-  'the app in cdk.json passes every check of cdk-nag, and each accepted finding has a reason',
-  async () => {
-    const { code, stderr } = await synthesize('default', {});
-    expect([code, stderr]).toEqual([0, '']);
-    const template = await readFile(join(outdir, 'default', 'Ngbak.template.json'), 'utf8');
-    const { Resources } = JSON.parse(template) as {
-      Resources: Record<
-        string,
-        { Metadata?: { cdk_nag?: { rules_to_suppress: { id: string; reason: string }[] } } }
-      >;
-    };
-    const accepted = Object.values(Resources).flatMap(
-      ({ Metadata }) => Metadata?.cdk_nag?.rules_to_suppress ?? [],
-    );
-    expect(accepted.length).toBeGreaterThan(0);
-    for (const { id, reason } of accepted) expect([id, reason.length > 10]).toEqual([id, true]);
-  },
-  DEADLINE_MS,
-);
-
-test(
-  'all options at once pass them too',
-  async () => {
-    const { code, stderr } = await synthesize('everything', {
-      ngbak: {
-        ...DEPLOYMENT,
-        targets: {
-          ...DEPLOYMENT.targets,
-          hooked: {
-            stores: { kv: { kind: 'files', buckets: ['graphrag-files'] } },
-            hooks: {
-              pause: { lambda: 'arn:aws:lambda:eu-central-1:111122223333:function:pause' },
-              resume: { url: 'https://example.com/resume', secret: 'team/webhook' },
-            },
+/** The apps that are synthesized, with the checks of cdk-nag, by what they replace in the context of cdk.json. */
+const CONTEXTS = {
+  default: {},
+  everything: {
+    ngbak: {
+      ...DEPLOYMENT,
+      targets: {
+        ...DEPLOYMENT.targets,
+        hooked: {
+          stores: { kv: { kind: 'files', buckets: ['graphrag-files'] } },
+          hooks: {
+            pause: { lambda: 'arn:aws:lambda:eu-central-1:111122223333:function:pause' },
+            resume: { url: 'https://example.com/resume', secret: 'team/webhook' },
           },
         },
-        network: {
-          vpcId: 'vpc-0a1b2c3d',
-          subnetIds: ['subnet-0a1b2c3d'],
-          securityGroupIds: ['sg-0a1b2c3d'],
-        },
-        fileSystem: {
-          fileSystemId: 'fs-0a1b2c3d',
-          accessPointArn:
-            'arn:aws:elasticfilesystem:eu-central-1:111122223333:access-point/fsap-0a1b2c3d4e5f60718',
-          mountPath: '/mnt/graphrag',
-        },
-        reservedConcurrency: 5,
-        legSeconds: 30,
-        alarms: { topicArns: ['arn:aws:sns:eu-central-1:111122223333:on-call'] },
-        allowedOrigins: ['https://ops.example.com'],
-        accessLogs: { bucket: 'central-logs' },
-        signatures: { required: true },
-        ...VARIANTS['copies in other buckets'],
-        tags: { team: 'search' },
       },
-    });
-    expect([code, stderr]).toEqual([0, '']);
+      network: {
+        vpcId: 'vpc-0a1b2c3d',
+        subnetIds: ['subnet-0a1b2c3d'],
+        securityGroupIds: ['sg-0a1b2c3d'],
+      },
+      fileSystem: {
+        fileSystemId: 'fs-0a1b2c3d',
+        accessPointArn:
+          'arn:aws:elasticfilesystem:eu-central-1:111122223333:access-point/fsap-0a1b2c3d4e5f60718',
+        mountPath: '/mnt/graphrag',
+      },
+      reservedConcurrency: 5,
+      legSeconds: 30,
+      alarms: { topicArns: ['arn:aws:sns:eu-central-1:111122223333:on-call'] },
+      allowedOrigins: ['https://ops.example.com'],
+      accessLogs: { bucket: 'central-logs' },
+      signatures: { required: true },
+      ...VARIANTS['copies in other buckets'],
+      tags: { team: 'search' },
+    },
   },
-  DEADLINE_MS,
-);
+  vault: { vault: JSON.stringify(VAULT) },
+  'no-vault': { vault: JSON.stringify({ ...VAULT, keepDays: 7 }) },
+  wrong: { ngbak: { ...DEPLOYMENT, removal: 'sometimes' } },
+};
 
-test(
-  'with the context key "vault", the app consists of a vault alone, and passes them as well',
-  async () => {
-    const source = { account: '111122223333' };
-    const readers = ['arn:aws:iam::111122223333:role/Recovery'];
-    const vault = { source, lock: { mode: 'compliance', days: 30 }, keepDays: 90, readers };
-    const { code, stderr } = await synthesize('vault', { vault: JSON.stringify(vault) });
-    expect([code, stderr]).toEqual([0, '']);
-    const files = await readdir(join(outdir, 'vault'));
-    expect(files.filter((name) => /template|functions/.test(name))).toEqual(['NgbakVault.template.json']);
-    const refused = await synthesize('no-vault', { vault: JSON.stringify({ ...vault, keepDays: 7 }) });
-    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('vault.keepDays')]);
-  },
-  DEADLINE_MS,
-);
+test('the app in cdk.json passes every check of cdk-nag, and each accepted finding has a reason', async () => {
+  expect(apps.default).toEqual({ code: 0, stderr: '' });
+  const template = await readFile(join(outdir, 'default', 'Ngbak.template.json'), 'utf8');
+  const { Resources } = JSON.parse(template) as {
+    Resources: Record<
+      string,
+      { Metadata?: { cdk_nag?: { rules_to_suppress: { id: string; reason: string }[] } } }
+    >;
+  };
+  const accepted = Object.values(Resources).flatMap(
+    ({ Metadata }) => Metadata?.cdk_nag?.rules_to_suppress ?? [],
+  );
+  expect(accepted.length).toBeGreaterThan(0);
+  for (const { id, reason } of accepted) expect([id, reason.length > 10]).toEqual([id, true]);
+});
 
-test('an invalid configuration ends the app with what is wrong and what to do, without a stack trace', async () => {
-  const { code, stderr } = await synthesize('wrong', { ngbak: { ...DEPLOYMENT, removal: 'sometimes' } });
+test('all options at once pass them too', async () => {
+  expect(apps.everything).toEqual({ code: 0, stderr: '' });
+  const template = await readFile(join(outdir, 'everything', 'Ngbak.template.json'), 'utf8');
+  expect(template).toContain('fsap-0a1b2c3d4e5f60718');
+});
+
+test('with the context key "vault", the app consists of a vault alone, and passes them as well', async () => {
+  expect(apps.vault).toEqual({ code: 0, stderr: '' });
+  const files = await readdir(join(outdir, 'vault'));
+  expect(files.filter((name) => /template|functions/.test(name))).toEqual(['NgbakVault.template.json']);
+  expect(apps['no-vault']).toEqual({ code: 1, stderr: expect.stringContaining('vault.keepDays') });
+});
+
+test('an invalid configuration ends the app with what is wrong and what to do, without a stack trace', () => {
+  const { code, stderr = '' } = apps.wrong ?? {};
   expect(code).toBe(1);
   expect(stderr).toMatch(/ngbak\.removal/);
   expect(stderr).toMatch(/docs\/deploy\.md/);
@@ -139,16 +141,36 @@ describe('each function', () => {
     const context = { functionName: 'test', awsRequestId: '1', getRemainingTimeInMillis: () => 60_000 };
     const thrown = {};
     for (const name of process.argv.slice(2)) {
-      const { handler } = await import(process.argv[1] + '/' + name + '/index.mjs');
+      const { handler } = await import(process.argv[1] + '/' + name + '.mjs');
       await handler({}, context).catch((error) => { thrown[name] = error.name; });
     }
     console.log(JSON.stringify(thrown));`;
 
   test('loads from its bundle alone, rejects an invalid event by name and logs where', async () => {
-    // The bundles are outside of the checkout: nothing can be loaded from its node_modules.
-    const bundles = join(outdir, 'default', 'functions');
+    // Files of bundles that have the same name have the same content. In one folder, Node compiles each of them once. It
+    // is outside of the checkout: nothing can be loaded from its node_modules.
+    const together = await mkdtemp(join(outdir, 'together-'));
+    const contents = new Map<string, string>();
+    for (const name of FUNCTION_NAMES) {
+      const bundle = join(outdir, 'default', 'functions', name);
+      const files = (await readdir(bundle)).filter((file) => file.endsWith('.mjs'));
+      for (const file of files) {
+        const code = await readFile(join(bundle, file), 'utf8');
+        for (const [, path = ''] of code.matchAll(/(?:from|import)\s*\(?"\.\/([^"]+)"/g)) {
+          expect({ name, file, imports: files }).toEqual({
+            name,
+            file,
+            imports: expect.arrayContaining([path]),
+          });
+        }
+        const to = file === 'index.mjs' ? `${name}.mjs` : file;
+        expect({ file: to, same: (contents.get(to) ?? code) === code }).toEqual({ file: to, same: true });
+        contents.set(to, code);
+      }
+    }
+    for (const [file, code] of contents) await writeFile(join(together, file), code);
     const { code, stdout, stderr } = await run(
-      ['--input-type=module', '--eval', CALL, bundles, ...FUNCTION_NAMES],
+      ['--input-type=module', '--eval', CALL, together, ...FUNCTION_NAMES],
       {
         NGBAK_BUCKET: 'archive',
         NGBAK_CONFIG: '{"targets":{}}',
