@@ -30,7 +30,7 @@ const CONCURRENCY_NEW = 10;
 const CONCURRENCY_GOOD = 100;
 
 /** The fields of the deployment's configuration used here; infra/config.ts validates all of it. */
-interface DeploymentContext {
+export interface DeploymentContext {
   readonly stackName: string;
   readonly targets: Readonly<
     Record<
@@ -79,7 +79,7 @@ export async function checkDeployment(config: string | undefined): Promise<Check
   };
   let deployment: DeploymentContext | undefined;
   await check('configuration', async () => {
-    deployment = await readConfiguration(config);
+    deployment = await readConfiguration(config ?? (await configurationOfCdk()));
     const targets = Object.keys(deployment.targets);
     return `stack ${deployment.stackName}, targets: ${targets.join(', ')}`;
   });
@@ -154,16 +154,18 @@ export async function checkDeployment(config: string | undefined): Promise<Check
   return checks;
 }
 
-async function readConfiguration(config: string | undefined): Promise<DeploymentContext> {
-  const text =
-    config ??
-    JSON.stringify(
-      parseJson(
-        z.object({ context: z.object({ ngbak: z.unknown() }).loose() }).loose(),
-        await readFile(join(ROOT, 'cdk.json'), 'utf8'),
-        'cdk.json',
-      ).context.ngbak ?? {},
-    );
+/** The text of "ngbak" in cdk.json. Throws InvalidInputError. */
+export async function configurationOfCdk(): Promise<string> {
+  const { context } = parseJson(
+    z.object({ context: z.object({ ngbak: z.unknown() }).loose() }).loose(),
+    await readFile(join(ROOT, 'cdk.json'), 'utf8'),
+    'cdk.json',
+  );
+  return JSON.stringify(context.ngbak ?? {});
+}
+
+/** Validates the text of the value of "ngbak", as a deployment does. Throws InvalidInputError. */
+export async function readConfiguration(text: string): Promise<DeploymentContext> {
   // Imported by a computed path, so that the bundle of the command line does not include infra/.
   const address = pathToFileURL(join(ROOT, 'infra/config.ts')).href;
   const { readDeployment } = (await import(address)) as {

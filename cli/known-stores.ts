@@ -7,7 +7,7 @@ import type { LegContext } from '../shared/stores/leg.ts';
 import { neo4jAdapter } from '../shared/stores/neo4j/adapter.ts';
 import { qdrantAdapter } from '../shared/stores/qdrant/adapter.ts';
 import { redisAdapter } from '../shared/stores/redis/adapter.ts';
-import type { Store } from '../shared/stores/store.ts';
+import type { Store, StoreAdapter } from '../shared/stores/store.ts';
 
 /** Maximum number of counts shown for a store. */
 const COUNTS_SHOWN_MAX = 8;
@@ -59,7 +59,8 @@ export async function describeStore(store: Store): Promise<string> {
   }
 }
 
-function lookingOnly(): LegContext {
+/** The context of a command that only reads names and counts. */
+export function lookingOnly(): LegContext {
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   const nothing = () => undefined;
   return {
@@ -72,44 +73,47 @@ function lookingOnly(): LegContext {
   };
 }
 
-/** The named stores, with unlimited scope; key-value data is either in files or in Redis. The caller closes them. */
-export function openStores(environment: NodeJS.ProcessEnv, location: string | undefined): Store[] {
-  const dependencies = { target: 'doctor' };
-  const [neo4j, qdrant, redis] = [
-    explicitAddress('neo4j', environment),
-    explicitAddress('qdrant', environment),
-    explicitAddress('redis', environment),
+/** A store that the environment names: its adapter, and the connection as the store's secret holds it. */
+export interface NamedStore {
+  readonly adapter: StoreAdapter;
+  readonly connection: Readonly<Record<string, string>>;
+}
+
+/**
+ * The stores that NEO4J_URI, QDRANT_URL and REDIS_URL name, with their credentials; key-value data is in the files at
+ * `location`, if it is given, and otherwise in Redis.
+ */
+export function namedStores(environment: NodeJS.ProcessEnv, location: string | undefined): NamedStore[] {
+  const neo4j = explicitAddress('neo4j', environment);
+  const qdrant = explicitAddress('qdrant', environment);
+  const redis = location === undefined ? explicitAddress('redis', environment) : undefined;
+  return [
+    ...(neo4j ? [{ adapter: neo4jAdapter, connection: { ...neo4j } }] : []),
+    ...(qdrant
+      ? [
+          {
+            adapter: qdrantAdapter,
+            connection: { url: qdrant.url, ...(qdrant.apiKey ? { api_key: qdrant.apiKey } : {}) },
+          },
+        ]
+      : []),
+    ...(redis
+      ? [
+          {
+            adapter: redisAdapter,
+            connection: { url: redis.url, ...(redis.password ? { password: redis.password } : {}) },
+          },
+        ]
+      : []),
+    ...(location === undefined ? [] : [{ adapter: filesAdapter, connection: { location } }]),
   ];
-  const graph = neo4j && neo4jAdapter.create(neo4j, {}, dependencies);
-  const vectors =
-    qdrant &&
-    qdrantAdapter.create(
-      qdrantAdapter.Connection.parse({
-        url: qdrant.url,
-        ...(qdrant.apiKey ? { api_key: qdrant.apiKey } : {}),
-      }),
-      qdrantAdapter.Scope.parse({}),
-      dependencies,
-    );
-  const keys =
-    redis &&
-    redisAdapter.create(
-      redisAdapter.Connection.parse({
-        url: redis.url,
-        ...(redis.password ? { password: redis.password } : {}),
-      }),
-      redisAdapter.Scope.parse({}),
-      dependencies,
-    );
-  const files =
-    location === undefined
-      ? keys
-      : filesAdapter.create(
-          filesAdapter.Connection.parse({ location }),
-          filesAdapter.Scope.parse({}),
-          dependencies,
-        );
-  return [graph, vectors, files].filter((store) => store !== undefined);
+}
+
+/** The named stores, with unlimited scope. The caller closes them. */
+export function openStores(environment: NodeJS.ProcessEnv, location: string | undefined): Store[] {
+  return namedStores(environment, location).map(({ adapter, connection }) =>
+    adapter.create(adapter.Connection.parse(connection), adapter.Scope.parse({}), { target: 'doctor' }),
+  );
 }
 
 /** A proposal as text: the profile, its evidence, and what is unknown. */

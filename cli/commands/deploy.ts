@@ -8,7 +8,8 @@ import { InvalidInputError } from '../../shared/core/errors.ts';
 import { parseJson } from '../../shared/core/input.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import { ExitError, PassedOnError } from '../exit-codes.ts';
-import { fields } from '../output.ts';
+import { fields, table } from '../output.ts';
+import { confirm } from '../prompt.ts';
 import { requireCheckout, runProgram } from '../run-program.ts';
 
 /** The format of `cdk deploy --outputs-file`: outputs by stack. */
@@ -20,6 +21,8 @@ interface DeployFlags {
   readonly bootstrap?: boolean;
   readonly diff?: boolean;
   readonly check?: boolean;
+  readonly connections?: true | string;
+  readonly files?: string;
 }
 
 /** `ngbak deploy` */
@@ -39,6 +42,11 @@ export function deployCommand(program: Command): void {
     )
     .option('--bootstrap', 'bootstrap account and region for the CDK first')
     .option('--diff', 'only show what would change')
+    .option(
+      '--connections [target]',
+      'afterwards, put the connections that NEO4J_URI, QDRANT_URL and REDIS_URL name into the secrets of a target (default: "default")',
+    )
+    .option('--files <location>', 'with --connections: where key-value data in files is')
     .option('--check', 'only check account, region, configuration and connections; changes nothing')
     .action(async (flags: DeployFlags, command: Command) => {
       requireCheckout('infra');
@@ -48,6 +56,7 @@ export function deployCommand(program: Command): void {
       if (flags.bootstrap) await cdk('bootstrap', context);
       if (flags.diff) return cdk('diff', context);
       await deploy(cli, context);
+      if (flags.connections !== undefined) await connect(cli, flags);
     });
 }
 
@@ -86,6 +95,30 @@ async function deploy(cli: Cli, context: readonly string[]): Promise<void> {
   } finally {
     await rm(folder, { recursive: true });
   }
+}
+
+/** Fills the secrets of a target, and prints which of them have a connection now. */
+async function connect(cli: Cli, { config, connections, files }: DeployFlags): Promise<void> {
+  const [{ configurationOfCdk, readConfiguration }, { fillConnections }, { namedStores }] = await Promise.all(
+    [import('../deploy-check.ts'), import('../fill-connections.ts'), import('../known-stores.ts')],
+  );
+  const target = typeof connections === 'string' ? connections : 'default';
+  const deployment = await readConfiguration(
+    config === undefined ? await configurationOfCdk() : await readConfig(config),
+  );
+  const secrets = await fillConnections(deployment, target, namedStores(process.env, files), (secret) =>
+    confirm(cli, `${secret} holds another connection. Replace it?`),
+  );
+  for (const { store, secret, state } of secrets) {
+    if (state === 'missing')
+      cli.output.warn(`${secret} is not filled in: the environment has no address of the ${store} store.`);
+  }
+  cli.output.result('connections', { target, secrets }, () =>
+    table(
+      ['store', 'secret', 'connection'],
+      secrets.map(({ store, secret, state }) => [store, secret, state]),
+    ),
+  );
 }
 
 /** Output of the CDK is sent to stderr: stdout has the results only. */

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { Command } from 'commander';
 import { explainAwsError } from '../../shared/aws/aws-error.ts';
 import pc from '../../shared/core/colors.ts';
@@ -10,9 +11,20 @@ import { type Cli, cliOf } from '../cli.ts';
 import type { CliClient } from '../client.ts';
 import { ExitError } from '../exit-codes.ts';
 import { bytes, count, printable } from '../format.ts';
-import { describeStore, openStores, proposalText, proposeByNames } from '../known-stores.ts';
+import { describeStore, namedStores, openStores, proposalText, proposeByNames } from '../known-stores.ts';
 import { listLocal } from '../local-archives.ts';
+import { table } from '../output.ts';
+import { confirm } from '../prompt.ts';
+import { requireCheckout } from '../run-program.ts';
 import { settingsFile } from '../settings.ts';
+import {
+  coverageOf,
+  hiddenFromFunctions,
+  openConfiguration,
+  parseParameter,
+  targetFor,
+  withTarget,
+} from '../write-target.ts';
 
 /** Clock offset that causes a warning, in milliseconds: AWS refuses signatures from an offset of 5 minutes. */
 const CLOCK_OFF_MAX_MS = 60_000;
@@ -24,6 +36,18 @@ interface DoctorCheck {
   /** Needs attention, although nothing fails because of it. */
   readonly warning?: true;
 }
+
+interface DoctorFlags {
+  readonly stores?: true;
+  readonly files?: string;
+  readonly write?: true | string;
+  readonly target: string;
+  readonly profile?: string;
+  readonly parameter: readonly string[];
+}
+
+/** The file that the CDK reads, in the current folder. */
+const CDK_FILE = 'cdk.json';
 
 /** `ngbak doctor` */
 export function doctorCommand(program: Command): void {
@@ -38,8 +62,22 @@ export function doctorCommand(program: Command): void {
       'also check the stores that NEO4J_URI, QDRANT_URL and REDIS_URL name (reachable, version, contents) and suggest a profile',
     )
     .option('--files <location>', 'also check key-value data in files: a folder or s3://bucket/prefix')
-    .action(async ({ stores, files }: { stores?: true; files?: string }, command: Command) => {
+    .option(
+      '--write [file]',
+      'instead of checking a deployment, write the target of these stores into "ngbak" of cdk.json, or of another file',
+    )
+    .option('--target <name>', 'with --write: the name of the target', 'default')
+    .option('--profile <name>', 'with --write: another profile than the suggested one')
+    .option(
+      '--parameter <name=value>',
+      'with --write: a parameter of the profile; repeatable',
+      (text: string, before: string[]) => [...before, text],
+      [],
+    )
+    .action(async (flags: DoctorFlags, command: Command) => {
+      const { stores, files } = flags;
       const cli = cliOf(command);
+      if (flags.write !== undefined) return writeTarget(cli, flags);
       const findings = await examine(cli);
       if (stores || files !== undefined) {
         const checks = openStores(process.env, files).map((store) =>
@@ -61,6 +99,59 @@ export function doctorCommand(program: Command): void {
       );
       if (!ok) throw new ExitError('failed');
     });
+}
+
+/** Writes the target of the named stores into the configuration, after what it saves of each was counted. */
+async function writeTarget(
+  cli: Cli,
+  { write, files, target, profile, parameter }: DoctorFlags,
+): Promise<void> {
+  requireCheckout('infra');
+  const stores = namedStores(process.env, files);
+  const proposal = await proposeByNames(process.env, files);
+  const settings = targetFor(stores, proposal, {
+    profile,
+    parameters: Object.fromEntries(parameter.map(parseParameter)),
+  });
+  const covered = await coverageOf(settings, stores);
+  const configuration = await openConfiguration(typeof write === 'string' ? write : CDK_FILE);
+  const { before, after } = withTarget(configuration.ngbak, target, settings);
+  const { readConfiguration } = await import('../deploy-check.ts');
+  const deployment = await readConfiguration(JSON.stringify(after));
+  const { file } = configuration;
+  const isNew = before === undefined;
+  if (!isNew && !isDeepStrictEqual(before, settings)) {
+    const question = `${file} has a target "${target}": ${JSON.stringify(before)}. Replace it?`;
+    if (!(await confirm(cli, question))) throw new ExitError('failed');
+  }
+  await configuration.write(after);
+  const unreachable = stores.flatMap((store) => hiddenFromFunctions(store, deployment.network !== undefined));
+  for (const text of unreachable) cli.output.warn(text);
+  const option = file === CDK_FILE ? '' : ` --config ${file}`;
+  const next = [
+    `ngbak deploy${option} --connections${target === 'default' ? '' : ` ${target}`}${files === undefined ? '' : ` --files ${files}`}`,
+    `ngbak backup --wait${target === 'default' ? '' : ` --target ${target}`}`,
+  ];
+  cli.output.result('target-written', { file, target, settings, covered, warnings: unreachable, next }, () =>
+    [
+      `Target "${target}" is written to ${file}: profile "${settings.profile}", because of ${proposal.reasons.join('; ')}.`,
+      ...(settings.parameters ? [`Parameters: ${JSON.stringify(settings.parameters)}`] : []),
+      table(
+        ['store', 'kind', 'saved', 'on the server'],
+        covered.map(({ store, kind, saved, all }) => [store, kind, countsText(saved), countsText(all)]),
+      ),
+      'Next:',
+      ...next.map((line) => `  ${line}`),
+    ].join('\n'),
+  );
+}
+
+function countsText(counts: Readonly<Record<string, number>>): string {
+  return (
+    Object.entries(counts)
+      .map(([name, value]) => `${name} ${count(value)}`)
+      .join(', ') || 'empty'
+  );
 }
 
 async function examine(cli: Cli): Promise<DoctorCheck[]> {

@@ -8,6 +8,8 @@ export interface Proposal {
   readonly profile: string;
   /** Parameters of the profile, as far as they can be derived from the names. */
   readonly parameters: Readonly<Record<string, string | readonly string[]>>;
+  /** Parameters with several possible values (lists as JSON), because several knowledge bases share the servers. */
+  readonly choices: Readonly<Record<string, readonly string[]>>;
   /** Descriptions of what was found, in store order. */
   readonly reasons: readonly string[];
 }
@@ -110,7 +112,7 @@ export function proposeProfile(found: FoundNames): Proposal {
   const proposals = Object.entries(NAME_PATTERNS).map(([profile, clues]) => examine(profile, clues, found));
   const [best] = proposals.toSorted((one, other) => other.reasons.length - one.reasons.length);
   if (best && best.reasons.length > 0) return best;
-  return { profile: 'custom', parameters: {}, reasons: ['no names of a known system'] };
+  return { profile: 'custom', parameters: {}, choices: {}, reasons: ['no names of a known system'] };
 }
 
 /** Maximum number of examples in one reason. */
@@ -118,12 +120,13 @@ const EXAMPLES_MAX = 3;
 
 function examine(profile: string, patterns: readonly NamePattern[], found: FoundNames): Proposal {
   const parameters: Record<string, string | readonly string[]> = {};
+  const choices: Record<string, readonly string[]> = {};
   const reasons: string[] = [];
   const matchesOf = ({ store, pattern }: NamePattern) =>
     (found[store] ?? []).map((name) => pattern.exec(name)).filter((match) => match !== null);
   const required = patterns.filter(({ isRequired }) => isRequired);
   if (required.length > 0 && required.every((pattern) => matchesOf(pattern).length === 0)) {
-    return { profile, parameters, reasons };
+    return { profile, parameters, choices, reasons };
   }
   for (const clue of patterns) {
     const { words, parameter, isList } = clue;
@@ -135,8 +138,11 @@ function examine(profile: string, patterns: readonly NamePattern[], found: Found
       parameters[parameter] = isList ? [String(JSON.parse(value))] : value;
     }
     const names = [...examples.values()].slice(0, EXAMPLES_MAX).join(', ');
+    if (parameter !== undefined && examples.size > 1) {
+      choices[parameter] = [...examples.keys()].sort().map((value) => (isList ? `[${value}]` : value));
+    }
     const several = parameter !== undefined && examples.size > 1 ? `: choose a ${parameter}` : '';
     reasons.push(`${words} ${names}${several}`);
   }
-  return { profile, parameters, reasons };
+  return { profile, parameters, choices, reasons };
 }

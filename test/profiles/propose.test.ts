@@ -11,6 +11,7 @@ describe('the profile proposed for the contents of stores', () => {
     expect(proposeProfile(found)).toEqual({
       profile: 'ngraf-023',
       parameters: { namespace: 'demo', root: 'nano_graphrag' },
+      choices: {},
       reasons: ['label (:GraphRAG_demo)', 'keys like nano_graphrag:text_chunks:'],
     });
   });
@@ -50,6 +51,7 @@ describe('the profile proposed for the contents of stores', () => {
     expect(proposeProfile(found)).toEqual({
       profile: 'ngraf-023',
       parameters: {},
+      choices: { namespace: ['one', 'two'] },
       reasons: ['label (:GraphRAG_one), (:GraphRAG_two): choose a namespace'],
     });
   });
@@ -69,11 +71,13 @@ describe('the profile proposed for the contents of stores', () => {
     expect(proposeProfile(graph('{group_id: "a \\"b\\""}', ...names))).toEqual({
       profile: 'graphiti',
       parameters: { group_ids: ['a "b"'] },
+      choices: {},
       reasons: ['label (:Episodic)', 'relationships [:RELATES_TO]', 'property {group_id: "a \\"b\\""}'],
     });
     expect(proposeProfile(graph('{group_id: ""}', ...names)).parameters).toEqual({ group_ids: [''] });
     expect(proposeProfile(graph('{group_id: "a"}', '{group_id: "b"}', ...names))).toMatchObject({
       parameters: {},
+      choices: { group_ids: ['["a"]', '["b"]'] },
       reasons: expect.arrayContaining(['property {group_id: "a"}, {group_id: "b"}: choose a group_ids']),
     });
   });
