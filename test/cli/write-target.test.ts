@@ -110,7 +110,7 @@ describe('ngbak doctor --write', () => {
     ['an unknown profile', ['--profile', 'none'], /There is no profile "none"/],
     ['an unknown parameter', ['--parameter', 'colour=red'], /colour/],
     ['a parameter without a value', ['--parameter', 'namespace'], /NAME=VALUE/],
-    ['a name that is no ID', ['--target', '../x', '--parameter', 'namespace=demo'], /name of the target/],
+    ['a name that is not an ID', ['--target', '../x', '--parameter', 'namespace=demo'], /name of the target/],
     [
       'a target that would save nothing',
       ['--parameter', 'namespace=demo', '--parameter', 'root=elsewhere'],
