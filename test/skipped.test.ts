@@ -1,8 +1,11 @@
+import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { expect, test } from '@jest/globals';
 import { ROOT } from '../local/folders.ts';
 import { missing } from './conditions.ts';
+import { JEST } from './runner/jest.ts';
 import { describeSkipped, skippedTests } from './skipped.ts';
 
 const NO_TOOL = '[skipped: tool is not on the PATH]';
@@ -39,6 +42,33 @@ test('a missing program is the reason to skip a test', () => {
   expect(missing('no-such-program')).toBe('no-such-program is not on the PATH');
   expect(missing('node')).toBeUndefined();
 });
+
+test.each<[string[], string[]]>([
+  [[], ['one']],
+  [['-t', 'within three'], ['three']],
+  [['-t', 'four'], []],
+])(
+  'a set-up that fails, fails one test with its error; the others are skipped (%j)',
+  async (args, failing) => {
+    const fixture = join(import.meta.dirname, 'runner/fixtures/failing-set-up.fixture.ts');
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      [...JEST, '--json', '--testMatch', fixture, ...args],
+      { cwd: ROOT },
+    ).catch((error) => error);
+    const { testResults } = JSON.parse(stdout);
+    const [{ assertionResults }] = testResults;
+    const failed = assertionResults.filter(({ status }: { status: string }) => status === 'failed');
+    expect(failed.map(({ title }: { title: string }) => title)).toEqual(failing);
+    for (const { failureMessages } of failed)
+      expect(failureMessages).toEqual([expect.stringContaining('The server is missing. Install it.')]);
+    const reason = 'the set-up that it shares with a failed test did not succeed';
+    expect(skippedTests(testResults, args).map(({ name }) => name)).toEqual(
+      args.length === 0 ? ['with a server two', 'with a server within three'] : [],
+    );
+    for (const skipped of skippedTests(testResults, args)) expect(skipped.reason).toBe(reason);
+  },
+);
 
 test('no test file skips tests in another way', async () => {
   const paths = (await readdir(import.meta.dirname, { recursive: true })).filter((path) =>
