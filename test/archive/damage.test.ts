@@ -1,3 +1,4 @@
+/** Damages archives in many places: in `npm test` in a sample that changes with the seed, at night in five times as many. */
 import { randomBytes } from 'node:crypto';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { Codec } from '../../shared/archive/format/codec.ts';
@@ -9,14 +10,20 @@ import { bufferSource } from '../../shared/archive/read/sources.ts';
 import { verifyArchive } from '../../shared/archive/read/verify.ts';
 import { normalizeArchive } from '../../shared/archive/write/normalize.ts';
 import { ByteReader } from '../../shared/core/byte-reader.ts';
+import { NIGHTLY } from '../nightly.ts';
+import { SEED } from '../seed.ts';
 import { buildArchive, type Content, collect } from './build.ts';
 
-/** Bit flips over the whole file, for each codec. */
-const FLIPS = 2500;
+/** Bit flips, for each codec: three of four over the whole file, the others behind the entries. */
+const FLIPS = NIGHTLY ? 2500 : 500;
 /** The number of them that are also read sequentially, as if the footer were missing. */
-const FLIPS_IN_SEQUENCE = 300;
+const FLIPS_IN_SEQUENCE = NIGHTLY ? 300 : 100;
+/** Truncations in addition to those at the boundaries of members. */
+const CUTS = NIGHTLY ? 500 : 100;
+/** Distance of the bytes of each entry that are damaged. */
+const STEP = NIGHTLY ? 37 : 149;
 
-/** The same flips on every run: a linear congruential generator (Numerical Recipes). */
+/** A linear congruential generator (Numerical Recipes). */
 function* randoms(seed: number): Generator<number> {
   for (let state = seed >>> 0; ; ) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -60,7 +67,7 @@ describe.each<Codec>(['gzip', 'zstd'])('of a %s archive', (codec) => {
     for await (const entry of archive.entries('')) entries.push(entry);
   });
 
-  test('every truncation is found, at each member boundary and 500 other places', async () => {
+  test(`every truncation is found, at each member boundary and ${CUTS} other places`, async () => {
     const footer = decodeFooter(whole, whole.length, 'whole');
     if (!footer) throw new Error('no footer');
     const cuts = new Set<number>([0, 1]);
@@ -73,8 +80,9 @@ describe.each<Codec>(['gzip', 'zstd'])('of a %s archive', (codec) => {
       cuts.add(boundary);
     }
     expect(boundary).toBe(data);
-    const random = randoms(7);
-    while (cuts.size < 500 + entries.length) cuts.add(Math.floor((random.next().value ?? 0) * whole.length));
+    const random = randoms(SEED + 7);
+    const size = cuts.size + CUTS;
+    while (cuts.size < size) cuts.add(Math.floor((random.next().value ?? 0) * whole.length));
     for (const cut of cuts) {
       const bytes = whole.subarray(0, cut);
       expect({ cut, problems: await problemsOf(bytes) }).not.toEqual({ cut, problems: [] });
@@ -86,11 +94,13 @@ describe.each<Codec>(['gzip', 'zstd'])('of a %s archive', (codec) => {
   }, 400_000);
 
   test(`each of ${FLIPS} flipped bits is found, and the entry is named`, async () => {
-    const random = randoms(20251006);
+    const random = randoms(SEED);
     const next = () => random.next().value ?? 0;
+    const behind = Math.max(...entries.map(({ offset, length }) => offset + length));
     let sequential = 0;
     for (let flip = 0; flip < FLIPS; flip++) {
-      const at = Math.floor(next() * whole.length);
+      const from = flip % 4 === 3 ? behind : 0;
+      const at = from + Math.floor(next() * (whole.length - from));
       const bit = Math.floor(next() * 8);
       const bytes = Buffer.from(whole);
       bytes[at] = (bytes[at] ?? 0) ^ (1 << bit);
@@ -115,7 +125,7 @@ describe.each<Codec>(['gzip', 'zstd'])('of a %s archive', (codec) => {
   test('a reader gets a complete entry, or an error that names the entry', async () => {
     const archive = await openArchive(bufferSource('whole', whole));
     for (const entry of entries) {
-      for (let at = entry.offset; at < entry.offset + entry.length; at += 37) {
+      for (let at = entry.offset; at < entry.offset + entry.length; at += STEP) {
         const bytes = Buffer.from(whole);
         bytes[at] = (bytes[at] ?? 0) ^ 0x10;
         const damaged = await openArchive(bufferSource('d.ngbak', bytes)).catch((error) => error);

@@ -25,7 +25,9 @@ const folder = mkdtempSync(join(tmpdir(), 'ngbak-properties-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Archives that are written, read and unpacked; different ones in each run. */
-const ARCHIVES = NIGHTLY ? 1000 : 250;
+const ARCHIVES = NIGHTLY ? 1000 : 80;
+/** Lists of sources for which a plan of parts is checked. */
+const PLANS = NIGHTLY ? 500 : 100;
 const MiB = 1024 ** 2;
 const GiB = 1024 ** 3;
 
@@ -204,7 +206,7 @@ test('the plan of parts for any size, from 1 byte to the largest S3 object, conf
       }
       expect(source).toBe(sources.length);
     }),
-    { numRuns: 500 },
+    { numRuns: PLANS },
   );
   expect(() => planParts([OBJECT_BYTES_MAX, 1])).toThrow('48.8 TiB');
   expect(planParts([OBJECT_BYTES_MAX - 1, 1])).toHaveLength(PARTS_MAX);

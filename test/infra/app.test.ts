@@ -7,8 +7,8 @@ import { FUNCTION_NAMES } from '../../infra/functions.ts';
 import { DEPLOYMENT } from './template.ts';
 import { VARIANTS } from './variants.ts';
 
-/** Timeout of a synthesis on a busy machine, in milliseconds: a deadline for hangs. */
-const DEADLINE_MS = 300_000;
+/** Timeout of all syntheses on a busy machine, in milliseconds: a deadline for hangs. */
+const DEADLINE_MS = 900_000;
 
 const ROOT = join(import.meta.dirname, '..', '..');
 
