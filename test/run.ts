@@ -171,7 +171,7 @@ async function main(interrupted: AbortSignal): Promise<Outcome> {
   const folder = await mkdtemp(join(tmpdir(), 'test-run-'));
   await addTools(folder, interrupted);
   const lanes = new Lanes({ signal: interrupted, nightly, folder });
-  const cli = await startCliHost(folder);
+  const cli = await startCliHost(tmpdir());
   try {
     const options = { args, alone: groups.length === 1, nightly, seed, folder, cli, signal: interrupted };
     const run = ([group, files]: [Group, string[]]) => runGroup(group, files, lanes, options);

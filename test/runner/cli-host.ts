@@ -11,7 +11,7 @@ export interface CliHost {
   stop(): void;
 }
 
-/** Listens for command lines, and starts test/cli/host.ts, which runs them, with the first of them. */
+/** Listens for command lines in this folder, and starts test/cli/host.ts, which runs them, with the first of them. */
 export async function startCliHost(folder: string): Promise<CliHost> {
   const socket = join(folder, 'cli.sock');
   let host: ChildProcess | undefined;
