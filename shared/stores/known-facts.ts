@@ -4,11 +4,19 @@ import { configFacts } from './config/facts.ts';
 import type { StoreFacts, TallyKind } from './facts.ts';
 import { filesFacts } from './files/facts.ts';
 import { neo4jFacts } from './neo4j/facts.ts';
+import { postgresFacts } from './postgres/facts.ts';
 import { qdrantFacts } from './qdrant/facts.ts';
 import { redisFacts } from './redis/facts.ts';
 
 /** The facts about every backend that the registry lists. */
-export const FACTS: readonly StoreFacts[] = [neo4jFacts, qdrantFacts, redisFacts, filesFacts, configFacts];
+export const FACTS: readonly StoreFacts[] = [
+  neo4jFacts,
+  qdrantFacts,
+  redisFacts,
+  filesFacts,
+  postgresFacts,
+  configFacts,
+];
 
 const KINDS: ReadonlyMap<string, TallyKind> = new Map(
   FACTS.flatMap(({ tallies }) => tallies.map((kind) => [kind.name, kind])),

@@ -3,6 +3,7 @@ import type { StoreName } from '../core/store-names.ts';
 import { configAdapter } from './config/adapter.ts';
 import { filesAdapter } from './files/adapter.ts';
 import { neo4jAdapter } from './neo4j/adapter.ts';
+import { postgresAdapter } from './postgres/adapter.ts';
 import { qdrantAdapter } from './qdrant/adapter.ts';
 import { redisAdapter } from './redis/adapter.ts';
 import type { StoreAdapter } from './store.ts';
@@ -13,13 +14,14 @@ export const ADAPTERS: readonly StoreAdapter[] = [
   qdrantAdapter,
   redisAdapter,
   filesAdapter,
+  postgresAdapter,
   configAdapter,
 ];
 
 /**
  * Returns the adapter of a kind for a store. Throws InvalidInputError, listing the kinds that the store can have.
  *
- * @param kind as in the configuration: `neo4j`, `qdrant`, `redis`, `files`
+ * @param kind as in the configuration: `neo4j`, `qdrant`, `redis`, `files`, `postgres`
  * @param name the store that it serves
  */
 export function findAdapter(kind: string, name: StoreName): StoreAdapter {

@@ -1,0 +1,100 @@
+import { BaseStore } from '../base-store.ts';
+import { defineAdapter } from '../define-adapter.ts';
+import type { ExportStep, Shard, StoreProbe } from '../export-step.ts';
+import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
+import type { RestoreInput, RestoreLeg, VerifyResult } from '../restore-leg.ts';
+import { NAMES_MAX } from '../store.ts';
+import { admitPostgres } from './admits.ts';
+import { PostgresCheck } from './check.ts';
+import { PostgresClient } from './client.ts';
+import { PostgresConnection } from './connection.ts';
+import { exportPostgres } from './export.ts';
+import { postgresFacts } from './facts.ts';
+import { clearPostgres, dropStaging, loadPostgres } from './load.ts';
+import { probePostgres } from './probe.ts';
+import { occupiedTables, removeTables } from './remove.ts';
+import { PostgresScope } from './scope.ts';
+import { postgresOverlaps, postgresScratch } from './scratch.ts';
+import { LIMITS, type Limits, type PostgresSite } from './site.ts';
+import { verifyPostgres } from './verify.ts';
+
+/** Tables in PostgreSQL 14 and later, with pgvector and other extensions. docs/stores/postgres.md describes it. */
+export const postgresAdapter = defineAdapter({
+  facts: postgresFacts,
+  versionNotes: {
+    newer: 'it may print definitions of tables differently, which a verification reports as a difference',
+    older: 'definitions and types that it does not know are refused',
+  },
+  Connection: PostgresConnection,
+  Scope: PostgresScope,
+  create: (connection, scope, { target }) => new PostgresStore(connection, scope, target),
+  overlaps: postgresOverlaps,
+  scratch: postgresScratch,
+  check: (_origin, from) => new PostgresCheck(from),
+});
+
+/** The tables of one scope in one database. */
+export class PostgresStore extends BaseStore {
+  readonly #site: PostgresSite;
+
+  /** @param limits  smaller pieces of work, for tests */
+  constructor(connection: PostgresConnection, scope: PostgresScope, target: string, limits: Limits = LIMITS) {
+    super(postgresAdapter);
+    this.#site = { client: new PostgresClient(connection, target), scope, limits };
+  }
+
+  probe(context: LegContext): Promise<StoreProbe> {
+    return probePostgres(this.#site, context);
+  }
+
+  /** Tables of all schemas: `schema.table`. */
+  override async names({ signal }: LegContext): Promise<readonly string[]> {
+    this.#site.client.obey(signal);
+    const found = await this.#site.client.rows<{ name: string }>(
+      `SELECT n.nspname || '.' || c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema$)' ORDER BY 1 LIMIT ${NAMES_MAX}`,
+    );
+    return found.map(({ name }) => name);
+  }
+
+  async *export(_shard: Shard, cursor: Cursor | null, context: LegContext): AsyncGenerator<ExportStep> {
+    yield* exportPostgres(this.#site, cursor, context);
+  }
+
+  override admits(restore: RestoreInput): Promise<readonly string[]> {
+    return admitPostgres(this.#site, restore);
+  }
+
+  clear(leg: RestoreLeg): Promise<LegResult> {
+    return clearPostgres(this.#site, leg);
+  }
+
+  load(leg: RestoreLeg): Promise<LegResult> {
+    return loadPostgres(this.#site, leg);
+  }
+
+  verify(leg: RestoreLeg): Promise<VerifyResult> {
+    return verifyPostgres(this.#site, leg);
+  }
+
+  override async occupied({ signal }: LegContext): Promise<readonly string[]> {
+    this.#site.client.obey(signal);
+    return occupiedTables(this.#site);
+  }
+
+  override async remove(context: LegContext): Promise<LegResult> {
+    this.#site.client.obey(context.signal);
+    await removeTables(this.#site);
+    return this.finish(context);
+  }
+
+  override async finish(context: LegContext): Promise<LegResult> {
+    this.#site.client.obey(context.signal);
+    await dropStaging(this.#site.client, context);
+    return DONE;
+  }
+
+  override close(): Promise<void> {
+    return this.#site.client.close();
+  }
+}
