@@ -34,6 +34,11 @@ const SETTINGS: Readonly<Record<string, string>> = {
 
 type Value = string | number | boolean | null | readonly string[];
 
+/** Closes the socket of a client without a word to the server. */
+function destroy(client: Client): void {
+  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+}
+
 /** One connection to one database, opened with the first call. Calls are sequential. */
 export class PostgresClient {
   readonly name: string;
@@ -117,9 +122,7 @@ export class PostgresClient {
   drop(): void {
     const client = this.#client;
     this.#client = undefined;
-    (
-      client as unknown as { connection: { stream: { destroy(): void } } } | undefined
-    )?.connection.stream.destroy();
+    if (client) destroy(client);
   }
 
   async close(): Promise<void> {
@@ -146,9 +149,14 @@ export class PostgresClient {
     client.on('error', () => {
       if (this.#client === client) this.#client = undefined;
     });
-    await client.connect();
-    const settings = Object.entries(SETTINGS).map(([name, value]) => `SET ${name} = '${value}'`);
-    await client.query(settings.join(';'));
+    try {
+      await client.connect();
+      const settings = Object.entries(SETTINGS).map(([name, value]) => `SET ${name} = '${value}'`);
+      await client.query(settings.join(';'));
+    } catch (error) {
+      destroy(client);
+      throw error;
+    }
     this.#client = client;
     return client;
   }
