@@ -16,6 +16,8 @@ export const VERSIONS = {
   /** Not servers: systems whose own storage classes write the data that tests back up, and read the restored data. */
   nanoGraphrag: '0.0.8.2',
   lightrag: '1.5.7',
+  /** LightRAG's driver for PostgreSQL; the pins name the other packages. */
+  asyncpg: '0.32.0',
   graphiti: '0.31.2',
   neo4jGraphrag: '1.22.0',
   langchainNeo4j: '0.11.0',

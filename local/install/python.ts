@@ -68,6 +68,12 @@ export function installGraphragClients(context: InstallContext): Promise<string>
   return installPackages(id, 'graphrag-clients-requirements.txt', context);
 }
 
+/** Installs the drivers of LightRAG's storage classes for PostgreSQL, and returns the folder for PYTHONPATH. */
+export function installPostgresDrivers(context: InstallContext): Promise<string> {
+  const id = `lightrag-postgres-${VERSIONS.asyncpg}`;
+  return installPackages(id, 'lightrag-postgres-requirements.txt', context);
+}
+
 /** Installs Graphiti, neo4j-graphrag and LangChain's stores for Neo4j, with what their storage classes import. */
 export function installNeo4jClients(context: InstallContext): Promise<string> {
   const { graphiti, neo4jGraphrag, langchainNeo4j } = VERSIONS;

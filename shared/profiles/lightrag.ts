@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Json } from '../core/json.ts';
 import { CHUNK_REFERENCES } from './nano-graphrag.ts';
 import type { Profile } from './profile.ts';
 
@@ -20,7 +21,7 @@ const Parameters = z.strictObject({
   workspace: z.string().default(''),
   /**
    * The workspace of a single store, if LightRAG overrides it: `NEO4J_WORKSPACE`, `QDRANT_WORKSPACE`,
-   * `REDIS_WORKSPACE`.
+   * `REDIS_WORKSPACE` or `POSTGRES_WORKSPACE`.
    */
   graph_workspace: z.string().optional(),
   vectors_workspace: z.string().optional(),
@@ -41,7 +42,6 @@ export const lightrag: Profile<z.infer<typeof Parameters>> = {
     const graph = overrides.graph_workspace ?? workspace;
     const vectors = overrides.vectors_workspace ?? workspace;
     const kv = overrides.kv_workspace ?? workspace;
-    const prefix = kv === '' ? '' : `${kv}_`;
     const suffix = model_suffix === undefined ? '' : `_${model_suffix}`;
     return {
       graph: { label: graph === '' ? 'base' : graph, key_property: 'entity_id' },
@@ -50,23 +50,16 @@ export const lightrag: Profile<z.infer<typeof Parameters>> = {
         filter: { key: 'workspace_id', value: vectors === '' ? '_' : vectors },
         point_ids: { scheme: 'sha256-uuid4', field: 'id' },
       },
-      kv:
-        kvKind === 'files'
-          ? { folder: kv }
-          : {
-              prefix,
-              others: 'exclude',
-              namespaces: NAMESPACES.map((name) => ({
-                name,
-                prefix: `${prefix}${name}:`,
-                // The scheduling index belongs to the status records: select both or neither.
-                ...(name === 'doc_status' ? { also: [`${escapeGlob(prefix)}doc_status__sched:*`] } : {}),
-              })),
-            },
+      kv: kvScope(kv, kvKind),
     };
   },
   configurationFiles: ['.env', 'config.ini'],
   counts: { documents: 'full_docs', chunks: 'text_chunks', cache_entries: 'llm_response_cache' },
+  tables: {
+    documents: 'lightrag_doc_full',
+    chunks: 'lightrag_doc_chunks',
+    cache_entries: 'lightrag_llm_cache',
+  },
   references: [
     {
       from: { store: 'vectors', thing: 'entities', field: 'entity_name' },
@@ -87,6 +80,26 @@ export const lightrag: Profile<z.infer<typeof Parameters>> = {
     ...CHUNK_REFERENCES,
   ],
 };
+
+/** Keys, files, or rows of tables: in PostgreSQL, those of vectors and of a graph in tables as well. */
+function kvScope(workspace: string, kind: string): Record<string, Json> {
+  if (kind === 'files') return { folder: workspace };
+  if (kind === 'postgres') {
+    const value = workspace === '' ? 'default' : workspace;
+    return { tables: ['lightrag_*'], workspace: { column: 'workspace', in: [value] } };
+  }
+  const prefix = workspace === '' ? '' : `${workspace}_`;
+  return {
+    prefix,
+    others: 'exclude',
+    namespaces: NAMESPACES.map((name) => ({
+      name,
+      prefix: `${prefix}${name}:`,
+      // The scheduling index belongs to the status records: select both or neither.
+      ...(name === 'doc_status' ? { also: [`${escapeGlob(prefix)}doc_status__sched:*`] } : {}),
+    })),
+  };
+}
 
 function escapeGlob(text: string): string {
   return text.replaceAll(/[\\*?[\]]/g, '\\$&');

@@ -45,6 +45,8 @@ export interface Profile<Parameters = unknown> {
   scopes(parameters: Parameters, kvKind: string): ProfileScopes;
   /** Key namespaces by the statistic that they provide. */
   readonly counts: Readonly<Partial<Record<Statistic, string>>>;
+  /** Tables by the statistic that their rows provide, for key-value data in a database. */
+  readonly tables?: Readonly<Partial<Record<Statistic, string>>>;
   /** Labels of nodes by the statistic that they provide, for systems whose nodes are of several kinds. */
   readonly labels?: Readonly<Partial<Record<Statistic, string>>>;
   readonly references: readonly Reference[];

@@ -64,7 +64,7 @@ export function isCollectionOf(collection: string, thing: string): boolean {
  *
  * @param name       name of the profile
  * @param parameters its parameters in the target's configuration
- * @param kvKind     adapter of the key-value data: `redis` or `files`
+ * @param kvKind     adapter of the key-value data: `redis`, `files` or `postgres`
  * @returns scopes by store; stores that the profile does not define are absent
  */
 export function profileScopes(name: string, parameters: unknown, kvKind = 'redis'): ProfileScopes {
@@ -84,14 +84,19 @@ export function profileStatistics(
   tallies: Record<string, Tallies>,
   labels?: Readonly<Record<string, number>>,
 ): Partial<Record<Statistic, number>> {
-  const { counts, labels: labelled } = findProfile(name);
+  const { counts, tables, labels: labelled } = findProfile(name);
   const { graph, vectors, kv } = tallies;
   const statistics: Partial<Record<Statistic, number>> = {};
   for (const statistic of STATISTICS) {
     const namespace = counts[statistic];
     const tally = kv?.[`keys:${namespace}`];
     // Keys in large files are not counted, so report no statistic for them.
-    if (namespace !== undefined && kv && (tally || !kv.files)) statistics[statistic] = tally?.count ?? 0;
+    const isInTables = kv?.tables !== undefined;
+    const isKnown = namespace !== undefined && kv && !isInTables && (tally || !kv.files);
+    if (isKnown) statistics[statistic] = tally?.count ?? 0;
+    const table = tables?.[statistic];
+    // A table without rows of the workspace is not in the archive.
+    if (isInTables && table !== undefined) statistics[statistic] = kv[`rows:${table}`]?.count ?? 0;
   }
   if (graph) {
     if (labelled === undefined) statistics.entities = graph.nodes?.count ?? 0;

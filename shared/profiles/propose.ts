@@ -54,6 +54,11 @@ const NAME_PATTERNS: Readonly<Record<string, readonly NamePattern[]>> = {
       words: 'keys like',
       parameter: 'workspace',
     },
+    {
+      store: 'kv',
+      pattern: /^[^.]+\.lightrag_(?:doc_status|full_entities|full_relations)$/,
+      words: 'table',
+    },
     { store: 'kv', pattern: /^kv_store_(?:doc_status|full_entities|full_relations)\.json$/, words: 'file' },
   ],
   'nano-graphrag': [

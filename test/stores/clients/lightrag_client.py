@@ -1,9 +1,9 @@
 """Writes a small knowledge base through LightRAG's own storage classes, or reads it back, without any model.
 
-    lightrag_client.py write|read redis|files|servers <workspace> <working directory>
+    lightrag_client.py write|read redis|files|servers|postgres <workspace> <working directory>
 
-`servers` are Redis, Neo4j and Qdrant together. Reading prints one JSON object with everything that the classes give. The
-environment names the servers as LightRAG wants it: REDIS_URI, NEO4J_URI, QDRANT_URL and so on.
+`servers` are Redis, Neo4j and Qdrant together; `postgres` has everything in tables, the graph included. Reading prints one JSON object with everything that the classes give. The
+environment names the servers as LightRAG wants it: REDIS_URI, NEO4J_URI, QDRANT_URL, POSTGRES_HOST and so on.
 """
 
 import asyncio
@@ -54,11 +54,27 @@ def records(workspace):
                 "full_doc_id": f"full_docs-{number}",
                 "weight": 1.0,
                 "list": [1, 2.5, None, True],
+                # What the tables of PostgreSQL have columns for; Redis and files keep any field.
+                "chunk_order_index": number,
+                "file_path": f"file-{number}.txt",
+                "original_prompt": "知識?",
+                "return": f"{workspace} answer {number}",
+                "entity_names": [f"E{number}"],
+                "relation_pairs": [[f"E{number}", f"E{number + 1}"]],
+                "chunk_ids": [f"text_chunks-{number}"],
+                "count": 1,
             }
             for number in range(25)
         }
         for namespace in KV_NAMESPACES
     }
+
+
+def name_of(match):
+    """A match with its distance, as far as a storage class gives them."""
+    name = match.get("id") or match.get("entity_name") or (match.get("src_id"), match.get("tgt_id"))
+    distance = match.get("distance")
+    return (name, distance if distance is None else round(float(distance), 5))
 
 
 def doc_statuses():
@@ -84,7 +100,7 @@ def vector_records(workspace):
     entities, relationships, chunks = {}, {}, {}
     for n in range(20):
         about = {"content": f"{workspace} text {n}: Überblick, 知識, 😀", "file_path": f"file-{n}.txt"}
-        chunks[f"chunk-{n}"] = {"full_doc_id": f"full_docs-{n}", **about}
+        chunks[f"chunk-{n}"] = {"full_doc_id": f"full_docs-{n}", "tokens": n, "chunk_order_index": n, **about}
         entities[f"ent-{n}"] = {"entity_name": f"E{n}", "source_id": f"text_chunks-{n}", **about}
         relationships[f"rel-{n}"] = {"src_id": f"E{n}", "tgt_id": f"E{(n + 1) % 20}", "source_id": f"text_chunks-{n}", **about}
     return {"entities": entities, "relationships": relationships, "chunks": chunks}
@@ -106,6 +122,15 @@ def stores(kind, workspace, working_dir):
         from lightrag.kg.json_kv_impl import JsonKVStorage as KVStorage
         from lightrag.kg.nano_vector_db_impl import NanoVectorDBStorage as VectorStorage
         from lightrag.kg.networkx_impl import NetworkXStorage as GraphStorage
+    elif kind == "postgres":
+        from lightrag.kg.pgtable_impl import PGTableGraphStorage as GraphStorage
+        from lightrag.kg.postgres_impl import (
+            PGDocStatusStorage as DocStatusStorage,
+            PGKVStorage as KVStorage,
+            PGVectorStorage as VectorStorage,
+        )
+
+        config["vector_storage"] = "PGVectorStorage"
     else:
         from lightrag.kg.redis_impl import RedisDocStatusStorage as DocStatusStorage, RedisKVStorage as KVStorage
     if kind == "servers":
@@ -155,7 +180,7 @@ async def main():
         for namespace, store in vectors.items():
             ids = sorted(vector_records(workspace)[namespace])
             matches = await store.query("text 7", top_k=5)
-            result[f"{namespace} nearest"] = [(match["id"], round(float(match["distance"]), 5)) for match in matches]
+            result[f"{namespace} nearest"] = [name_of(match) for match in matches]
             result[namespace] = await store.get_by_ids(ids)
             kept = await store.get_vectors_by_ids(ids)
             result[f"{namespace} vectors"] = {id: [round(float(x), 6) for x in kept[id]] for id in sorted(kept)}
