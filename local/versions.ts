@@ -23,6 +23,7 @@ export const VERSIONS = {
   langchainNeo4j: '0.11.0',
   /** Its graph store for Neo4j; the pins name the other packages. */
   llamaIndexNeo4j: '0.8.0',
+  mem0: '2.2.1',
   /** Procedures of Neo4j that tests and benchmarks compare with: the newest release for 5.26 on Maven Central. */
   apoc: '5.26.19',
   /** An S3 server that is stricter than the emulator. */

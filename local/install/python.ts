@@ -86,6 +86,11 @@ export function installLlamaIndex(context: InstallContext): Promise<string> {
   return installPackages(`llamaindex-${VERSIONS.llamaIndexNeo4j}`, 'llamaindex-requirements.txt', context);
 }
 
+/** Installs mem0. */
+export function installMem0(context: InstallContext): Promise<string> {
+  return installPackages(`mem0-${VERSIONS.mem0}`, 'mem0-requirements.txt', context);
+}
+
 /** A Redis server that is newer than the local stack's, and its module FalkorDB. */
 export interface FalkordbProgram extends RedisProgram {
   readonly module: string;

@@ -6,6 +6,7 @@ import { graphiti } from './graphiti.ts';
 import { langchain } from './langchain.ts';
 import { lightrag } from './lightrag.ts';
 import { llamaindex } from './llamaindex.ts';
+import { mem0 } from './mem0.ts';
 import { nanoGraphrag } from './nano-graphrag.ts';
 import { neo4jGraphrag } from './neo4j-graphrag.ts';
 import { ngraf023 } from './ngraf-023.ts';
@@ -36,6 +37,7 @@ const PROFILES: readonly AnyProfile[] = [
   anyProfile(neo4jGraphrag),
   anyProfile(llamaindex),
   anyProfile(langchain),
+  anyProfile(mem0),
   anyProfile(custom),
 ];
 

@@ -85,6 +85,10 @@ const NAME_PATTERNS: Readonly<Record<string, readonly NamePattern[]>> = {
       isList: true,
     },
   ],
+  mem0: [
+    { store: 'vectors', pattern: /^mem0(?:_entities)?$/, words: 'collection', isRequired: true },
+    { store: 'kv', pattern: /^history\.db$/, words: 'file' },
+  ],
   langchain: [
     { store: 'graph', pattern: /^\(:__Entity__\)$/, words: 'label', isRequired: true },
     { store: 'graph', pattern: /^\[:MENTIONS\]$/, words: 'relationships' },

@@ -92,6 +92,9 @@ describe('the profile proposed for the contents of stores', () => {
     ['llamaindex', graph('(:__Node__)', '(:__Entity__)', '(:Chunk)', '[:MENTIONS]')],
     ['langchain', graph('(:__Entity__)', '(:Document)', '[:MENTIONS]')],
     ['langchain', graph('(:__Entity__)')],
+    ['mem0', { vectors: ['mem0', 'mem0_entities'], kv: ['history.db'] }],
+    ['mem0', { vectors: ['mem0'] }],
+    ['custom', { kv: ['history.db'] }],
     ['custom', graph('(:Article)', '[:MENTIONS]', '[:RELATES_TO]', '[:NEXT_CHUNK]')],
   ])('is %s for the names that it uses: %#', (profile, found) => {
     expect(proposeProfile(found).profile).toBe(profile);
