@@ -114,7 +114,13 @@ function parseCron(inner: string, timeZone: string): RunTimes {
   };
   return {
     kind: 'cron',
-    next: (count, after) => asAws(cron.nextRuns(count + DST_SPARE, after)).slice(0, count),
+    next: (count, after) => {
+      for (const spare of [1, DST_SPARE]) {
+        const times = asAws(cron.nextRuns(count + spare, after));
+        if (times.length >= count || spare === DST_SPARE) return times.slice(0, count);
+      }
+      return [];
+    },
     previous: (count, before) => asAws(cron.previousRuns(count, before).reverse()).reverse(),
   };
 }

@@ -2,13 +2,15 @@ import { z } from 'zod';
 import { type Bucket, ConflictError } from '../aws/bucket.ts';
 import { runKey, runsPrefix } from '../aws/keys.ts';
 import { Id } from '../core/ids.ts';
-import { parseExpression } from './expression.ts';
+import { parseExpression, type RunTimes } from './expression.ts';
 import type { Schedule } from './schedule.ts';
 
 /** Period that is searched for missed runs, in milliseconds: a week. */
 const LOOK_BACK_MS = 7 * 24 * 60 * 60 * 1000;
 /** Maximum number of planned times that are compared with the runs. An hourly schedule has 168 in a week. */
 const PLANNED_MAX = 500;
+/** Number of planned times that are computed first, enough for a week of daily runs: each takes a millisecond. */
+const PLANNED_FIRST = 8;
 /**
  * Time after its window within which a run may still start, in milliseconds: Scheduler starts runs within a minute, and
  * retries for a while.
@@ -79,12 +81,21 @@ export function missedRuns(schedule: Planned, runs: readonly Date[], now: Date):
   const until = now.getTime() - window - GRACE_MS;
   const times = runs.map((run) => run.getTime());
   if (timing.kind === 'rate') return gaps(timing.intervalMs, window, since, until, times).reverse();
-  const planned = timing.kind === 'at' ? [timing.time] : timing.previous(PLANNED_MAX, new Date(until));
+  const planned = timing.kind === 'at' ? [timing.time] : plannedRuns(timing, since, until);
   return planned.filter((at) => {
     const time = at.getTime();
     if (time < since || time > until) return false;
     return !times.some((run) => run >= time - TOLERANCE_MS && run <= time + window);
   });
+}
+
+/** The planned times from `since` to `until`, and possibly some before, newest first; the newest {@link PLANNED_MAX} at most. */
+function plannedRuns(timing: RunTimes & { kind: 'cron' }, since: number, until: number): Date[] {
+  for (let count = PLANNED_FIRST; ; count = Math.min(4 * count, PLANNED_MAX)) {
+    const planned = timing.previous(count, new Date(until));
+    const oldest = planned.at(-1);
+    if (oldest === undefined || oldest.getTime() < since || count === PLANNED_MAX) return planned;
+  }
 }
 
 /** Times that are missing between runs that should occur at a fixed interval. */

@@ -43,6 +43,14 @@ describe('a missed run', () => {
     expect(missedRuns({ ...schedule, enabled: false }, [], NOW)).toEqual([]);
   });
 
+  test('of a frequent schedule is each time of the week, up to a maximum', () => {
+    const hourly = missedRuns({ ...schedule, expression: 'cron(0 * * * ? *)' }, [], NOW);
+    expect(minutes(hourly).slice(0, 2)).toEqual(['2026-11-21T11:00', '2026-11-21T10:00']);
+    expect([hourly.length, minutes(hourly).at(-1)]).toEqual([168, '2026-11-14T12:00']);
+    const often = missedRuns({ ...schedule, expression: 'cron(0/5 * * * ? *)' }, [], NOW);
+    expect([often.length, minutes(often)[0]]).toEqual([500, '2026-11-21T11:40']);
+  });
+
   test('of a rate is a gap that is longer than its interval', () => {
     const rate = { ...schedule, expression: 'rate(6 hours)', changed_at: '2026-11-20T00:00:00.000Z' };
     const at = (...hours: number[]) => hours.map((hour) => new Date(Date.UTC(2026, 10, 20, hour)));
