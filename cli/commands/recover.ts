@@ -151,8 +151,8 @@ async function openCopy(place: string, { region, role }: RecoverFlags) {
     'The copy',
     'Give its bucket, or bucket/prefix.',
   );
-  const { copyBucket } = await import('../../shared/aws/copy-bucket.ts');
-  return copyBucket(copy, 'read');
+  const { openCopyBucket } = await import('../../shared/aws/copy-bucket.ts');
+  return openCopyBucket(copy, 'read');
 }
 
 /** A bar for each archive that is copied or verified. */

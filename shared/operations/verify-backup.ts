@@ -140,7 +140,7 @@ function originalOf({ bucket }: OperationsContext, record: CatalogRecord): Verif
 
 /** A complete copy of a backup. Throws InvalidInputError if there is none with this name. */
 export function openCopy(
-  { config }: Pick<OperationsContext, 'config'>,
+  { config, bucket }: Pick<OperationsContext, 'config' | 'bucket'>,
   record: CatalogRecord,
   name: string,
 ): { readonly known: BackupCopy; readonly bucket: Bucket } {
@@ -157,7 +157,7 @@ export function openCopy(
   }
   // The configuration may have changed the role since the copy was made.
   const { read_role_arn } = config?.copies?.[name] ?? known;
-  return { known, bucket: copyBucket({ ...known, read_role_arn }, 'read') };
+  return { known, bucket: copyBucket(bucket, { ...known, read_role_arn }, 'read') };
 }
 
 function copyOf(context: OperationsContext, record: CatalogRecord, name: string): Verified {

@@ -106,11 +106,8 @@ function ran(ended: Pick<Ran, 'code' | 'stdout' | 'stderr'>): Ran {
   };
 }
 
-/**
- * Commands that a process of its own runs: they start programs that write to its streams, or remember the clients of
- * buckets for as long as it lives.
- */
-const OWN_PROCESS = new Set(['completion', 'deploy', 'destroy', 'local', 'recover', 'selftest', 'verify']);
+/** Commands that a process of its own runs: they start programs that write to its streams. */
+const OWN_PROCESS = new Set(['deploy', 'destroy', 'local']);
 /** Variables that a process reads when it starts. */
 const AT_START = new Set(['FORCE_COLOR', 'HOME', 'NODE_OPTIONS', 'NO_COLOR', 'TMPDIR']);
 

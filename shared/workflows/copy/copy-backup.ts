@@ -34,10 +34,12 @@ export interface CopyLeg extends CopyState {
 /** The buckets of a copy. Tests use other servers, and smaller parts. */
 export type CopyBuckets = (copy: CopyConfig) => Pick<Transfer, 'destination' | 'reader' | 'partBytes'>;
 
-const bucketsOf: CopyBuckets = (copy) => ({
-  destination: copyBucket(copy, 'write'),
-  reader: copyBucket(copy, 'read'),
-});
+function bucketsOf({ bucket }: Environment): CopyBuckets {
+  return (copy) => ({
+    destination: copyBucket(bucket, copy, 'write'),
+    reader: copyBucket(bucket, copy, 'read'),
+  });
+}
 
 /**
  * One leg of copying a backup to another bucket: the archive, then its signature, and the record last, so that a copy
@@ -48,7 +50,7 @@ export async function copyBackup(
   environment: Environment,
   input: CopyState,
   leg: LegLimits,
-  open: CopyBuckets = bucketsOf,
+  open: CopyBuckets = bucketsOf(environment),
 ): Promise<CopyLeg> {
   const { backup_id, copy: name, attempt } = input;
   const ended = (state?: BackupCopy['state']): CopyLeg => ({
