@@ -22,6 +22,9 @@ export async function startQdrant(
       QDRANT__STORAGE__STORAGE_PATH: join(data, 'storage'),
       QDRANT__STORAGE__SNAPSHOTS_PATH: join(data, 'snapshots'),
       QDRANT__STORAGE__TEMP_PATH: join(data, 'temp'),
+      // Small collections, of which there are many: what each of them takes at least is half of it.
+      QDRANT__STORAGE__OPTIMIZERS__DEFAULT_SEGMENT_NUMBER: '1',
+      QDRANT__STORAGE__WAL__WAL_CAPACITY_MB: '1',
       QDRANT__TELEMETRY_DISABLED: 'true',
     },
     check: () => checkQdrant(address),
