@@ -9,6 +9,8 @@ import type { Environment } from '../../../shared/workflows/environment.ts';
 import { Lock } from '../../../shared/workflows/job/lock.ts';
 import { readJob } from '../../../shared/workflows/job/record.ts';
 import { admitRestore } from '../../../shared/workflows/restore/admit.ts';
+import { NIGHTLY } from '../../nightly.ts';
+import { SEED } from '../../seed.ts';
 import { fillTarget, type Names, readTarget, removeTarget, withClients } from '../../stack/content.ts';
 import { freshEnvironment } from '../../support/aws.ts';
 import {
@@ -33,6 +35,11 @@ let secrets: string;
 let environment: Environment;
 /** The contents of the live target. */
 let live: unknown;
+
+/** In this order: between these moments, the loaded data differs most. */
+const MOMENTS = ['inspected', 'begun', 'load of graph', 'load of kv', 'verify of vectors', 'remove of graph'];
+/** Those at which drills are killed: at night all, otherwise one before, one within and one after the load. */
+const KILLED_AFTER = MOMENTS.filter((_, at) => NIGHTLY || at % 2 === SEED % 2);
 
 beforeAll(async () => {
   await rememberLeftovers();
@@ -155,7 +162,7 @@ describe('a drill under scratch names', () => {
     for await (const step of drill.steps()) {
       if (step !== 'verify of kv' || isBackedUp) continue;
       isBackedUp = true;
-      await backUp(environment, 'default', id);
+      await backUp(environment, 'default', { backupId: id, anew: true });
     }
     await drill.end('SUCCEEDED');
     const read = async (backup: string) =>
@@ -223,8 +230,7 @@ describe('a drill under scratch names', () => {
     await expectUntouched();
   });
 
-  // In this order: between these moments, the loaded data differs most.
-  test.each(['inspected', 'begun', 'load of graph', 'load of kv', 'verify of vectors', 'remove of graph'])(
+  test.each(KILLED_AFTER)(
     'that is killed after the step "%s" is removed by the janitor, also when repeated',
     async (last) => {
       await backUp(environment, 'default');
@@ -373,7 +379,7 @@ describe('a rehearsal', () => {
     const refused = await Drill.start(environment, { rehearsal: 'never' });
     expect(await refused.run()).toMatchObject({ message: expect.stringContaining('--rehearse') });
     use({ default: targetOf(LIVE, secrets) });
-    await backUp(environment, 'default', 'snapshot_2026-01-03T03-04-05Z');
+    await backUp(environment, 'default', { backupId: 'snapshot_2026-01-03T03-04-05Z' });
     const restored = await Drill.start(environment, { rehearsal: 'if_needed' });
     expect(await restored.run()).toBeUndefined();
     expect(await record(restored)).toMatchObject({ kind: 'drill', verdict: 'passed' });

@@ -52,19 +52,43 @@ export async function putSecrets(changes: Partial<Record<StoreName, object>> = {
   return start;
 }
 
-/** Backs up a target with its real exporters, and catalogues the archive. */
-export async function backUp(environment: Environment, target: string, backupId = BACKUP): Promise<Buffer> {
-  const contents: { name: string; data: Uint8Array }[] = [];
-  const tallies: Record<string, Tallies> = {};
-  const scopes: Record<string, unknown> = {};
+interface Exported {
+  readonly contents: { name: string; data: Uint8Array }[];
+  readonly tallies: Record<string, Tallies>;
+  readonly scopes: Record<string, unknown>;
+}
+
+/** Exports a target with its real exporters. */
+async function exportTarget(environment: Environment, target: string): Promise<Exported> {
+  const exported: Exported = { contents: [], tallies: {}, scopes: {} };
   for (const name of STORES) {
     const { adapter, scope } = resolveStore(environment.config, target, name);
     const connection = adapter.Connection.parse(connections()[name]);
-    const exported = await exportAll(() => adapter.create(connection, scope, { target }));
-    for (const [entry, data] of exported.archive.files) contents.push({ name: entry, data });
-    tallies[name] = exported.tallies;
-    scopes[name] = scope;
+    const { archive, tallies } = await exportAll(() => adapter.create(connection, scope, { target }));
+    for (const [entry, data] of archive.files) exported.contents.push({ name: entry, data });
+    exported.tallies[name] = tallies;
+    exported.scopes[name] = scope;
   }
+  return exported;
+}
+
+/** By the configuration of the target: no drill changes the contents of a target. */
+const exports = new Map<string, Promise<Exported>>();
+
+/**
+ * Makes a backup of a target and catalogues it. Its contents are those of the first backup of a target with this
+ * configuration, unless they are to be exported anew.
+ */
+export async function backUp(
+  environment: Environment,
+  target: string,
+  { backupId = BACKUP, anew = false } = {},
+): Promise<Buffer> {
+  const key = JSON.stringify(environment.config.targets[target]);
+  const known = anew ? undefined : exports.get(key);
+  const exporting = known ?? exportTarget(environment, target);
+  exports.set(key, exporting);
+  const { contents, tallies, scopes } = await exporting;
   const scope = {
     type: 'full' as const,
     stores: [...STORES],
