@@ -162,7 +162,7 @@ describe('a drill under scratch names', () => {
     for await (const step of drill.steps()) {
       if (step !== 'verify of kv' || isBackedUp) continue;
       isBackedUp = true;
-      await backUp(environment, 'default', { backupId: id, anew: true });
+      await backUp(environment, 'default', { backupId: id, again: true });
     }
     await drill.end('SUCCEEDED');
     const read = async (backup: string) =>

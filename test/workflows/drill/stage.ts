@@ -77,15 +77,15 @@ const exports = new Map<string, Promise<Exported>>();
 
 /**
  * Makes a backup of a target and catalogues it. Its contents are those of the first backup of a target with this
- * configuration, unless they are to be exported anew.
+ * configuration, unless they are to be exported again.
  */
 export async function backUp(
   environment: Environment,
   target: string,
-  { backupId = BACKUP, anew = false } = {},
+  { backupId = BACKUP, again = false } = {},
 ): Promise<Buffer> {
   const key = JSON.stringify(environment.config.targets[target]);
-  const known = anew ? undefined : exports.get(key);
+  const known = again ? undefined : exports.get(key);
   const exporting = known ?? exportTarget(environment, target);
   exports.set(key, exporting);
   const { contents, tallies, scopes } = await exporting;
