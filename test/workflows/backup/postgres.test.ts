@@ -1,0 +1,90 @@
+/** All steps of a backup of PostgreSQL, and of a drill of it, in this process. */
+import { randomBytes } from 'node:crypto';
+import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import type { Client } from 'pg';
+import { readDrill } from '../../../shared/workflows/drill/record.ts';
+import type { Environment } from '../../../shared/workflows/environment.ts';
+import { cleanUpAfter } from '../../../shared/workflows/janitor/janitor.ts';
+import { admitRestore } from '../../../shared/workflows/restore/admit.ts';
+import { beginRestore } from '../../../shared/workflows/restore/begin.ts';
+import { closeExecution } from '../../../shared/workflows/restore/close-rehearsal.ts';
+import { InspectState, inspectArchive } from '../../../shared/workflows/restore/inspect.ts';
+import { RestoreState, restoreLeg } from '../../../shared/workflows/restore/leg.ts';
+import { OwnPostgres } from '../../stores/postgres/own-server.ts';
+import { freshEnvironment, waitingMachine } from '../../support/aws.ts';
+import { LEG, runBackup } from './run-backup.ts';
+
+jest.setTimeout(180_000);
+
+let server: OwnPostgres;
+let client: Client;
+let environment: Environment;
+
+beforeAll(async () => {
+  server = await OwnPostgres.start();
+  client = await server.connect();
+  await client.query(
+    `CREATE EXTENSION vector; CREATE TABLE docs (id text PRIMARY KEY, v vector(3));
+     INSERT INTO docs SELECT 'd' || n, ARRAY[n, 0.1, -n]::vector FROM generate_series(1, 200) n;
+     CREATE INDEX ON docs USING hnsw (v vector_l2_ops)`,
+  );
+  const secret = `postgres-${randomBytes(6).toString('hex')}`;
+  const { url, username, password } = server.address;
+  await new SecretsManagerClient({}).send(
+    new CreateSecretCommand({
+      Name: secret,
+      SecretString: JSON.stringify({ url, username, password, tls: false }),
+    }),
+  );
+  environment = await freshEnvironment({ default: { stores: { kv: { kind: 'postgres', secret } } } });
+}, 300_000);
+
+afterAll(() => server.stop());
+
+test('a backup is consistent, verified and catalogued; a drill proves that it can be restored, and leaves nothing', async () => {
+  const before = await server.dump('public');
+  const start = new Date('2026-01-02T03:04:05Z');
+  const { record, archive } = await runBackup(environment, {}, { start });
+  expect(record).toMatchObject({
+    consistency: { grade: 'unchanged' },
+    tallies: { kv: { tables: { count: 1 }, 'rows:docs': { count: 200 } } },
+  });
+  expect(record.warnings ?? []).toEqual([]);
+  expect(archive.manifest.storage_backends.kv).toMatchObject({ kind: 'postgres', version: '18.6' });
+
+  const job_id = `drill_${randomBytes(6).toString('hex')}`;
+  const arn = await (await waitingMachine(environment.sfn)).start(job_id);
+  const input = { drill: {} };
+  const admission = await admitRestore(environment, input, {
+    name: job_id,
+    arn,
+    start: new Date().toISOString(),
+  });
+  expect(admission.admitted).toBe(true);
+  for (let state = InspectState.parse({ job_id }); !state.done; ) {
+    state = InspectState.parse(await inspectArchive(environment, state, LEG));
+  }
+  await beginRestore(environment, job_id, LEG);
+  for (const phase of ['clear', 'verify', 'finish'] as const) {
+    for (let state = RestoreState.parse({ job_id, phase, done: false }); !state.done; ) {
+      state = await restoreLeg(environment, { ...state, store: 'kv' }, { ...LEG, timeLeft: () => 0 });
+    }
+  }
+  await closeExecution(environment, job_id);
+  const detail = {
+    executionArn: arn,
+    name: job_id,
+    status: 'SUCCEEDED' as const,
+    input: JSON.stringify(input),
+  };
+  await cleanUpAfter(environment, { detail }, LEG);
+  expect(await readDrill(environment.bucket, job_id)).toMatchObject({
+    verdict: 'passed',
+    backup_id: record.backup_id,
+    stores: { kv: { verified: true, removed: true, read_back: { 'rows:docs': { count: 200 } } } },
+  });
+  const { rows } = await client.query("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'ngbak%'");
+  expect(rows).toEqual([]);
+  expect(await server.dump('public')).toBe(before);
+});
