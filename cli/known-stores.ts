@@ -5,6 +5,7 @@ import { warningText } from '../shared/stores/describe-warning.ts';
 import { filesAdapter } from '../shared/stores/files/adapter.ts';
 import type { LegContext } from '../shared/stores/leg.ts';
 import { neo4jAdapter } from '../shared/stores/neo4j/adapter.ts';
+import { postgresAdapter } from '../shared/stores/postgres/adapter.ts';
 import { qdrantAdapter } from '../shared/stores/qdrant/adapter.ts';
 import { redisAdapter } from '../shared/stores/redis/adapter.ts';
 import type { Store, StoreAdapter } from '../shared/stores/store.ts';
@@ -15,7 +16,7 @@ const COUNTS_SHOWN_MAX = 8;
 const TIMEOUT_MS = 30_000;
 
 /**
- * Proposes the profile of the knowledge base in the stores that NEO4J_URI, QDRANT_URL and REDIS_URL name, or in the
+ * Proposes the profile of the knowledge base in the stores that NEO4J_URI, QDRANT_URL, REDIS_URL and POSTGRES_URL name, or in the
  * files at `location`. Reads names only. Throws InvalidInputError if none is named, and the errors of the stores.
  */
 export async function proposeByNames(
@@ -25,7 +26,8 @@ export async function proposeByNames(
   const stores = openStores(environment, location);
   if (stores.length === 0) {
     throw new InvalidInputError('No store is configured.', {
-      remedy: 'Set NEO4J_URI, QDRANT_URL or REDIS_URL, with their credentials, or give --files.',
+      remedy:
+        'Set NEO4J_URI, QDRANT_URL, REDIS_URL or POSTGRES_URL, with their credentials, or give --files.',
     });
   }
   const context = lookingOnly();
@@ -76,17 +78,28 @@ export function lookingOnly(): LegContext {
 /** A store that the environment names: its adapter, and the connection as the store's secret holds it. */
 export interface NamedStore {
   readonly adapter: StoreAdapter;
-  readonly connection: Readonly<Record<string, string>>;
+  readonly connection: {
+    readonly uri?: string;
+    readonly url?: string;
+    readonly location?: string;
+    readonly [field: string]: string | boolean | undefined;
+  };
 }
 
 /**
- * The stores that NEO4J_URI, QDRANT_URL and REDIS_URL name, with their credentials; key-value data is in the files at
+ * The stores that NEO4J_URI, QDRANT_URL, REDIS_URL and POSTGRES_URL name, with their credentials; key-value data is in the files at
  * `location`, if it is given, and otherwise in Redis.
  */
 export function namedStores(environment: NodeJS.ProcessEnv, location: string | undefined): NamedStore[] {
   const neo4j = explicitAddress('neo4j', environment);
   const qdrant = explicitAddress('qdrant', environment);
   const redis = location === undefined ? explicitAddress('redis', environment) : undefined;
+  const postgres = location === undefined ? postgresOf(environment) : undefined;
+  if (redis && postgres) {
+    throw new InvalidInputError('REDIS_URL and POSTGRES_URL both name the key-value data.', {
+      remedy: 'Unset one of them: a target has one store for it.',
+    });
+  }
   return [
     ...(neo4j ? [{ adapter: neo4jAdapter, connection: { ...neo4j } }] : []),
     ...(qdrant
@@ -105,8 +118,29 @@ export function namedStores(environment: NodeJS.ProcessEnv, location: string | u
           },
         ]
       : []),
+    ...(postgres ? [{ adapter: postgresAdapter, connection: postgres }] : []),
     ...(location === undefined ? [] : [{ adapter: filesAdapter, connection: { location } }]),
   ];
+}
+
+/** Splits `postgresql://user:password@host:5432/database?sslmode=disable` into the fields of the secret. */
+function postgresOf({
+  POSTGRES_URL: text,
+  POSTGRES_PASSWORD = '',
+}: NodeJS.ProcessEnv): NamedStore['connection'] | undefined {
+  if (!text) return undefined;
+  if (!URL.canParse(text)) {
+    throw new InvalidInputError('POSTGRES_URL is not a URL.', {
+      remedy: 'Write it like postgresql://user@host:5432/database, with the password in POSTGRES_PASSWORD.',
+    });
+  }
+  const { username, password, host, pathname, searchParams } = new URL(text);
+  return {
+    url: `postgresql://${host}${pathname}`,
+    username: decodeURIComponent(username),
+    password: decodeURIComponent(password) || POSTGRES_PASSWORD,
+    ...(searchParams.get('sslmode') === 'disable' ? { tls: false } : {}),
+  };
 }
 
 /** The named stores, with unlimited scope. The caller closes them. */

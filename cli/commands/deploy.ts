@@ -44,7 +44,7 @@ export function deployCommand(program: Command): void {
     .option('--diff', 'only show what would change')
     .option(
       '--connections [target]',
-      'afterwards, put the connections that NEO4J_URI, QDRANT_URL and REDIS_URL name into the secrets of a target (default: "default")',
+      'afterwards, put the connections that NEO4J_URI, QDRANT_URL, REDIS_URL and POSTGRES_URL name into the secrets of a target (default: "default")',
     )
     .option('--files <location>', 'with --connections: where key-value data in files is')
     .option('--check', 'only check account, region, configuration and connections; changes nothing')

@@ -59,7 +59,7 @@ export function doctorCommand(program: Command): void {
     )
     .option(
       '--stores',
-      'also check the stores that NEO4J_URI, QDRANT_URL and REDIS_URL name (reachable, version, contents) and suggest a profile',
+      'also check the stores that NEO4J_URI, QDRANT_URL, REDIS_URL and POSTGRES_URL name (reachable, version, contents) and suggest a profile',
     )
     .option('--files <location>', 'also check key-value data in files: a folder or s3://bucket/prefix')
     .option(

@@ -4,6 +4,8 @@ import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Client } from 'pg';
 import { installGraphragClients, installPostgresDrivers } from '../../../local/install/python.ts';
+import { namedStores, proposeByNames } from '../../../cli/known-stores.ts';
+import { coverageOf, targetFor } from '../../../cli/write-target.ts';
 import { profileScopes, profileStatistics } from '../../../shared/profiles/profiles.ts';
 import { proposeProfile } from '../../../shared/profiles/propose.ts';
 import { postgresAdapter } from '../../../shared/stores/postgres/adapter.ts';
@@ -68,10 +70,19 @@ test("LightRAG's own storage classes read the same from PostgreSQL after a resto
     chunks: 25,
     cache_entries: 25,
   });
+  const environment = { POSTGRES_URL: `${url.replace('//', `//${username}:${password}@`)}?sslmode=disable` };
+  const proposal = await proposeByNames(environment, undefined);
+  const stores = namedStores(environment, undefined);
+  const target = targetFor(stores, proposal, { parameters: { workspace: 'alpha' } });
+  expect(target).toMatchObject({ profile: 'lightrag', stores: { kv: { kind: 'postgres' } } });
+  const [covered] = await coverageOf(target, stores);
+  const rows = (counts?: Readonly<Record<string, number>>) => counts?.['rows:lightrag_doc_full'];
+  expect([rows(covered?.saved), rows(covered?.all)]).toEqual([25, 50]);
   const dump = await server.dump('public');
 
-  const { rows } = await client.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'");
-  for (const { tablename } of rows) await client.query(`DELETE FROM ${tablename} WHERE workspace = 'alpha'`);
+  const { rows: tables } = await client.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'");
+  for (const { tablename } of tables)
+    await client.query(`DELETE FROM ${tablename} WHERE workspace = 'alpha'`);
   expect(JSON.parse(await run('read', 'alpha')).full_docs[0]).toBeNull();
   const { differences, samples, readBack } = await restoreAll(open, archive);
   expect({ differences, samples, readBack }).toEqual({ differences: 0, samples: [], readBack: tallies });
