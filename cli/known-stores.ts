@@ -84,6 +84,8 @@ export interface NamedStore {
     readonly location?: string;
     readonly [field: string]: string | boolean | undefined;
   };
+  /** The scope of everything that it holds. Default: that of a target without one. */
+  readonly everything?: object;
 }
 
 /**
@@ -119,7 +121,9 @@ export function namedStores(environment: NodeJS.ProcessEnv, location: string | u
         ]
       : []),
     ...(postgres ? [{ adapter: postgresAdapter, connection: postgres }] : []),
-    ...(location === undefined ? [] : [{ adapter: filesAdapter, connection: { location } }]),
+    ...(location === undefined
+      ? []
+      : [{ adapter: filesAdapter, connection: { location }, everything: { include: ['**'], exclude: [] } }]),
   ];
 }
 
@@ -145,8 +149,10 @@ function postgresOf({
 
 /** The named stores, with unlimited scope. The caller closes them. */
 export function openStores(environment: NodeJS.ProcessEnv, location: string | undefined): Store[] {
-  return namedStores(environment, location).map(({ adapter, connection }) =>
-    adapter.create(adapter.Connection.parse(connection), adapter.Scope.parse({}), { target: 'doctor' }),
+  return namedStores(environment, location).map(({ adapter, connection, everything = {} }) =>
+    adapter.create(adapter.Connection.parse(connection), adapter.Scope.parse(everything), {
+      target: 'doctor',
+    }),
   );
 }
 

@@ -24,6 +24,8 @@ export const VERSIONS = {
   /** Its graph store for Neo4j; the pins name the other packages. */
   llamaIndexNeo4j: '0.8.0',
   mem0: '2.2.1',
+  /** Microsoft GraphRAG. It needs Python 3.11. */
+  msGraphrag: '3.3.0',
   /** Procedures of Neo4j that tests and benchmarks compare with: the newest release for 5.26 on Maven Central. */
   apoc: '5.26.19',
   /** An S3 server that is stricter than the emulator. */

@@ -31,3 +31,14 @@ export function missing(program: string, versionFlag = '--version'): string | un
     return code === 'ENOENT' ? `${program} is not on the PATH` : `${program} ${versionFlag} fails`;
   }
 }
+
+/** Why a test that needs this version of Python cannot run here; undefined if `python3` is recent enough. */
+export function pythonOlderThan(major: number, minor: number): string | undefined {
+  const code = `import sys; sys.exit(0 if sys.version_info >= (${major}, ${minor}) else 1)`;
+  try {
+    execFileSync('python3', ['-c', code], { stdio: 'ignore' });
+    return undefined;
+  } catch {
+    return `python3 is not Python ${major}.${minor} or later`;
+  }
+}

@@ -91,6 +91,11 @@ export function installMem0(context: InstallContext): Promise<string> {
   return installPackages(`mem0-${VERSIONS.mem0}`, 'mem0-requirements.txt', context);
 }
 
+/** Installs Microsoft GraphRAG and LanceDB, with what its storage and query classes import. It needs Python 3.11. */
+export function installMsGraphrag(context: InstallContext): Promise<string> {
+  return installPackages(`ms-graphrag-${VERSIONS.msGraphrag}`, 'ms-graphrag-requirements.txt', context);
+}
+
 /** A Redis server that is newer than the local stack's, and its module FalkorDB. */
 export interface FalkordbProgram extends RedisProgram {
   readonly module: string;

@@ -1,12 +1,14 @@
 import type { Tallies } from '../core/digest.ts';
 import { InvalidInputError } from '../core/errors.ts';
 import { parseInput } from '../core/input.ts';
+import { cognee } from './cognee.ts';
 import { custom } from './custom.ts';
 import { graphiti } from './graphiti.ts';
 import { langchain } from './langchain.ts';
 import { lightrag } from './lightrag.ts';
 import { llamaindex } from './llamaindex.ts';
 import { mem0 } from './mem0.ts';
+import { msGraphrag } from './ms-graphrag.ts';
 import { nanoGraphrag } from './nano-graphrag.ts';
 import { neo4jGraphrag } from './neo4j-graphrag.ts';
 import { ngraf023 } from './ngraf-023.ts';
@@ -33,6 +35,8 @@ const PROFILES: readonly AnyProfile[] = [
   anyProfile(nanoGraphrag),
   anyProfile(ngraf023),
   anyProfile(lightrag),
+  anyProfile(msGraphrag),
+  anyProfile(cognee),
   anyProfile(graphiti),
   anyProfile(neo4jGraphrag),
   anyProfile(llamaindex),

@@ -59,7 +59,12 @@ const NAME_PATTERNS: Readonly<Record<string, readonly NamePattern[]>> = {
       pattern: /^[^.]+\.lightrag_(?:doc_status|full_entities|full_relations)$/,
       words: 'table',
     },
-    { store: 'kv', pattern: /^kv_store_(?:doc_status|full_entities|full_relations)\.json$/, words: 'file' },
+    {
+      store: 'kv',
+      pattern: /^(?:([^/]+)\/)?kv_store_(?:doc_status|full_entities|full_relations)\.json$/s,
+      words: 'file',
+      parameter: 'workspace',
+    },
   ],
   'nano-graphrag': [
     {
@@ -69,6 +74,21 @@ const NAME_PATTERNS: Readonly<Record<string, readonly NamePattern[]>> = {
       parameter: 'working_dir',
     },
     { store: 'kv', pattern: /^kv_store_community_reports\.json$/, words: 'file' },
+  ],
+  'ms-graphrag': [
+    {
+      store: 'kv',
+      pattern:
+        /^output\/(?:documents|text_units|entities|relationships|communities|community_reports)\.parquet$/,
+      words: 'file',
+      isRequired: true,
+    },
+    { store: 'kv', pattern: /^output\/lancedb\/$/, words: 'folder' },
+    { store: 'kv', pattern: /^(?:settings\.ya?ml|prompts\/)$/, words: 'project' },
+  ],
+  cognee: [
+    { store: 'kv', pattern: /^\.cognee_system\/$/, words: 'folder' },
+    { store: 'kv', pattern: /^\.data_storage\/$/, words: 'folder' },
   ],
   graphiti: [
     { store: 'graph', pattern: /^\(:(?:Episodic|Saga)\)$/, words: 'label', isRequired: true },

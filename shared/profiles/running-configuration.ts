@@ -82,7 +82,7 @@ async function readFolder(
   read: ReadSources,
 ): Promise<void> {
   const connection = { location, ...(region === undefined ? {} : { region }) };
-  const folder = openFolder(connection, { folder: '', include: ['*'] }, targetName);
+  const folder = openFolder(connection, { folder: '' }, targetName);
   try {
     const remedy = 'Leave it out of "configuration_folder".';
     const found = await read.all(sources, (name) => readSetting(folder, name, SOURCE_BYTES_MAX, remedy));

@@ -140,6 +140,21 @@ describe('profiles', () => {
     expect(profileStatistics('graphiti', {}, { config: { settings: tally(5) } }, labels)).toEqual({});
   });
 
+  test('systems in folders of files are selected by patterns, without credentials, and refuse another backend', () => {
+    expect(profileScopes('ms-graphrag', {}, 'files')).toEqual({
+      kv: { include: ['**'], exclude: ['**/.env', 'logs/**'] },
+    });
+    expect(profileScopes('ms-graphrag', { cache: false }, 'files').kv?.exclude).toContain('cache/**');
+    expect(profileScopes('cognee', { system_folder: 'system' }, 'files')).toEqual({
+      kv: { include: ['system/**', '.data_storage/**'], exclude: ['**/.env'] },
+    });
+    for (const profile of ['ms-graphrag', 'cognee'])
+      expect(() => profileScopes(profile, {}, 'redis')).toThrow(`Profile ${profile} keeps its data in files`);
+    expect(() => profileScopes('cognee', { data_folder: '../x' }, 'files')).toThrow(
+      'must be one folder name',
+    );
+  });
+
   test('the two sides of every reference differ, and each profile is listed', () => {
     for (const name of PROFILE_NAMES) {
       for (const { from, to } of findProfile(name).references) expect(from).not.toEqual(to);
@@ -148,10 +163,13 @@ describe('profiles', () => {
       'nano-graphrag',
       'ngraf-023',
       'lightrag',
+      'ms-graphrag',
+      'cognee',
       'graphiti',
       'neo4j-graphrag',
       'llamaindex',
       'langchain',
+      'mem0',
       'custom',
     ]);
   });

@@ -35,6 +35,20 @@ describe('the profile proposed for the contents of stores', () => {
     );
   });
 
+  test('is that of a system in folders of files', () => {
+    expect(
+      proposeProfile({
+        kv: ['settings.yaml', 'output/entities.parquet', 'output/', 'output/lancedb/', 'prompts/'],
+      }),
+    ).toMatchObject({ profile: 'ms-graphrag', parameters: {} });
+    expect(proposeProfile({ kv: ['settings.yaml', 'prompts/'] }).profile).toBe('custom');
+    expect(proposeProfile({ kv: ['.cognee_system/', '.data_storage/'] }).profile).toBe('cognee');
+    expect(proposeProfile({ kv: ['alpha/', 'alpha/kv_store_doc_status.json'] })).toMatchObject({
+      profile: 'lightrag',
+      parameters: { workspace: 'alpha' },
+    });
+  });
+
   test('is nano-graphrag with a working directory that results in the same label', () => {
     const found = {
       graph: ['(:__srv__kb__chunk_entity_relation)', '[:RELATED]'],

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { NgbakError } from '../../core/errors.ts';
+import { InvalidInputError, NgbakError } from '../../core/errors.ts';
 import { BaseStore } from '../base-store.ts';
 import { defineAdapter } from '../define-adapter.ts';
 import type { ExportStep, Shard, StoreProbe } from '../export-step.ts';
@@ -8,27 +8,39 @@ import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
 import type { StoreProof } from '../proof.ts';
 import type { LabelLeg, RestoreInput, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { NAMES_MAX } from '../store.ts';
-import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
+import type { StoreWarning } from '../warning.ts';
+import { nameProblems } from './admission.ts';
 import { checkFiles } from './check.ts';
 import { filesComparison } from './comparison.ts';
-import { FilesConnection, FilesScope, isIncluded, openFolder, pathOf } from './connection.ts';
+import { FilesConnection, openFolder, overlap } from './connection.ts';
 import { exportFiles } from './export.ts';
 import { filesFacts } from './facts.ts';
 import type { Folder, Listing } from './folder.ts';
+import type { LeftOut } from './left-out.ts';
+import { entryNamesOf, foldersOf, isTooLong } from './names.ts';
+import { compareFiles, datasetOf } from './order.ts';
 import { writeOrigin } from './origin.ts';
 import { readSetting } from './read-setting.ts';
 import { clearFiles, filesOf, loadFiles, neededBytes, requireNoConflicts, verifyFiles } from './restore.ts';
+import { FilesScope } from './scope.ts';
+import { type Selection, selectionOf } from './selection.ts';
 import { narrowFiles, routeFiles, viewFiles } from './view.ts';
 
 /** The name of a file in the scope, or `*` for all files. */
 const FileQuestion = z.string().min(1).max(255);
-/** Maximum number of files in a scope, because they are listed at once. */
-const FILES_MAX = 100_000;
+/** How long names are in a message about too long ones. */
+const NAME_CHARACTERS = 100;
+/** What identifies a system: files directly in the location and in its folders, and the names of folders. */
+const RECOGNIZED: Selection = {
+  includes: () => true,
+  excludes: () => false,
+  enters: (folder) => !folder.includes('/'),
+  excludesFolder: () => false,
+};
 
 /**
- * Knowledge bases that keep their data in files: `kv_store_*.json`, `vdb_*.json`, GraphML, HNSW indexes and pickles, in
- * a mounted folder or in S3. Files are copied byte by byte. They are never parsed to make decisions, and never
- * executed.
+ * Knowledge bases that keep their data in files: `kv_store_*.json`, `vdb_*.json`, GraphML, HNSW indexes and pickles,
+ * parquet, Lance datasets, SQLite, in a mounted folder or in S3. Files are copied byte by byte, and never executed.
  */
 export const filesAdapter = defineAdapter({
   facts: filesFacts,
@@ -44,8 +56,7 @@ export const filesAdapter = defineAdapter({
   questions: () => ['*'],
   route: routeFiles,
   view: viewFiles,
-  // A folder does not include its subfolders.
-  overlaps: (one, other) => pathOf(one.connection, one.scope) === pathOf(other.connection, other.scope),
+  overlaps: overlap,
   check: checkFiles,
   comparison: filesComparison,
 });
@@ -53,42 +64,59 @@ export const filesAdapter = defineAdapter({
 class FilesStore extends BaseStore {
   readonly #folder: Folder;
   readonly #scope: FilesScope;
+  readonly #selection: Selection;
 
   constructor(folder: Folder, scope: FilesScope) {
     super(filesAdapter);
     this.#folder = folder;
     this.#scope = scope;
+    this.#selection = selectionOf(scope);
   }
 
-  async #list(): Promise<Listing & { leftOut: readonly string[] }> {
-    const { files, folders, others, hasOrigin } = await this.#folder.list();
-    const included = files.filter(({ name }) => isIncluded(name, this.#scope));
-    if (included.length > FILES_MAX) {
-      throw new NgbakError(
-        `${this.#folder.name} has ${included.length} files; at most ${FILES_MAX} can be saved.`,
-        {
-          remedy: 'Narrow the scope by "include" or "folder".',
-        },
-      );
-    }
-    const leftOut = files.filter(({ name }) => !isIncluded(name, this.#scope)).map(({ name }) => name);
-    return { files: included, folders, others, hasOrigin, leftOut };
+  async #list(): Promise<Listing> {
+    const listing = await this.#folder.list(this.#selection);
+    const entries = entryNamesOf(listing.files.map(({ name }) => name));
+    const tooLong = [...entries].filter(([, entry]) => isTooLong(entry)).map(([name]) => name);
+    if (tooLong.length === 0) return listing;
+    const names = tooLong.slice(0, 3).map((name) => `"${name.slice(0, NAME_CHARACTERS)}…"`);
+    throw new InvalidInputError(
+      `${this.#folder.name} has ${tooLong.length} files whose names are too long for an archive: ${names.join(', ')}.`,
+      {
+        remedy: 'Leave them out by "exclude" in the scope of the store; docs/stores/files.md has the limit.',
+      },
+    );
+  }
+
+  /**
+   * The files to export. Manifests of Lance datasets are those of a first listing, and all other files those of a second
+   * one, so that every file that a manifest names existed when it was listed.
+   */
+  async #listForExport(): Promise<Listing['files']> {
+    const isManifest = ({ name }: { name: string }) => datasetOf(name) !== undefined;
+    const { files } = await this.#list();
+    if (!files.some(isManifest)) return files;
+    const later = (await this.#list()).files.filter((file) => !isManifest(file));
+    return [...files.filter(isManifest), ...later].sort((one, other) => compareFiles(one.name, other.name));
   }
 
   async probe(context: LegContext): Promise<StoreProbe> {
     context.signal.throwIfAborted();
-    const { files, folders, others, leftOut } = await this.#list();
+    const { files, leftOut } = await this.#list();
     const digest = createHash('sha256');
     for (const { name, version } of files) digest.update(JSON.stringify([name, version]));
     const bytes = files.reduce((sum, { size }) => sum + size, 0);
     const warnings: StoreWarning[] = [];
-    const leaveOut = (code: string, text: string, names: readonly string[]) => {
-      if (names.length === 0) return;
-      warnings.push({ code, text, count: names.length, samples: names.slice(0, WARNING_SAMPLES_MAX) });
+    const leaveOut = (code: string, text: string, { count, samples }: LeftOut) => {
+      if (count > 0) warnings.push({ code, text, count, samples: [...samples] });
     };
-    leaveOut('subfolders-left-out', `Subfolders of ${this.#folder.name} are left out.`, folders);
-    leaveOut('links-left-out', `Links and special files of ${this.#folder.name} are left out.`, others);
-    leaveOut('files-left-out', `Files of ${this.#folder.name} are left out by "include".`, leftOut);
+    const { name } = this.#folder;
+    leaveOut('subfolders-left-out', `Subfolders of ${name} are left out by "include".`, leftOut.folders);
+    leaveOut(
+      'links-left-out',
+      `Links, special files and names that are no file names in ${name} are left out.`,
+      leftOut.links,
+    );
+    leaveOut('files-left-out', `Files of ${name} are left out by "include".`, leftOut.files);
     return {
       kind: 'files',
       version: '1',
@@ -107,8 +135,9 @@ class FilesStore extends BaseStore {
   async prove(context: LegContext): Promise<StoreProof> {
     context.signal.throwIfAborted();
     if (this.#folder.unproven !== undefined) return { reason: this.#folder.unproven };
-    const { files, folders, others, leftOut, hasOrigin } = await this.#list();
-    const digest = createHash('sha256').update(JSON.stringify([folders, others, leftOut, hasOrigin]));
+    const { files, sharedMemory, leftOut, hasOrigin } = await this.#list();
+    const others = [leftOut.folders, leftOut.links, leftOut.files].map((names) => names.digest());
+    const digest = createHash('sha256').update(JSON.stringify([...others, sharedMemory, hasOrigin]));
     for (const { name, size, version, changedAt } of files) {
       if (version === '' || changedAt === 0) return { reason: `"${name}" is listed without ETag or time` };
       digest.update(JSON.stringify([name, size, version, changedAt]));
@@ -119,8 +148,15 @@ class FilesStore extends BaseStore {
   }
 
   override async names(): Promise<readonly string[]> {
-    const { files } = await this.#folder.list();
-    return files.slice(0, NAMES_MAX).map(({ name }) => name);
+    const { files, leftOut } = await this.#folder.list(RECOGNIZED, NAMES_MAX);
+    const folders = new Set([
+      ...files.flatMap(({ name }) => [...foldersOf(name)]),
+      ...leftOut.folders.samples,
+    ]);
+    return [...files.map(({ name }) => name), ...[...folders].map((folder) => `${folder}/`)].slice(
+      0,
+      NAMES_MAX,
+    );
   }
 
   setting(name: string, bytesMax: number): Promise<string | undefined> {
@@ -128,7 +164,7 @@ class FilesStore extends BaseStore {
   }
 
   async *export(_shard: Shard, cursor: Cursor | null, context: LegContext): AsyncGenerator<ExportStep> {
-    const { files } = await this.#list();
+    const files = await this.#listForExport();
     yield* exportFiles(this.#folder, files, cursor, context);
   }
 
@@ -140,12 +176,14 @@ class FilesStore extends BaseStore {
   override async admits({ archive, options, context }: RestoreInput): Promise<readonly string[]> {
     const { files } = await this.#list();
     try {
-      const count = await countFiles(filesOf(archive, this.#scope));
+      const archived = () => filesOf(archive, this.#scope);
+      const merges = options.mode === 'merge';
+      const problems = await nameProblems(this.#folder, archived(), files, merges, context.warn);
+      if (problems.length > 0) return problems;
       if (options.mode === 'merge' && options.onConflict === 'fail') {
         await requireNoConflicts(this.#folder, this.#scope, archive);
       }
-      if (count > FILES_MAX) return [`the archive contains ${count} files; at most ${FILES_MAX} are allowed`];
-      const needed = await neededBytes(filesOf(archive, this.#scope), files, options);
+      const needed = await neededBytes(archived(), files, options);
       const free = await this.#folder.free();
       if (free === undefined) return [];
       context.room?.({ of: 'disk', needed, free });
@@ -207,11 +245,4 @@ class FilesStore extends BaseStore {
   override async close(): Promise<void> {
     await this.#folder.close();
   }
-}
-
-/** Reads to the end, so that an invalid name anywhere is found. */
-async function countFiles(files: AsyncIterable<unknown>): Promise<number> {
-  let count = 0;
-  for await (const _file of files) count++;
-  return count;
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { IndexEntry } from '../../archive/format/types.ts';
+import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { addTallies, MultisetDigest, type Tallies } from '../../core/digest.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
@@ -7,21 +7,31 @@ import { type ResumableSha256, resumableSha256 } from '../../core/sha256.ts';
 import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../content-check.ts';
 import { SavedTallies } from '../tally-book.ts';
 import { canonicalPiece, FileDigest, PIECE_BYTES } from './file-digest.ts';
+import { LanceCheck } from './lance-check.ts';
 import { fileNameOf } from './names.ts';
 
 /** Checks the entries of a files store, which are plain bytes with names: see `ContentCheck`. */
-export function checkFiles(_origin: ContentOrigin, from?: Json): ContentCheck {
-  return new FilesCheck(from);
+export function checkFiles({ archive }: ContentOrigin, from?: Json): ContentCheck {
+  return new FilesCheck(archive, from);
 }
 
+const CheckState = z
+  .object({ tallies: SavedTallies, lance: z.json() })
+  // The state that an earlier version saved.
+  .or(SavedTallies.transform((tallies) => ({ tallies, lance: undefined })));
+
 class FilesCheck implements ContentCheck {
+  readonly #lance: LanceCheck;
   #tallies: Tallies;
 
-  constructor(from: Json | undefined) {
-    this.#tallies = from === undefined ? {} : SavedTallies.parse(from);
+  constructor(archive: EntryReader, from: Json | undefined) {
+    const state = from === undefined ? undefined : CheckState.parse(from);
+    this.#tallies = state?.tallies ?? {};
+    this.#lance = new LanceCheck(archive, state?.lance);
   }
 
-  open({ name, size }: IndexEntry, from?: Json): EntrySink {
+  open(entry: IndexEntry, from?: Json): EntrySink {
+    const { name, size } = entry;
     const file = fileNameOf(name);
     if (file === undefined) {
       throw new InvalidInputError(`${name.slice(0, 200)} is not an entry of a files store.`, {
@@ -33,19 +43,19 @@ class FilesCheck implements ContentCheck {
     };
     if (size > PIECE_BYTES) return new LargeFile(file, add, from);
     const digest = new FileDigest(file, size);
-    return {
+    return this.#lance.watch(file, entry, {
       write: (chunk) => digest.add(chunk),
       end: () => add(digest.tallies()),
       abort: () => undefined,
-    };
+    });
   }
 
   save(): Json {
-    return this.#tallies as unknown as Json;
+    return { tallies: this.#tallies as unknown as Json, lance: this.#lance.save() };
   }
 
   async end(): Promise<ContentFindings> {
-    return Promise.resolve({ tallies: this.#tallies, problems: [], warnings: [] });
+    return Promise.resolve({ tallies: this.#tallies, ...this.#lance.end() });
   }
 }
 

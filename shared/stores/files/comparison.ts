@@ -8,9 +8,9 @@ import type {
   RecordComparison,
   RecordReader,
 } from '../comparison/record-reader.ts';
-import type { FilesScope } from './connection.ts';
 import { FileDigest, PIECE_BYTES } from './file-digest.ts';
 import { fileNameOf } from './names.ts';
+import type { FilesScope } from './scope.ts';
 
 /** The digest of the pieces of a file that were read; null between two files. */
 const State = z.object({ file: z.string(), digest: z.string() }).nullable();

@@ -3,6 +3,8 @@ import { FilesLocation, placeOf } from '../../core/files-location.ts';
 import { Directory } from './directory.ts';
 import type { Folder } from './folder.ts';
 import { S3Folder } from './s3-folder.ts';
+import type { FilesScope } from './scope.ts';
+import { selectionOf } from './selection.ts';
 
 /** Location of the files, as stored in Secrets Manager. Access to S3 is granted by the function's role. */
 export const FilesConnection = z.strictObject({
@@ -12,24 +14,10 @@ export const FilesConnection = z.strictObject({
 });
 export type FilesConnection = z.infer<typeof FilesConnection>;
 
-/** Which files in the location belong to the knowledge base. */
-export const FilesScope = z.strictObject({
-  /** Folder within the location, such as a LightRAG workspace; '' for the location itself. */
-  folder: z
-    .string()
-    .max(255)
-    .regex(/^[^/\\]*$/, 'must be one folder name')
-    .refine((name) => name !== '.' && name !== '..', 'must be the name of a folder below')
-    .default(''),
-  /** File names, with `*` matching any characters. Subfolders are never included. */
-  include: z.array(z.string().min(1).max(255)).min(1).max(64).default(['*']),
-});
-export type FilesScope = z.infer<typeof FilesScope>;
-
 /** Opens the folder. Nothing is accessed before the first method call. */
 export function openFolder(
   { location, region }: FilesConnection,
-  { folder }: FilesScope,
+  { folder }: Pick<FilesScope, 'folder'>,
   target: string,
 ): Folder {
   const { bucket, path: root } = placeOf(location);
@@ -40,14 +28,17 @@ export function openFolder(
 }
 
 /** The full address of a folder. */
-export function pathOf({ location }: FilesConnection, { folder }: FilesScope): string {
+function pathOf({ location }: FilesConnection, { folder }: FilesScope): string {
   return [location.replace(/\/+$/, ''), folder].filter((part) => part !== '').join('/');
 }
 
-/** Whether a file of this name is part of the scope. */
-export function isIncluded(name: string, { include }: FilesScope): boolean {
-  return include.some((pattern) => {
-    const source = pattern.split('*').map((text) => text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, '\\$&'));
-    return new RegExp(`^${source.join('.*')}$`, 's').test(name);
-  });
+/** Whether a file could belong to both places. */
+export function overlap(
+  one: { connection: FilesConnection; scope: FilesScope },
+  other: { connection: FilesConnection; scope: FilesScope },
+): boolean {
+  const [left, right] = [pathOf(one.connection, one.scope), pathOf(other.connection, other.scope)];
+  const isBelow = (scope: FilesScope, path: string, inner: string) =>
+    inner.startsWith(`${path}/`) && selectionOf(scope).enters(inner.slice(path.length + 1));
+  return left === right || isBelow(one.scope, left, right) || isBelow(other.scope, right, left);
 }

@@ -1,22 +1,29 @@
 import { randomBytes } from 'node:crypto';
-import type { BigIntStats } from 'node:fs';
+import type { BigIntStats, Dirent } from 'node:fs';
 import {
   access,
   constants,
   type FileHandle,
   link,
   lstat,
+  mkdir,
   open,
   opendir,
+  realpath,
   rename,
-  stat,
+  rmdir,
   statfs,
   unlink,
 } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { codeOf, FileChangedError, folderError } from './errors.ts';
-import { type FileInfo, type Folder, isPlainName, type Listing, ORIGIN_FILE } from './folder.ts';
+import { codeOf, FileChangedError, folderError, NotAFileError, NotAFolderError } from './errors.ts';
+import type { FileInfo, Folder, Listing } from './folder.ts';
+import { ListingBuilder } from './listing.ts';
+import { foldersOf, isPlainPath, OWN_PREFIX } from './names.ts';
+import { compareFiles } from './order.ts';
+import { ORIGIN_FILE } from './origin-file.ts';
+import { DIRECT, type Selection } from './selection.ts';
 
 /** Number of bytes per read. */
 const READ_BYTES = 1024 ** 2;
@@ -24,8 +31,8 @@ const READ_BYTES = 1024 ** 2;
 const CLOCK_STEP_MS = 20;
 /** EFS grows automatically and reports 8 EiB. */
 const UNLIMITED_BYTES = 1024 ** 6;
-/** Name prefix of files that are being written. */
-const TEMPORARY = '.ngbak-';
+/** How many files are looked at concurrently: a network file system answers each after a while. */
+const LOOKUPS = 16;
 
 /** A mounted folder, such as an EFS access point. Links are not followed: they could lead out of the folder. */
 export class Directory implements Folder {
@@ -38,41 +45,77 @@ export class Directory implements Folder {
    */
   readonly unproven = 'times and inodes of files in a folder do not prove that their content is the same';
   readonly #path: string;
+  /** The path without links. */
+  #root: string | undefined;
 
   constructor(path: string, target: string) {
     this.#path = path;
     this.name = `Folder ${path} of target "${target}"`;
   }
 
-  async list(): Promise<Listing> {
-    const files: FileInfo[] = [];
-    const folders: string[] = [];
-    const others: string[] = [];
-    let hasOrigin = false;
+  async list(selection: Selection = DIRECT, sample?: number): Promise<Listing> {
+    const listing = new ListingBuilder(this.name, selection, sample);
     try {
-      for await (const entry of await opendir(this.#path)) {
-        if (entry.isDirectory()) folders.push(entry.name);
-        else if (!entry.isFile()) others.push(entry.name);
-        hasOrigin ||= entry.isFile() && entry.name === ORIGIN_FILE;
-        if (!entry.isFile() || entry.name.startsWith(TEMPORARY)) continue;
-        const info = await this.stat(entry.name);
-        if (info) files.push(info);
-      }
+      await this.#walk('', listing);
     } catch (error) {
       throw folderError(this.name, 'listing it', error);
     }
-    files.sort((left, right) => (left.name < right.name ? -1 : 1));
-    return { files, folders: folders.sort(), others: others.sort(), hasOrigin };
+    return listing.end();
+  }
+
+  async #walk(folder: string, listing: ListingBuilder): Promise<void> {
+    const entries = await this.#entriesOf(folder);
+    if (listing.isFull) return;
+    const wanted: string[] = [];
+    for (const { path, entry } of entries) {
+      if (!listing.accepts(path)) continue;
+      if (entry.isFile() && listing.wants(path)) wanted.push(path);
+      else if (!entry.isFile() && !entry.isDirectory()) listing.other(path);
+    }
+    for (let at = 0; at < wanted.length && !listing.isFull; at += LOOKUPS) {
+      const paths = wanted.slice(at, at + LOOKUPS);
+      const found = await Promise.all(paths.map((path) => this.#infoAt(path, join(this.#path, path))));
+      for (const [index, info] of found.entries()) {
+        const path = paths[index] ?? '';
+        if (info) listing.add(info);
+        // It was deleted meanwhile, or its name is not valid UTF-8.
+        else if (path.includes('\ufffd')) listing.other(path);
+      }
+    }
+    for (const { path, entry } of entries) {
+      if (entry.isDirectory() && listing.folder(path)) await this.#walk(path, listing);
+    }
+  }
+
+  /** The contents of a subfolder, in the order of files; nothing if it was deleted meanwhile. */
+  async #entriesOf(folder: string): Promise<{ path: string; entry: Dirent }[]> {
+    const found: { path: string; entry: Dirent }[] = [];
+    try {
+      for await (const entry of await opendir(await this.#inside(folder))) {
+        found.push({ path: folder === '' ? entry.name : `${folder}/${entry.name}`, entry });
+      }
+    } catch (error) {
+      if (folder !== '' && isAbsent(error)) return [];
+      throw error;
+    }
+    return found.sort(({ path: one }, { path: other }) => compareFiles(one, other));
+  }
+
+  /** The path of a file or subfolder. Throws NotAFolderError if a link on the way leads elsewhere. */
+  async #inside(name: string): Promise<string> {
+    const path = join(this.#path, name);
+    const at = name.lastIndexOf('/');
+    if (at < 0) return path;
+    const folder = name.slice(0, at);
+    this.#root ??= await realpath(this.#path);
+    if ((await realpath(dirname(path))) === join(this.#root, folder)) return path;
+    throw new NotAFolderError(this.name, folder);
   }
 
   async find(name: string): Promise<FileInfo | undefined> {
-    if (!isPlainName(name)) return undefined;
-    try {
-      const info = await lstat(join(this.#path, name), { bigint: true });
-      return info.isFile() ? infoOf(name, info) : undefined;
-    } catch (error) {
-      if (!isAbsent(error)) throw folderError(this.name, `looking at "${name}"`, error);
-    }
+    if (!isPlainPath(name)) return undefined;
+    const info = await this.stat(name);
+    if (info) return info;
     // Distinguish a folder that is not mounted from a file that does not exist.
     await access(this.#path).catch((error: unknown) => {
       throw folderError(this.name, 'looking into it', error);
@@ -82,21 +125,38 @@ export class Directory implements Folder {
 
   async stat(name: string): Promise<FileInfo | undefined> {
     try {
-      return infoOf(name, await stat(join(this.#path, name), { bigint: true }));
+      return await this.#infoAt(name, await this.#inside(name));
     } catch (error) {
-      if (isAbsent(error)) return undefined;
+      if (isAbsent(error) || error instanceof NotAFolderError) return undefined;
       throw folderError(this.name, `looking at "${name}"`, error);
     }
   }
 
-  async *read(file: FileInfo, offset: number, length: number): AsyncGenerator<Uint8Array> {
+  async #infoAt(name: string, path: string): Promise<FileInfo | undefined> {
+    try {
+      const info = await lstat(path, { bigint: true });
+      return info.isFile() ? infoOf(name, info) : undefined;
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async *read(
+    file: FileInfo,
+    offset: number,
+    length: number,
+    { mayGrow = false }: { mayGrow?: boolean } = {},
+  ): AsyncGenerator<Uint8Array> {
     let handle: FileHandle | undefined;
     try {
-      handle = await open(join(this.#path, file.name), constants.O_RDONLY | constants.O_NOFOLLOW);
+      handle = await open(await this.#inside(file.name), constants.O_RDONLY | constants.O_NOFOLLOW);
+      const opened = handle;
+      const isChanged = async () =>
+        !mayGrow && infoOf(file.name, await opened.stat({ bigint: true })).version !== file.version;
       // Wait, so that any later change gets a timestamp different from this version's.
-      if (Date.now() - file.changedAt < CLOCK_STEP_MS) await sleep(CLOCK_STEP_MS);
-      if (infoOf(file.name, await handle.stat({ bigint: true })).version !== file.version)
-        throw new FileChangedError(this.name, file.name);
+      if (!mayGrow && Date.now() - file.changedAt < CLOCK_STEP_MS) await sleep(CLOCK_STEP_MS);
+      if (await isChanged()) throw new FileChangedError(this.name, file.name);
       for (let at = 0; at < length; ) {
         const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, length - at));
         const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset + at);
@@ -105,8 +165,7 @@ export class Directory implements Folder {
         yield buffer.subarray(0, bytesRead);
       }
       // A writer that replaces the file does not affect our open handle; one that writes into it is detected here.
-      if (infoOf(file.name, await handle.stat({ bigint: true })).version !== file.version)
-        throw new FileChangedError(this.name, file.name);
+      if (await isChanged()) throw new FileChangedError(this.name, file.name);
     } catch (error) {
       if (isAbsent(error)) throw new FileChangedError(this.name, file.name);
       throw folderError(this.name, `reading "${file.name}"`, error);
@@ -121,8 +180,9 @@ export class Directory implements Folder {
     _size: number,
     { absent, signal }: { absent: boolean; signal: AbortSignal },
   ): Promise<boolean> {
-    const temporary = join(this.#path, `${TEMPORARY}${randomBytes(8).toString('hex')}`);
+    const temporary = join(this.#path, `${OWN_PREFIX}${randomBytes(8).toString('hex')}`);
     try {
+      const path = await this.#placeFor(name);
       const handle = await open(temporary, 'wx', 0o644);
       try {
         for await (const chunk of content) {
@@ -134,12 +194,12 @@ export class Directory implements Folder {
         await handle.close();
       }
       if (!absent) {
-        await rename(temporary, join(this.#path, name));
+        await rename(temporary, path);
         return true;
       }
       // Unlike a rename, a link never replaces a file created in the meantime.
       try {
-        await link(temporary, join(this.#path, name));
+        await link(temporary, path);
         return true;
       } catch (error) {
         if (codeOf(error) === 'EEXIST') return false;
@@ -149,15 +209,49 @@ export class Directory implements Folder {
       }
     } catch (error) {
       await this.remove(temporary.slice(this.#path.length + 1));
+      if (['EISDIR', 'ENOTEMPTY', 'EEXIST'].includes(codeOf(error))) throw new NotAFileError(this.name, name);
       throw folderError(this.name, `writing "${name}"`, error);
     }
   }
 
+  /** Creates the folders of a file, and returns its path. */
+  async #placeFor(name: string): Promise<string> {
+    for (const folder of foldersOf(name)) {
+      const path = join(this.#path, folder);
+      await mkdir(path, { mode: 0o755 }).catch((error: unknown) => {
+        if (codeOf(error) !== 'EEXIST') throw error;
+      });
+      if (!(await lstat(path)).isDirectory()) throw new NotAFolderError(this.name, folder);
+    }
+    return this.#inside(name);
+  }
+
+  async obstacle(name: string): Promise<string | undefined> {
+    for (const folder of foldersOf(name)) {
+      try {
+        const info = await lstat(join(this.#path, folder));
+        if (!info.isDirectory() && !info.isFile()) return folder;
+      } catch (error) {
+        if (isAbsent(error)) return undefined;
+        throw folderError(this.name, `looking at "${folder}"`, error);
+      }
+    }
+    return undefined;
+  }
+
   async remove(name: string): Promise<void> {
     try {
-      await unlink(join(this.#path, name));
+      await unlink(await this.#inside(name));
     } catch (error) {
       if (!isAbsent(error)) throw folderError(this.name, `deleting "${name}"`, error);
+    }
+    for (const folder of [...foldersOf(name)].reverse()) {
+      try {
+        await rmdir(join(this.#path, folder));
+      } catch (error) {
+        if (['ENOTEMPTY', 'EEXIST'].includes(codeOf(error))) return;
+        if (!isAbsent(error)) throw folderError(this.name, `deleting the empty folder "${folder}"`, error);
+      }
     }
   }
 
@@ -175,7 +269,7 @@ export class Directory implements Folder {
     try {
       for await (const entry of await opendir(this.#path)) {
         if (!entry.isFile() || entry.name === ORIGIN_FILE) continue;
-        if (entry.name.startsWith(TEMPORARY)) await this.remove(entry.name);
+        if (entry.name.startsWith(OWN_PREFIX)) await this.remove(entry.name);
       }
     } catch (error) {
       throw folderError(this.name, 'listing it', error);
@@ -207,7 +301,7 @@ function infoOf(name: string, { size, mtimeNs, ctimeNs, ino }: BigIntStats): Fil
 }
 
 function isAbsent(error: unknown): boolean {
-  return codeOf(error) === 'ENOENT';
+  return codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR';
 }
 
 async function writeAll(handle: FileHandle, chunk: Uint8Array): Promise<void> {

@@ -20,6 +20,24 @@ export class FileBegunError extends NgbakError {
   }
 }
 
+/** Something other than a folder, such as a link, has the name of a folder that a file of the knowledge base is in. */
+export class NotAFolderError extends InvalidInputError {
+  constructor(folder: string, name: string) {
+    super(`${folder}: "${name}" is not a folder. Links are not followed.`, {
+      remedy: 'Replace it by a folder, or leave it out of the scope of the store.',
+    });
+  }
+}
+
+/** A folder has the name of a file that is to be written. */
+export class NotAFileError extends InvalidInputError {
+  constructor(folder: string, name: string) {
+    super(`${folder}: "${name}" is a folder, but a file in the archive.`, {
+      remedy: 'Remove the folder, and restore again.',
+    });
+  }
+}
+
 /**
  * Translates failures of the file system or S3 into understandable errors. ngbak's own errors are returned unchanged.
  */

@@ -1,34 +1,24 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
 import { wholeEntry } from '../../archive/format/whole-entry.ts';
-import type { Tallies } from '../../core/digest.ts';
 import { parseInput } from '../../core/input.ts';
 import type { ExportStep } from '../export-step.ts';
 import type { Cursor, LegContext } from '../leg.ts';
 import { FileBegunError, FileChangedError } from './errors.ts';
-import { FileDigest, PIECE_BYTES } from './file-digest.ts';
+import { type DatabaseExport, exportDatabase, isDatabase } from './export-database.ts';
+import { FileDigest } from './file-digest.ts';
 import type { FileInfo, Folder } from './folder.ts';
 import { entryNamesOf } from './names.ts';
+import { compareFiles, logOf, logsOf } from './order.ts';
+import { isUnfinished, isUnfinishedParquet } from './parquet.ts';
+import { cursorAfter, FilesCursor, pieces, readAll, WHOLE_BYTES } from './pieces.ts';
+import { isSqlite } from './sqlite-copy.ts';
 
-/** Files up to this size in bytes are held in memory before they are archived, and read again if they changed. */
-const WHOLE_BYTES = 8 * 1024 ** 2;
 /** A file that changed more recently than this, in ms, may still be in the middle of a write. */
 const SETTLE_MS = 1_000;
 /** How often a changing file is checked again. */
 const CHANGED_TRIES = 5;
-/** Code of the warning about files that kept changing. */
-const KEPT_CHANGING = 'files-kept-changing';
 
-const FilesCursor = z.strictObject({
-  /** The file to continue with; or, if `offset` is null, the last file that was completed. */
-  file: z.string(),
-  offset: z.number().int().nonnegative().nullable(),
-  /** Version of the file to continue with. */
-  version: z.string(),
-});
-type FilesCursor = z.infer<typeof FilesCursor>;
-
-/** Streams every file unmodified, in name order. The cursor is a file and an offset within it. */
+/** Streams every file unmodified, in the order of `compareFiles`. The cursor is a file and an offset within it. */
 export async function* exportFiles(
   folder: Folder,
   files: readonly FileInfo[],
@@ -40,49 +30,106 @@ export async function* exportFiles(
       ? null
       : parseInput(FilesCursor, cursor, 'The cursor of the file export', 'Start a new backup.');
   const names = entryNamesOf(files.map(({ name }) => name));
-  const remaining = files.filter(
-    ({ name }) => !from || (from.offset === null ? name > from.file : name >= from.file),
-  );
-  if (from && from.offset !== null && remaining[0]?.name !== from.file)
+  const held = new Set(files.map(({ name }) => name));
+  // A log is saved with its database.
+  const items = files.filter(({ name }) => !held.has(logOf(name)?.database ?? ''));
+  const remaining = items.filter(({ name }) => isAhead(name, from, held));
+  if (from && from.offset !== null && remaining[0]?.name !== itemOf(from.file, held))
     throw new FileBegunError(folder.name, from.file);
-  let done = files.length - remaining.length;
+  let done = items.length - remaining.length;
   const bytes = sizeOf(files);
   let bytesDone = bytes - sizeOf(remaining);
   for (const listed of remaining) {
-    const start = listed.name === from?.file ? (from.offset ?? 0) : 0;
-    const entry = names.get(listed.name) ?? '';
-    const last = listed === remaining.at(-1);
-    if (start > 0 && listed.version !== from?.version) throw new FileBegunError(folder.name, listed.name);
-    // Small files are read again later if they changed since they were listed.
-    const found = start === 0 && listed.size > WHOLE_BYTES ? await folder.stat(listed.name) : listed;
-    const settled = start > 0 ? { file: listed, isStill: true } : await settle(folder, found, context);
-    if (!settled) continue;
-    const whole =
-      settled.file.size <= WHOLE_BYTES ? await wholeFile(folder, settled, entry, context) : undefined;
-    const { file, isStill } = whole ?? settled;
-    if (!whole && file.size <= WHOLE_BYTES) continue;
-    // Warn before the content is exported, since a leg may end with it.
-    if (!isStill) {
-      const text = `Files of ${folder.name} kept changing: each was saved as it was at one instant, which may be in the middle of a write. Pause their writers by a hook.`;
-      context.warn({ code: KEPT_CHANGING, text, count: 1, samples: [file.name] });
-    }
-    if (whole) {
-      const next = last ? null : { file: file.name, offset: null, version: '' };
-      yield { piece: whole.piece, tallies: whole.tallies, next };
-    } else {
-      for await (const step of pieces(folder, file, entry, start, last)) {
-        yield step;
-        context.progress('bytes', bytesDone + step.piece.offset + step.piece.length, bytes);
-      }
+    const isFirst = from !== null && listed === remaining[0] && listed.name === itemOf(from.file, held);
+    const item = { names, from: isFirst ? from : null, last: listed === remaining.at(-1), context };
+    let within = 0;
+    for await (const step of exportFile(folder, listed, item)) {
+      yield step;
+      within += step.piece.length;
+      context.progress('bytes', Math.min(bytes, bytesDone + within), bytes);
     }
     bytesDone += listed.size;
     context.progress('bytes', bytesDone, bytes);
-    context.progress('files', ++done, files.length);
+    context.progress('files', ++done, items.length);
   }
+}
+
+/** The item of the export to which a file belongs: a database for its log. */
+function itemOf(file: string, held: ReadonlySet<string>): string {
+  const database = logOf(file)?.database;
+  return database !== undefined && held.has(database) ? database : file;
+}
+
+function isAhead(name: string, from: FilesCursor | null, held: ReadonlySet<string>): boolean {
+  if (!from) return true;
+  const item = itemOf(from.file, held);
+  const order = compareFiles(name, item);
+  // After the last piece of a log, its database follows.
+  return from.offset === null && item === from.file ? order > 0 : order >= 0;
 }
 
 function sizeOf(files: readonly FileInfo[]): number {
   return files.reduce((sum, { size }) => sum + size, 0);
+}
+
+async function* exportFile(
+  folder: Folder,
+  listed: FileInfo,
+  item: DatabaseExport,
+): AsyncGenerator<ExportStep> {
+  const { names, from, last, context } = item;
+  const isBegun = from !== null && from.offset !== null && from.file === listed.name;
+  const hasLogs = logsOf(listed.name).some((log) => names.has(log));
+  if (from?.database != null || (hasLogs && !isBegun) || (isBegun && (await isDatabase(folder, listed)))) {
+    yield* exportDatabase(folder, listed.name, item);
+    return;
+  }
+  const start = isBegun ? (from.offset ?? 0) : 0;
+  if (start > 0 && listed.version !== from?.version) throw new FileBegunError(folder.name, listed.name);
+  // Small files are read again later if they changed since they were listed.
+  const found = start === 0 && listed.size > WHOLE_BYTES ? await folder.stat(listed.name) : listed;
+  // A database need not be still, because its log describes what is being written.
+  const isBusy = start === 0 && found && !folder.writesAreAtomic && !isStill(found);
+  if (isBusy && (await isDatabase(folder, found))) {
+    yield* exportDatabase(folder, listed.name, item);
+    return;
+  }
+  const settled = start > 0 ? { file: listed, isStill: true } : await settle(folder, found, context);
+  if (!settled) return;
+  const whole = settled.file.size <= WHOLE_BYTES ? await wholeFile(folder, settled, context) : undefined;
+  const { file, isStill: wasStill } = whole ?? settled;
+  if (!whole && file.size <= WHOLE_BYTES) return;
+  // Its logs may have appeared after it was listed.
+  const isSqliteFile = whole ? isSqlite(whole.content) : start === 0 && (await isDatabase(folder, file));
+  if (isSqliteFile) {
+    yield* exportDatabase(folder, listed.name, item);
+    return;
+  }
+  const isCut = whole
+    ? isUnfinishedParquet(file.name, whole.content, whole.content)
+    : start === 0 && (await isUnfinished(folder, file));
+  // Warn before the content is exported, since a leg may end with it.
+  if (!wasStill) warnChanging(folder, file, context);
+  if (isCut) warnUnfinished(folder, file, context);
+  const entry = names.get(listed.name) ?? '';
+  if (whole) {
+    const digest = new FileDigest(file.name, whole.content.length);
+    digest.add(whole.content);
+    const next = cursorAfter(file, file.size, last);
+    yield { piece: wholeEntry(entry, whole.content), tallies: digest.tallies(), next };
+    return;
+  }
+  yield* pieces(folder, file, { entry, start, next: (end) => cursorAfter(file, end, last) });
+}
+
+function warnChanging(folder: Folder, { name }: FileInfo, context: LegContext): void {
+  const text = `Files of ${folder.name} kept changing: each was saved as it was at one instant, which may be in the middle of a write. Pause their writers by a hook.`;
+  context.warn({ code: 'files-kept-changing', text, count: 1, samples: [name] });
+}
+
+function warnUnfinished(folder: Folder, { name }: FileInfo, context: LegContext): void {
+  const text = `Parquet files of ${folder.name} lack the mark at their beginning or end: they are unfinished or damaged, and were saved as they are.`;
+  context.warn({ code: 'parquet-unfinished', text, count: 1, samples: [name] });
 }
 
 /** A file and its state before it is read. */
@@ -93,8 +140,8 @@ interface Settled {
 }
 
 /**
- * If half-finished writes are visible, waits until the file has not changed for a moment; undefined if it no longer
- * exists.
+ * If half-finished writes are visible, waits until the file has not changed for a moment and is not visibly unfinished;
+ * undefined if it no longer exists.
  */
 async function settle(
   folder: Folder,
@@ -102,31 +149,42 @@ async function settle(
   context: LegContext,
 ): Promise<Settled | undefined> {
   let file = found;
-  const isStill = () => folder.writesAreAtomic || !file || Date.now() - file.changedAt >= SETTLE_MS;
-  for (let tries = 0; file && !isStill() && tries < CHANGED_TRIES; tries++) {
+  const isQuietNow = () => folder.writesAreAtomic || !file || isStill(file);
+  for (let tries = 0; file && tries < CHANGED_TRIES; tries++) {
+    const isQuiet = isQuietNow();
+    if (isQuiet && (folder.writesAreAtomic || !(await isCut(folder, file)))) break;
     context.signal.throwIfAborted();
-    await sleep(SETTLE_MS - Math.min(SETTLE_MS - 1, Math.max(0, Date.now() - file.changedAt)));
+    const age = isQuiet ? 0 : Math.max(0, Date.now() - file.changedAt);
+    await sleep(SETTLE_MS - Math.min(SETTLE_MS - 1, age));
     file = await folder.stat(file.name);
   }
-  return file && { file, isStill: isStill() };
+  return file && { file, isStill: isQuietNow() };
+}
+
+function isStill({ changedAt }: FileInfo): boolean {
+  return Date.now() - changedAt >= SETTLE_MS;
+}
+
+/** Whether the writer of a file is visibly not finished; false if it changes at this moment. */
+async function isCut(folder: Folder, file: FileInfo): Promise<boolean> {
+  try {
+    return await isUnfinished(folder, file);
+  } catch (error) {
+    if (error instanceof FileChangedError) return false;
+    throw error;
+  }
 }
 
 /** Reads a small file, again if it changes meanwhile; undefined if it was deleted after it was listed. */
 async function wholeFile(
   folder: Folder,
   settled: Settled,
-  entry: string,
   context: LegContext,
-): Promise<(Settled & Pick<ExportStep, 'piece' | 'tallies'>) | undefined> {
+): Promise<(Settled & { readonly content: Buffer }) | undefined> {
   let { file, isStill } = settled;
   for (let tries = 0; ; tries++) {
     try {
-      const chunks: Uint8Array[] = [];
-      for await (const chunk of folder.read(file, 0, file.size)) chunks.push(chunk);
-      const content = Buffer.concat(chunks);
-      const digest = new FileDigest(file.name, content.length);
-      digest.add(content);
-      return { file, isStill, piece: wholeEntry(entry, content), tallies: digest.tallies() };
+      return { file, isStill, content: await readAll(folder, file) };
     } catch (error) {
       if (!(error instanceof FileChangedError)) throw error;
       const current = await settle(folder, await folder.stat(file.name), context);
@@ -134,34 +192,5 @@ async function wholeFile(
       if (tries >= CHANGED_TRIES || current.file.size > WHOLE_BYTES) throw error;
       ({ file, isStill } = current);
     }
-  }
-}
-
-async function* pieces(
-  folder: Folder,
-  file: FileInfo,
-  name: string,
-  start: number,
-  last: boolean,
-): AsyncGenerator<ExportStep> {
-  for (let offset = start; offset < file.size; offset += PIECE_BYTES) {
-    const length = Math.min(PIECE_BYTES, file.size - offset);
-    const end = offset + length;
-    const digest = new FileDigest(file.name, file.size, offset);
-    const tallies: Tallies = {};
-    const data = async function* () {
-      yield* digest.watch(folder.read(file, offset, length));
-      Object.assign(tallies, digest.tallies());
-    };
-    const next: FilesCursor =
-      end < file.size
-        ? { file: file.name, offset: end, version: file.version }
-        : { file: file.name, offset: null, version: '' };
-    yield {
-      piece: { name, size: file.size, offset, length, data: data() },
-      // Filled while the piece is read, which is before the tallies are used.
-      tallies,
-      next: last && end === file.size ? null : next,
-    };
   }
 }

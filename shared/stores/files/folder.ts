@@ -1,11 +1,10 @@
 import type { Json } from '../../core/json.ts';
-
-/** Name of the file that records the origin of the others. It belongs to ngbak, not to the knowledge base. */
-export const ORIGIN_FILE = '.ngbak-origin.json';
+import type { LeftOut } from './left-out.ts';
+import type { Selection } from './selection.ts';
 
 /** A file of a knowledge base, as listed in its folder. */
 export interface FileInfo {
-  /** Name within the folder, without `/`. */
+  /** Path within the folder, such as `output/lancedb/text_units.lance/data/1.lance`. */
   readonly name: string;
   /** Size in bytes. */
   readonly size: number;
@@ -15,21 +14,22 @@ export interface FileInfo {
   readonly changedAt: number;
 }
 
-/** The direct contents of a folder. */
+/** The contents of a folder. */
 export interface Listing {
-  /** Its files, sorted by the bytes of their names. */
+  /** The selected files, in the order of `compareFiles`. */
   readonly files: FileInfo[];
-  /** Names of its subfolders. */
-  readonly folders: readonly string[];
-  /** Names of everything else: links, pipes, sockets, devices. */
-  readonly others: readonly string[];
-  /** Whether {@link ORIGIN_FILE} exists. */
+  /** Selected files that hold no data, but must not remain beside other data: shared memory of SQLite. */
+  readonly sharedMemory: readonly string[];
+  /** What is not selected, or cannot be saved; without what is excluded. */
+  readonly leftOut: {
+    /** Subfolders that are not listed. */
+    readonly folders: LeftOut;
+    /** Links, pipes, sockets, devices, and names that are no file names. */
+    readonly links: LeftOut;
+    readonly files: LeftOut;
+  };
+  /** Whether `ORIGIN_FILE` exists. */
   readonly hasOrigin: boolean;
-}
-
-/** Whether a name is valid for a file directly in a folder. */
-export function isPlainName(name: string): boolean {
-  return name !== '' && name !== '.' && name !== '..' && !name.includes('/') && !name.includes('\0');
 }
 
 /** A write that has started. */
@@ -49,11 +49,14 @@ export interface Folder {
   readonly writesAreAtomic: boolean;
   /** Why equal versions of a file do not prove equal content. Absent if they do. */
   readonly unproven?: string;
-  /** Lists its direct contents. */
-  list(): Promise<Listing>;
   /**
-   * Finds a file directly in the folder; undefined if there is none. Links are not followed, and names must not lead
-   * outside the folder. In S3 this lists the object, because a request for an object that does not exist is denied
+   * Lists its files, by default those directly in it. In each folder, `_versions` is listed before everything else.
+   *
+   * @param sample lists at most so many files
+   */
+  list(selection?: Selection, sample?: number): Promise<Listing>;
+  /**
+   * Finds a file; undefined if there is none. Links are not followed, and names must not lead outside the folder. In S3 this lists the object, because a request for an object that does not exist is denied
    * unless the whole bucket may be listed.
    */
   find(name: string): Promise<FileInfo | undefined>;
@@ -61,9 +64,15 @@ export interface Folder {
   stat(name: string): Promise<FileInfo | undefined>;
   /**
    * Streams `length` bytes from `offset` of exactly the version that was listed. Throws {@link FileChangedError}, after
-   * the last byte at the latest, if the file has changed.
+   * the last byte at the latest, if the file has changed. With `mayGrow`, a file that changes is not an error where it
+   * can be read while it is written.
    */
-  read(file: FileInfo, offset: number, length: number): AsyncIterable<Uint8Array>;
+  read(
+    file: FileInfo,
+    offset: number,
+    length: number,
+    options?: { readonly mayGrow?: boolean },
+  ): AsyncIterable<Uint8Array>;
   /**
    * Writes a file atomically: readers see the old content or the new one. With `absent`, writes only if the file does
    * not exist, and otherwise returns false. Nothing is written if `content` throws. `onBegin` is awaited before the
@@ -80,7 +89,10 @@ export interface Folder {
       onBegin?: ((begun: BegunWrite) => Promise<void>) | undefined;
     },
   ): Promise<boolean>;
+  /** Removes a file, and the folders within this one that it leaves empty. */
   remove(name: string): Promise<void>;
+  /** Why files cannot be written below one of its folders: something other than a folder has its name. */
+  obstacle?(name: string): Promise<string | undefined>;
   /** Free space in bytes; undefined if there is no limit. */
   free(): Promise<number | undefined>;
   /** Removes the remains of interrupted writes. */

@@ -1,5 +1,6 @@
 import type { LegContext } from '../leg.ts';
-import { type Folder, ORIGIN_FILE } from './folder.ts';
+import type { Folder } from './folder.ts';
+import { ORIGIN_FILE } from './origin-file.ts';
 
 /**
  * Records the origin of a folder's files in a separate file, because their own bytes must be those of the archive. The

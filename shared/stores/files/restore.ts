@@ -6,15 +6,22 @@ import { InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
 import { Findings } from '../findings.ts';
 import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
-import type { LoadOptions, RestoreLeg, VerifyResult } from '../restore-leg.ts';
-import { type FilesScope, isIncluded } from './connection.ts';
+import type { LoadOptions, RestoreInput, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { FileChangedError } from './errors.ts';
 import { FileDigest } from './file-digest.ts';
-import { type BegunWrite, type FileInfo, type Folder, type Listing, ORIGIN_FILE } from './folder.ts';
-import { fileNameOf } from './names.ts';
+import type { BegunWrite, FileInfo, Folder, Listing } from './folder.ts';
+import { FOLDER, fileNameOf } from './names.ts';
+import { datasetOf, logOf, logsOf } from './order.ts';
+import { ORIGIN_FILE } from './origin-file.ts';
+import type { FilesScope } from './scope.ts';
+import { selectionOf } from './selection.ts';
 
 /** Restores proceed file by file: a leg ends between two files. */
-const RestoreCursor = z.strictObject({ after: z.string() });
+const RestoreCursor = z.strictObject({
+  after: z.string(),
+  /** Whether the files that make others visible are written, which is done last. */
+  last: z.boolean().default(false),
+});
 
 /**
  * The files of an archive, with their entries. Throws InvalidInputError for an entry that is not a file in this scope.
@@ -24,13 +31,14 @@ export async function* filesOf(
   scope: FilesScope,
 ): AsyncGenerator<{ file: string; entry: IndexEntry }> {
   const seen = new Set<string>();
+  const selection = selectionOf(scope);
   for await (const entry of archive.entries('kv/')) {
     const file = fileNameOf(entry.name);
     const problem =
       file === undefined
         ? 'is not an entry of a files store'
-        : !isIncluded(file, scope)
-          ? 'is not part of the target\'s scope ("include")'
+        : !selection.includes(file)
+          ? 'is not part of the target\'s scope ("include", "exclude")'
           : seen.has(file)
             ? 'contains a file that another entry contains as well'
             : undefined;
@@ -44,20 +52,26 @@ export async function* filesOf(
   }
 }
 
-/** Deletes the files in the scope that the archive does not contain. The others are replaced one by one. */
+/**
+ * Deletes the files in the scope that the archive does not contain, and logs of databases, which must not be combined
+ * with another file. The others are replaced one by one.
+ */
 export async function clearFiles(
   folder: Folder,
   scope: FilesScope,
   { archive, context }: RestoreLeg,
-  { files, hasOrigin }: Pick<Listing, 'files' | 'hasOrigin'>,
+  { files, sharedMemory, hasOrigin }: Pick<Listing, 'files' | 'sharedMemory' | 'hasOrigin'>,
 ): Promise<LegResult> {
   const kept = new Set<string>();
   for await (const { file } of filesOf(archive, scope)) kept.add(file);
   // The recorded origin does not apply to other files.
   if (hasOrigin) await folder.remove(ORIGIN_FILE);
-  for (const { name } of files) {
+  const present = new Set(files.map(({ name }) => name));
+  for (const name of [...sharedMemory, ...files.map((file) => file.name)]) {
     context.signal.throwIfAborted();
-    if (!kept.has(name)) await folder.remove(name);
+    const log = logOf(name);
+    if (!kept.has(name) || (log && (kept.has(log.database) || present.has(log.database))))
+      await folder.remove(name);
   }
   return DONE;
 }
@@ -126,7 +140,10 @@ class FilesProgress {
   }
 }
 
-/** Writes every file of the archive. Readers see the old file or the new one, never a partial one. */
+/**
+ * Writes every file of the archive. Readers see the old file or the new one, never a partial one. The manifests of Lance
+ * datasets are written last, since they make the files of a version visible.
+ */
 export async function loadFiles(
   folder: Folder,
   scope: FilesScope,
@@ -134,24 +151,64 @@ export async function loadFiles(
 ): Promise<LegResult> {
   let tallies: Tallies = {};
   const progress = await FilesProgress.begin(archive, scope, context);
-  for await (const { file, entry } of afterCursor(filesOf(archive, scope), cursor)) {
-    context.signal.throwIfAborted();
-    const merging = options.mode === 'merge' && options.onConflict !== 'overwrite';
-    const existing = merging ? await folder.stat(file) : undefined;
-    if (existing && options.onConflict === 'fail') await requireSame(folder, existing, entry, progress);
-    if (!existing) {
-      const digest = new FileDigest(file, entry.size);
-      const content = digest.watch(progress.watch(archive.open(entry)));
-      const { leftovers } = context;
-      const onBegin = leftovers && ((begun: BegunWrite) => leftovers.add(begun.id, begun.value));
-      const write = { absent: merging, signal: context.signal, onBegin };
-      if (await folder.write(file, content, entry.size, write))
-        tallies = addTallies(tallies, digest.tallies());
+  const from = parseCursor(cursor);
+  for (const last of [false, true]) {
+    if (from?.last && !last) continue;
+    const files = afterCursor(filesOf(archive, scope), from?.last === last ? from.after : undefined);
+    for await (const { file, entry } of files) {
+      if ((datasetOf(file) !== undefined) !== last) continue;
+      context.signal.throwIfAborted();
+      tallies = addTallies(
+        tallies,
+        await loadFile(folder, { archive, options, context }, file, entry, progress),
+      );
+      progress.complete(entry);
+      if (context.timeLeft() <= 0) return { cursor: { after: file, last }, tallies };
     }
-    progress.complete(entry);
-    if (context.timeLeft() <= 0) return { cursor: { after: file }, tallies };
   }
   return { cursor: null, tallies };
+}
+
+async function loadFile(
+  folder: Folder,
+  { archive, options, context }: RestoreInput,
+  file: string,
+  entry: IndexEntry,
+  progress: FilesProgress,
+): Promise<Tallies> {
+  const merging = options.mode === 'merge' && options.onConflict !== 'overwrite';
+  const existing = merging ? await folder.stat(file) : undefined;
+  if (existing && options.onConflict === 'fail') await requireSame(folder, existing, entry, progress);
+  if (existing) return {};
+  if (options.mode === 'merge') {
+    // The log of a database belongs to this database only: it is written before it, and not to one that is kept.
+    const database = logOf(file)?.database;
+    if (merging && database !== undefined && (await folder.stat(database))) return {};
+    if (!merging) await removeLogs(folder, archive, file);
+  }
+  const digest = new FileDigest(file, entry.size);
+  const content = digest.watch(progress.watch(archive.open(entry)));
+  const { leftovers } = context;
+  const onBegin = leftovers && ((begun: BegunWrite) => leftovers.add(begun.id, begun.value));
+  const write = { absent: merging, signal: context.signal, onBegin };
+  return (await folder.write(file, content, entry.size, write)) ? digest.tallies() : {};
+}
+
+/** Before a database is replaced: removes those of its logs that the archive does not contain. */
+async function removeLogs(folder: Folder, archive: EntryReader, database: string): Promise<void> {
+  const held = new Set<string | undefined>();
+  const logs = logsOf(database);
+  for (const log of logs) {
+    if (!(await folder.stat(log))) continue;
+    if (held.size === 0) {
+      for await (const { name } of archive.entries(FOLDER)) {
+        const file = fileNameOf(name);
+        if (file !== undefined && logs.includes(file)) held.add(file);
+      }
+      held.add(undefined);
+    }
+    if (!held.has(log)) await folder.remove(log);
+  }
 }
 
 /** For a merge that fails on conflicts: throws InvalidInputError if a file exists with different content. */
@@ -191,7 +248,7 @@ export async function verifyFiles(
   const progress = await FilesProgress.begin(archive, scope, context);
   const findings = new Findings();
   const report = (file: string, problem: string) => findings.add(`file ${file}`, problem);
-  for await (const { file, entry } of afterCursor(filesOf(archive, scope), cursor)) {
+  for await (const { file, entry } of afterCursor(filesOf(archive, scope), parseCursor(cursor)?.after)) {
     context.signal.throwIfAborted();
     const info = await folder.stat(file);
     const kept = options.mode === 'merge' && options.onConflict === 'keep';
@@ -214,15 +271,16 @@ export async function verifyFiles(
   return findings.result(null);
 }
 
+function parseCursor(cursor: Cursor | null): z.infer<typeof RestoreCursor> | undefined {
+  if (cursor === null) return undefined;
+  return parseInput(RestoreCursor, cursor, 'The cursor of the file restore', 'Restore again.');
+}
+
 async function* afterCursor<T extends { file: string }>(
   files: AsyncIterable<T>,
-  cursor: Cursor | null,
+  after: string | undefined,
 ): AsyncGenerator<T> {
-  const after =
-    cursor === null
-      ? null
-      : parseInput(RestoreCursor, cursor, 'The cursor of the file restore', 'Restore again.').after;
-  let started = after === null;
+  let started = after === undefined;
   for await (const item of files) {
     if (started) yield item;
     started ||= item.file === after;

@@ -18,14 +18,11 @@ import { sendS3 } from '../../aws/send-s3.ts';
 import { AccessDeniedError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
 import { FileChangedError, folderError } from './errors.ts';
-import {
-  type BegunWrite,
-  type FileInfo,
-  type Folder,
-  isPlainName,
-  type Listing,
-  ORIGIN_FILE,
-} from './folder.ts';
+import type { BegunWrite, FileInfo, Folder, Listing } from './folder.ts';
+import { ListingBuilder } from './listing.ts';
+import { isPlainPath } from './names.ts';
+import { compareFiles } from './order.ts';
+import { DIRECT, type Selection } from './selection.ts';
 
 /** Minimum size of a part of a multipart upload in bytes, and maximum number of parts: limits of S3. */
 const PART_BYTES_MIN = 5 * 1024 ** 2;
@@ -35,7 +32,7 @@ const QUEUE_SIZE = 3;
 /** Errors that {@link folderError} explains in terms of the folder and its configuration. */
 const EXPLAINED = ['NoSuchBucket', 'AccessDenied', 'Forbidden', '403'];
 
-/** The objects directly under a prefix in S3. */
+/** The objects under a prefix in S3. */
 export class S3Folder implements Folder {
   readonly name: string;
   readonly edition = 's3';
@@ -52,44 +49,49 @@ export class S3Folder implements Folder {
     this.name = `Folder s3://${bucket}/${prefix} of target "${target}"`;
   }
 
-  async list(): Promise<Listing> {
-    const files: FileInfo[] = [];
-    const folders: string[] = [];
-    let hasOrigin = false;
-    let token: string | undefined;
+  async list(selection: Selection = DIRECT, sample?: number): Promise<Listing> {
+    const listing = new ListingBuilder(this.name, selection, sample);
     try {
-      do {
-        const page = await sendS3(
-          this.#s3,
-          'list',
-          new ListObjectsV2Command({
-            Bucket: this.#bucket,
-            Prefix: this.#prefix,
-            Delimiter: '/',
-            ContinuationToken: token,
-          }),
-          { expected: EXPLAINED },
-        );
-        for (const { Prefix = '' } of page.CommonPrefixes ?? []) {
-          folders.push(Prefix.slice(this.#prefix.length).replace(/\/$/, ''));
-        }
-        for (const object of page.Contents ?? []) {
-          const file = this.#infoOf(object);
-          hasOrigin ||= file.name === ORIGIN_FILE;
-          // Consoles represent a folder as an empty object with its name.
-          if (file.name !== '' && file.name !== ORIGIN_FILE) files.push(file);
-        }
-        token = page.NextContinuationToken;
-      } while (token !== undefined);
+      await this.#walk('', listing);
     } catch (error) {
       throw folderError(this.name, 'listing it', error);
     }
-    files.sort((left, right) => (left.name < right.name ? -1 : 1));
-    return { files, folders, others: [], hasOrigin };
+    return listing.end();
+  }
+
+  /** Lists a folder, and then its subfolders, so that folders which are left out cost one key each. */
+  async #walk(folder: string, listing: ListingBuilder): Promise<void> {
+    const entered: string[] = [];
+    let token: string | undefined;
+    do {
+      const page = await sendS3(
+        this.#s3,
+        'list',
+        new ListObjectsV2Command({
+          Bucket: this.#bucket,
+          Prefix: this.#prefix + folder,
+          Delimiter: '/',
+          ContinuationToken: token,
+        }),
+        { expected: EXPLAINED },
+      );
+      for (const object of page.Contents ?? []) {
+        const file = this.#infoOf(object);
+        // Consoles represent a folder as an empty object with its name.
+        if (file.name === folder && file.size === 0) continue;
+        if (listing.accepts(file.name) && listing.wants(file.name)) listing.add(file);
+      }
+      for (const { Prefix = '' } of page.CommonPrefixes ?? []) {
+        const subfolder = Prefix.slice(this.#prefix.length, -1);
+        if (listing.accepts(subfolder) && listing.folder(subfolder)) entered.push(subfolder);
+      }
+      token = listing.isFull ? undefined : page.NextContinuationToken;
+    } while (token !== undefined);
+    for (const subfolder of entered.sort(compareFiles)) await this.#walk(`${subfolder}/`, listing);
   }
 
   async find(name: string): Promise<FileInfo | undefined> {
-    if (!isPlainName(name)) return undefined;
+    if (!isPlainPath(name)) return undefined;
     const key = this.#prefix + name;
     try {
       // The key itself sorts before all other keys that begin with it.

@@ -1,10 +1,12 @@
+import { escape as escapePattern } from 'minimatch';
 import type { EntryReader } from '../../archive/format/types.ts';
 import { ArchiveView } from '../../archive/read/view.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import type { Subset } from '../../core/subset.ts';
 import type { Route, RouteRequest } from '../route.ts';
-import { type FilesScope, isIncluded } from './connection.ts';
 import { FOLDER, fileNameOf } from './names.ts';
+import type { FilesScope } from './scope.ts';
+import { selectionOf } from './selection.ts';
 
 /** Selects the files of some namespaces: see `StoreAdapter.narrow`. */
 export function narrowFiles(scope: FilesScope, { namespaces, key_prefixes: prefixes }: Subset): FilesScope {
@@ -14,9 +16,10 @@ export function narrowFiles(scope: FilesScope, { namespaces, key_prefixes: prefi
     });
   }
   if (namespaces === undefined) return scope;
-  const include = namespaces.map(fileOf);
-  const unknown = include.find((file) => file.includes('*') || !isIncluded(file, scope));
-  if (unknown === undefined) return { ...scope, include };
+  const selection = selectionOf(scope);
+  const files = namespaces.map(fileOf);
+  const unknown = files.find((file) => file.includes('*') || !selection.includes(file));
+  if (unknown === undefined) return { ...scope, include: files.map((file) => escapePattern(file)) };
   throw new InvalidInputError(`The target's scope has no file "${unknown}".`, {
     remedy: `Choose namespaces whose files "include" names: ${scope.include.join(', ')}.`,
   });
@@ -41,31 +44,33 @@ export async function routeFiles(
   }
   const labels = origin === undefined ? {} : { origin };
   if (only.namespaces === undefined) return { saved, scope: target, names: {}, ...labels, changes: [] };
-  const include = only.namespaces.map(fileOf);
+  const files = only.namespaces.map(fileOf);
+  const selection = selectionOf(target);
   const held = new Set<string>();
   for await (const { name } of archive.entries(FOLDER)) held.add(fileNameOf(name) ?? '');
-  const missing = include.find((file) => !held.has(file) || !isIncluded(file, target));
-  if (missing !== undefined || include.some((file) => file.includes('*'))) {
+  const missing = files.find((file) => !held.has(file) || !selection.includes(file) || file.includes('*'));
+  if (missing !== undefined) {
     throw refused(
-      `the archive, or the target's scope, has no file "${missing ?? include.find((file) => file.includes('*'))}"`,
+      `the archive, or the target's scope, has no file "${missing}"`,
       'Choose from the namespaces in the archive: `ngbak archive list` shows them.',
     );
   }
   return {
     saved,
-    scope: { ...target, include },
+    scope: { ...target, include: files.map((file) => escapePattern(file)) },
     names: {},
     ...labels,
-    changes: [`only the files ${include.join(', ')}`],
+    changes: [`only the files ${files.join(', ')}`],
   };
 }
 
 /** The files in the scope. If only some were selected, the view leaves out the archive's other files. */
 export function viewFiles(archive: EntryReader, { scope, changes }: Route<FilesScope>): EntryReader {
   if (changes.length === 0) return archive;
+  const selection = selectionOf(scope);
   return new ArchiveView(archive, 'kv/', async ({ name }) => {
     const file = fileNameOf(name);
-    return file === undefined || isIncluded(file, scope) ? [{ name }] : [];
+    return file === undefined || selection.includes(file) ? [{ name }] : [];
   });
 }
 

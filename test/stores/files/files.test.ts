@@ -1,26 +1,13 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import {
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  rm,
-  symlink,
-  truncate,
-  utimes,
-  writeFile,
-} from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   AbortMultipartUploadCommand,
-  CreateBucketCommand,
   CreateMultipartUploadCommand,
-  DeleteBucketCommand,
-  DeleteObjectCommand,
   ListMultipartUploadsCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
@@ -36,8 +23,7 @@ import { servers } from '../../servers.ts';
 import { MemoryArchive } from '../memory-archive.ts';
 import { exportAll, legContext, REPLACE, restoreAll } from '../redis/support.ts';
 import { SmallDisk, smallDiskMissing } from '../small-disk.ts';
-
-const OLD = new Date('2026-01-01T00:00:00Z');
+import { bucket, directory, OLD, type Place } from './places.ts';
 
 /** Files as nano-graphrag and LightRAG write them, including content that must not be parsed. */
 const FILES: Record<string, Buffer> = {
@@ -54,70 +40,6 @@ const FILES: Record<string, Buffer> = {
   'A.json': Buffer.from('capital'),
   'a.json': Buffer.from('small'),
 };
-
-interface Place {
-  location: string;
-  put(name: string, content: Buffer): Promise<void>;
-  read(): Promise<Record<string, Buffer>>;
-  remove(name: string): Promise<void>;
-  destroy(): Promise<void>;
-}
-
-async function directory(): Promise<Place> {
-  const path = await mkdtemp(join(tmpdir(), 'ngbak-files-'));
-  return {
-    location: path,
-    put: async (name, content) => {
-      await writeFile(join(path, name), content);
-      await utimes(join(path, name), OLD, OLD);
-    },
-    read: async () => {
-      const names = (await readdir(path, { withFileTypes: true })).filter((entry) => entry.isFile());
-      return Object.fromEntries(
-        await Promise.all(names.map(async ({ name }) => [name, await readFile(join(path, name))] as const)),
-      );
-    },
-    remove: (name) => rm(join(path, name)),
-    destroy: () => rm(path, { recursive: true }),
-  };
-}
-
-async function bucket(): Promise<Place> {
-  const s3 = new S3Client({ endpoint: servers.aws.endpoint });
-  const Bucket = `files-${randomBytes(6).toString('hex')}`;
-  await s3.send(new CreateBucketCommand({ Bucket }));
-  const location = `s3://${Bucket}/working dir/rag`;
-  const folder = openFolder({ location }, { folder: '', include: ['*'] }, 'test');
-  const signal = new AbortController().signal;
-  const place: Place = {
-    location,
-    put: async (name, content) => {
-      await folder.write(name, chunks(content), content.length, { absent: false, signal });
-    },
-    read: async () => {
-      const content: Record<string, Buffer> = {};
-      for (const file of (await folder.list()).files) {
-        const parts: Uint8Array[] = [];
-        for await (const part of folder.read(file, 0, file.size)) parts.push(part);
-        content[file.name] = Buffer.concat(parts);
-      }
-      return content;
-    },
-    remove: (name) => folder.remove(name),
-    destroy: async () => {
-      for (const name of Object.keys(await place.read())) await folder.remove(name);
-      await s3.send(new DeleteObjectCommand({ Bucket, Key: 'working dir/rag/' }));
-      await s3.send(new DeleteBucketCommand({ Bucket }));
-      await folder.close();
-      s3.destroy();
-    },
-  };
-  return place;
-}
-
-async function* chunks(content: Buffer): AsyncGenerator<Uint8Array> {
-  yield content;
-}
 
 const places: [string, () => Promise<Place>][] = [
   ['a mounted folder', directory],
@@ -221,7 +143,7 @@ describe.each(places)('files in %s', (_, create) => {
     const { archive } = await exportAll(() => open());
     const labels = { restored_from_backup: 'snapshot_1' };
     const route = { scope: {}, names: {}, origin: labels, changes: [] };
-    const folder = openFolder({ location: place.location }, { folder: '', include: ['*'] }, 'test');
+    const folder = openFolder({ location: place.location }, { folder: '' }, 'test');
     const written = async () => {
       const file = await folder.stat('.ngbak-origin.json');
       if (!file) return undefined;
@@ -559,7 +481,12 @@ describe('names', () => {
     'kv/files/a%2Fb',
     'kv/files/%00',
     'kv/files/.ngbak-x',
-    'kv/files/a/b',
+    'kv/files/a//b',
+    'kv/files/a/',
+    'kv/files/a/../b',
+    'kv/files/a/%2E%2E/b',
+    'kv/files/a/%2E/b',
+    'kv/files//a',
     'kv/files/',
     'kv/other',
     'kv/files/%C3',
@@ -602,7 +529,7 @@ describe('free disk space', () => {
       const folder = await mkdtemp(join(tmpdir(), 'ngbak-small-'));
       const disk = await SmallDisk.over(folder, 2);
       const store = (location: string) =>
-        filesAdapter.create({ location }, { folder: '', include: ['*'] }, { target: 'test' });
+        filesAdapter.create({ location }, filesAdapter.Scope.parse({}), { target: 'test' });
       try {
         await from.put('large.json', randomBytes(1024 ** 2));
         const { archive } = await exportAll(() => store(from.location));
