@@ -14,8 +14,13 @@ const PYTHON_MIN = [3, 10] as const;
 /** Checks for a program that native installations call; returns a message if it is missing. */
 type Probe = (environment: NodeJS.ProcessEnv) => Promise<string | undefined>;
 
+/** What Java says about its version and build; undefined if there is none. */
+export function javaVersion(environment: NodeJS.ProcessEnv): Promise<string | undefined> {
+  return output('java', ['-version'], environment);
+}
+
 const java: Probe = async (environment) => {
-  const text = await output('java', ['-version'], environment);
+  const text = await javaVersion(environment);
   const version = Number(/version "(\d+)/.exec(text ?? '')?.[1]);
   if (version >= JAVA_MIN) return undefined;
   return `Java ${JAVA_MIN} or later is missing${found(text)}: apt install openjdk-17-jre-headless (for Neo4j)`;

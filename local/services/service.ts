@@ -85,6 +85,8 @@ export async function startServer(
     /** A log that the server writes itself, in addition to its output. */
     readonly log?: string;
     readonly check: () => Promise<void>;
+    /** @default {@link START_DEADLINE_MS} */
+    readonly deadlineMs?: number;
   },
 ): Promise<void> {
   const cwd = join(context.folder, service);
@@ -107,7 +109,7 @@ export async function startServer(
   });
   try {
     await waitUntil(service, server.check, {
-      deadlineMs: START_DEADLINE_MS,
+      deadlineMs: server.deadlineMs ?? START_DEADLINE_MS,
       signal: AbortSignal.any([context.signal, crashed.signal]),
       remedy,
     });

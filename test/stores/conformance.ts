@@ -8,6 +8,7 @@ import {
   exportAll,
   legContext,
   MemoryArchive,
+  type RestoreHow,
   restoreAll,
   withStore,
 } from './memory-archive.ts';
@@ -71,10 +72,32 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
     let site: Conformance;
     let original: string;
     let exported: Exported;
+    let isSeeded = false;
+
+    /** Fills the scope with the data of the suite, unless it holds exactly that. */
+    async function seed(): Promise<void> {
+      if (!isSeeded) await site.seed();
+      isSeeded = true;
+    }
+
+    /** The store or the test changes something in the scope. */
+    async function alter<T>(change: () => Promise<T>): Promise<T> {
+      isSeeded = false;
+      return change();
+    }
+
+    const restore = (archive: MemoryArchive, how?: RestoreHow) =>
+      alter(() => restoreAll(site.open, archive, how));
+
+    async function expectOriginal(): Promise<void> {
+      isSeeded = false;
+      expect(await site.content()).toBe(original);
+      isSeeded = true;
+    }
 
     beforeAll(async () => {
       site = await setUp();
-      await site.seed();
+      await seed();
       original = await site.content();
       exported = await exportAll(site.open);
     }, 300_000);
@@ -85,7 +108,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
     }, 120_000);
 
     test('counts before an export what the export then contains', async () => {
-      await site.seed();
+      await seed();
       const { counts } = await withStore(site.open, (store) => store.probe(legContext()));
       const tallied = Object.fromEntries(
         Object.keys(counts).map((name) => [name, exported.tallies[name]?.count ?? 0]),
@@ -95,12 +118,11 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
     });
 
     test('lists names of its contents, and changes nothing', async () => {
-      await site.seed();
-      const before = await site.content();
+      await seed();
       const names = await withStore(site.open, (store) => store.names(legContext()));
       expect(names.length).toBeGreaterThan(0);
       expect(names.length).toBeLessThanOrEqual(NAMES_MAX);
-      expect(await site.content()).toBe(before);
+      await expectOriginal();
     });
 
     test('plans shards that fit into the state of the workflow', async () => {
@@ -117,15 +139,15 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
     });
 
     test('leaves nothing on the server after an export, and changes nothing there', async () => {
-      await site.seed();
-      const before = await site.content();
+      await seed();
       await exportAll(site.open);
       expect(await site.leftovers()).toEqual([]);
-      expect(await site.content()).toBe(before);
+      await expectOriginal();
     });
 
     test('removes everything that it reports to exist', async () => {
-      await site.seed();
+      await seed();
+      isSeeded = false;
       await withStore(site.open, async (store) => {
         expect((await store.occupied(legContext())).length).toBeGreaterThan(0);
         while ((await store.remove(legContext())).cursor !== null);
@@ -136,7 +158,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
     });
 
     test('exports the same if every leg ends after one step', async () => {
-      await site.seed();
+      await seed();
       const stopped = await exportAll(site.open, 1);
       expect(stopped.tallies).toEqual(exported.tallies);
       const whole = await exportAll(site.open);
@@ -179,58 +201,58 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
     });
 
     test('repeats a step with the same result if its leg is repeated', async () => {
-      await site.seed();
+      await seed();
       if (site.stepsRepeat === false) return;
       const first = await withStore(site.open, firstSteps);
       expect(await withStore(site.open, firstSteps)).toEqual(first);
     });
 
     test('shows by its fence whether anything changed', async () => {
-      await site.seed();
+      await seed();
       const fence = () => withStore(site.open, async (store) => (await store.probe(legContext())).fence);
       const before = await fence();
       expect(await fence()).toEqual(before);
-      await site.change();
+      await alter(() => site.change());
       expect(await fence()).not.toEqual(before);
     });
 
     test('restores exactly what was saved, regardless of the current contents of the target', async () => {
-      await site.seed();
-      await site.change();
-      const restored = await restoreAll(site.open, exported.archive);
+      await seed();
+      await alter(() => site.change());
+      const restored = await restore(exported.archive);
       expect(restored.samples).toEqual([]);
       expect(restored.differences).toBe(0);
       expect(restored.loaded).toEqual(exported.tallies);
       expect(restored.readBack).toEqual(exported.tallies);
-      expect(await site.content()).toBe(original);
+      await expectOriginal();
       expect(await site.leftovers()).toEqual([]);
       expect((await exportAll(site.open)).tallies).toEqual(exported.tallies);
     });
 
     test('restores everything into an empty target', async () => {
-      await site.empty();
-      const restored = await restoreAll(site.open, exported.archive);
+      await alter(() => site.empty());
+      const restored = await restore(exported.archive);
       expect(restored.differences).toBe(0);
-      expect(await site.content()).toBe(original);
+      await expectOriginal();
     });
 
     test('restores everything if no leg has any time, and each is repeated', async () => {
-      await site.empty();
-      const restored = await restoreAll(site.open, exported.archive, { hurried: true, repeated: true });
+      await alter(() => site.empty());
+      const restored = await restore(exported.archive, { hurried: true, repeated: true });
       expect(restored.samples).toEqual([]);
       expect(restored.differences).toBe(0);
       expect(restored.loaded).toEqual(exported.tallies);
       expect(restored.readBack).toEqual(exported.tallies);
-      expect(await site.content()).toBe(original);
+      await expectOriginal();
       expect(await site.leftovers()).toEqual([]);
     });
 
     test('restores an empty scope as empty, and clears the target for it', async () => {
-      await site.empty();
+      await alter(() => site.empty());
       const nothing = await exportAll(site.open);
       const empty = await site.content();
-      await site.seed();
-      const restored = await restoreAll(site.open, nothing.archive);
+      await seed();
+      const restored = await restore(nothing.archive);
       expect(restored.differences).toBe(0);
       expect(await site.content()).toBe(empty);
     });
@@ -240,22 +262,22 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       ['changed', () => site.changeRecord()],
       ['too much', () => site.addRecord()],
     ])('finds a record that is %s after the load', async (_problem, damage) => {
-      await site.empty();
-      const restored = await restoreAll(site.open, exported.archive, { beforeVerify: damage });
+      await alter(() => site.empty());
+      const restored = await restore(exported.archive, { beforeVerify: damage });
       expect(restored.differences).toBeGreaterThan(0);
       expect(restored.samples.length).toBeGreaterThan(0);
     });
 
     test('can finish twice, and after nothing, without harm', async () => {
-      await site.seed();
+      await seed();
       const finish = () => withStore(site.open, (store) => store.finish(legContext()));
       expect((await finish()).cursor).toBeNull();
       expect((await finish()).cursor).toBeNull();
-      expect(await site.content()).toBe(original);
+      await expectOriginal();
     });
 
     test('admits its own archive', async () => {
-      await site.seed();
+      await seed();
       const problems = await withStore(site.open, (store) =>
         store.admits({
           archive: exported.archive,
@@ -264,14 +286,14 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
         }),
       );
       expect(problems).toEqual([]);
-      expect(await site.content()).toBe(original);
+      await expectOriginal();
     });
 
     test('finds exactly what a restore would change, in one leg and in many, and writes nothing', async () => {
       const { compared } = site;
       if (!compared) return;
       const { countsOnly = false } = compared;
-      await site.seed();
+      await seed();
       const same = await compareWithArchive(site, compared, exported, false);
       expect(same.not_compared).toBeUndefined();
       expect(same.kinds.length).toBeGreaterThan(0);
@@ -280,7 +302,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
         expect([kind, before, added.count, changed.count, removed.count]).toEqual([kind, after, 0, 0, 0]);
         expect([kind, after]).toEqual([kind, exported.tallies[kind]?.count ?? 0]);
       }
-      await site.change();
+      await alter(() => site.change());
       const content = await site.content();
       const inLegs = await compareWithArchive(site, compared, exported, true);
       expect(await compareWithArchive(site, compared, exported, false)).toEqual(inLegs);
@@ -297,13 +319,13 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
     });
 
     test('merges to the same result, once and twice', async () => {
-      await site.empty();
       if (!site.merges) return;
+      await alter(() => site.empty());
       const options = { mode: 'merge', onConflict: 'overwrite' } as const;
       for (let time = 0; time < 2; time++) {
-        const restored = await restoreAll(site.open, exported.archive, { options });
+        const restored = await restore(exported.archive, { options });
         expect(restored.samples).toEqual([]);
-        expect(await site.content()).toBe(original);
+        await expectOriginal();
         expect(await site.leftovers()).toEqual([]);
       }
     });
@@ -324,7 +346,6 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
     });
 
     test('stops immediately on request', async () => {
-      await site.seed();
       const signal = AbortSignal.abort(new Error('told to stop'));
       await expect(withStore(site.open, (store) => store.probe(legContext({ signal })))).rejects.toThrow();
     });

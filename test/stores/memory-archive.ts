@@ -4,6 +4,7 @@ import { addTallies, type Tallies } from '../../shared/core/digest.ts';
 import type { Cursor, LegContext, LegResult } from '../../shared/stores/leg.ts';
 import type { LoadOptions } from '../../shared/stores/restore-leg.ts';
 import type { Store } from '../../shared/stores/store.ts';
+import { NIGHTLY } from '../nightly.ts';
 
 /** An archive in memory, for tests of stores: filled by an export, read by a restore. */
 export class MemoryArchive implements EntryReader {
@@ -102,6 +103,21 @@ export function legContext(overrides: Partial<LegContext> = {}): LegContext {
   };
 }
 
+/** Units of work in a leg with little time, after as many legs of one unit. */
+const HURRIED_UNITS = 8;
+
+/**
+ * The time of legs that read records back: they end after each unit of work at first, and later by day after
+ * {@link HURRIED_UNITS} of them, since a unit is a page of a few records, and each leg connects to the server again.
+ */
+export function littleTime(): () => number {
+  let asked = 0;
+  return () => {
+    asked++;
+    return NIGHTLY || asked <= HURRIED_UNITS || asked % HURRIED_UNITS === 0 ? 0 : 60_000;
+  };
+}
+
 export interface Exported {
   readonly archive: MemoryArchive;
   readonly tallies: Tallies;
@@ -166,7 +182,10 @@ export interface Restored {
 
 export interface RestoreHow {
   readonly options?: LoadOptions;
-  /** Runs `clear`, `load`, `verify` and `finish` without time left: every leg does the least possible work. */
+  /**
+   * Runs `clear`, `load` and `finish` without time left, so that every leg does the least possible work, and `verify` with
+   * {@link littleTime}.
+   */
   readonly hurried?: boolean;
   /** Runs every leg twice from the same cursor, as after a timeout of the platform; the later result is used. */
   readonly repeated?: boolean;
@@ -186,6 +205,7 @@ export async function restoreAll(
 ): Promise<Restored> {
   const options = how.options ?? { mode: 'replace', onConflict: 'fail' };
   const context = legContext({ ...(how.hurried ? { timeLeft: () => 0 } : {}), ...how.context });
+  const reading = how.hurried ? { ...context, timeLeft: littleTime(), ...how.context } : context;
   let legs = 0;
   async function phase<T extends LegResult>(
     run: (store: Store, cursor: Cursor | null) => Promise<T>,
@@ -219,7 +239,7 @@ export async function restoreAll(
   );
   await how.beforeVerify?.();
   await phase(
-    (store, cursor) => store.verify({ archive, options, cursor, context }),
+    (store, cursor) => store.verify({ archive, options, cursor, context: reading }),
     (leg) => {
       readBack = addTallies(readBack, leg.tallies);
       differences += leg.differences;

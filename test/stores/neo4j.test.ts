@@ -11,15 +11,15 @@ import {
   run,
   tenantContent,
 } from './neo4j/graph.ts';
-import { privateServer, stopPrivateServer } from './neo4j/server.ts';
+import { leaveServer, wholeServer } from './neo4j/server.ts';
 
 const LABEL = 'Conform `ance\\u0060';
 const QUOTED = '`Conform ``ance\\u005Cu0060`';
 
-afterAll(stopPrivateServer, 120_000);
+afterAll(leaveServer, 120_000);
 
 conformsToPort('neo4j (one label of a database)', async () => {
-  const server = await privateServer();
+  const server = await wholeServer();
   const driver = plainDriver(server);
   await run(driver, 'MATCH (n) DETACH DELETE n');
   await dropSchema(driver);
@@ -89,7 +89,7 @@ conformsToPort('neo4j (one label of a database)', async () => {
 });
 
 conformsToPort('neo4j (one tenant by a property)', async () => {
-  const server = await privateServer();
+  const server = await wholeServer();
   const driver = plainDriver(server);
   await run(driver, 'MATCH (n) DETACH DELETE n');
   await dropSchema(driver);
@@ -166,7 +166,7 @@ conformsToPort('neo4j (one tenant by a property)', async () => {
 });
 
 conformsToPort('neo4j (a whole database)', async () => {
-  const server = await privateServer();
+  const server = await wholeServer();
   const driver = plainDriver(server);
 
   async function empty(): Promise<void> {

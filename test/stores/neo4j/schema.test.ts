@@ -15,7 +15,7 @@ import {
   run,
   type TestServer,
 } from './graph.ts';
-import { privateServer, stopPrivateServer } from './server.ts';
+import { leaveServer, wholeServer } from './server.ts';
 
 const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'fail' };
 const MERGE: LoadOptions = { mode: 'merge', onConflict: 'overwrite' };
@@ -28,7 +28,7 @@ let server: TestServer;
 let driver: Driver;
 
 beforeAll(async () => {
-  server = await privateServer();
+  server = await wholeServer();
   driver = plainDriver(server);
 }, 300_000);
 
@@ -39,7 +39,7 @@ beforeEach(async () => {
 
 afterAll(async () => {
   await driver.close();
-  await stopPrivateServer();
+  await leaveServer();
 }, 120_000);
 
 const mine = () => openGraph(server, { label: 'Mine', key_property: 'id' });

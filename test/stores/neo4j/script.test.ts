@@ -7,7 +7,7 @@ import { convertScript } from '../../../shared/stores/neo4j/script/convert.ts';
 import { fc } from '../../fast-check.ts';
 import { exportAll, MemoryArchive, restoreAll } from '../memory-archive.ts';
 import { dropSchema, openGraph, plainDriver, run, type TestServer } from './graph.ts';
-import { privateServer, stopPrivateServer } from './server.ts';
+import { leaveServer, wholeServer } from './server.ts';
 
 /**
  * The output of `apoc.export.cypher.query` of APOC 5.26.19 on Neo4j 5.26.30 for one graph, as NGRAF-023 called it
@@ -25,13 +25,13 @@ beforeAll(async () => {
   for (const name of FIXTURES) {
     scripts[name] = await readFile(new URL(`script/${name}.cypher`, import.meta.url), 'utf8');
   }
-  server = await privateServer();
+  server = await wholeServer();
   driver = plainDriver(server);
 }, 120_000);
 
 afterAll(async () => {
   await driver.close();
-  await stopPrivateServer();
+  await leaveServer();
 });
 
 async function convert(

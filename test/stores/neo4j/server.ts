@@ -1,25 +1,26 @@
-import { type Stack, startStack } from '../../../local/stack.ts';
-import type { TestServer } from './graph.ts';
-
-let stack: Promise<Stack<'neo4j'>> | undefined;
+import { servers } from '../../servers.ts';
+import { dropSchema, plainDriver, run, type TestServer } from './graph.ts';
 
 /**
- * A Neo4j server for this test file alone, since these tests back up and clear whole databases and compare fences.
- * `NGBAK_TEST_PRIVATE_NEO4J=1` states that NEO4J_URI is such a server.
+ * The Neo4j server for a test file that backs up, clears and compares whole databases: emptied, and used by this file alone,
+ * since each server of the tests serves one file at a time. The file empties it at its end with {@link leaveServer}.
  */
-export async function privateServer(): Promise<TestServer> {
-  const { NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD, ...environment } = process.env;
-  if (process.env.NGBAK_TEST_PRIVATE_NEO4J === '1') {
-    return { uri: NEO4J_URI ?? '', username: NEO4J_USERNAME ?? '', password: NEO4J_PASSWORD ?? '' };
-  }
-  stack ??= startStack({ services: ['neo4j'], environment });
-  const { uri, username, password } = (await stack).neo4j;
-  return { uri, username, password };
+export async function wholeServer(): Promise<TestServer> {
+  await clearServer(servers.neo4j);
+  return servers.neo4j;
 }
 
-/** Stops the server, if one was started. */
-export async function stopPrivateServer(): Promise<void> {
-  const running = stack;
-  stack = undefined;
-  await (await running)?.stop();
+/** Leaves nothing behind for the next test file. */
+export async function leaveServer(): Promise<void> {
+  await clearServer(servers.neo4j);
+}
+
+async function clearServer(server: TestServer): Promise<void> {
+  const driver = plainDriver(server);
+  try {
+    await run(driver, 'MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS');
+    await dropSchema(driver);
+  } finally {
+    await driver.close();
+  }
 }

@@ -19,7 +19,7 @@ import {
   type TestServer,
   tenantContent,
 } from './graph.ts';
-import { privateServer, stopPrivateServer } from './server.ts';
+import { leaveServer, wholeServer } from './server.ts';
 
 const REQUEST: RouteRequest = { only: {}, rename: {}, sameProfile: true };
 const STITCH = { mode: 'replace', onConflict: 'fail', dangling: 'stitch' } as const;
@@ -31,7 +31,7 @@ let server: TestServer;
 let driver: Driver;
 
 beforeAll(async () => {
-  server = await privateServer();
+  server = await wholeServer();
   driver = plainDriver(server);
 }, 300_000);
 
@@ -58,7 +58,7 @@ async function seed(): Promise<void> {
 
 afterAll(async () => {
   await driver?.close();
-  await stopPrivateServer();
+  await leaveServer();
 }, 120_000);
 
 const scopeOf = (...values: string[]): Neo4jScope => ({
