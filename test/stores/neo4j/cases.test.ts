@@ -24,6 +24,8 @@ import {
 import { leaveServer, wholeServer } from './server.ts';
 
 const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'fail' };
+/** Labels of a graph with many: by day more than are cached, at night also more than a batch has records. */
+const LABELS = NIGHTLY ? 4000 : 1200;
 
 // Deadlines for hangs, not for speed: many of these build indexes on a shared server.
 jest.setTimeout(300_000);
@@ -124,7 +126,7 @@ describe('a graph archive', () => {
   });
 
   test('of more labels and combinations of them than the caches hold is restored exactly', async () => {
-    const count = NIGHTLY ? 4000 : 1200;
+    const count = LABELS;
     await run(
       driver,
       `UNWIND range(1, $count) AS i CREATE (n:Many {id: i})
