@@ -165,7 +165,7 @@ function startOfChunk(bytes: Buffer, at: number): number {
   }
 }
 
-describe('a server that is read-only and allows only short transactions', () => {
+describe('on a server with limits', () => {
   let whole: Exported;
   beforeAll(async () => {
     await plant(100);
@@ -179,7 +179,7 @@ describe('a server that is read-only and allows only short transactions', () => 
     ]);
   });
 
-  test('is backed up; a restore is refused before it begins, and changes nothing', async () => {
+  test('a read-only database is backed up; a restore is refused before it begins, and changes nothing', async () => {
     expect((await exportAll(open)).tallies).toEqual(whole.tallies);
     expect(
       await withStore(open, (store) =>
@@ -195,7 +195,7 @@ describe('a server that is read-only and allows only short transactions', () => 
     expect((await exportAll(open)).tallies).toEqual(whole.tallies);
   });
 
-  test('ends a backup at once if the scan of its scope takes longer, and names the limit', async () => {
+  test('a transaction timeout that is shorter than a scan of the scope ends the backup at once and is named', async () => {
     const ended = async () => {
       for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(100)) {
         const transactions = await run(driver, 'SHOW TRANSACTIONS YIELD status');
