@@ -13,13 +13,12 @@ import { postgresFacts } from './facts.ts';
 import { clearPostgres, dropStaging, loadPostgres } from './load.ts';
 import { probePostgres } from './probe.ts';
 import { occupiedTables, removeTables } from './remove.ts';
-import { PostgresScope } from './scope.ts';
+import { PostgresScope, requireWholeTables } from './scope.ts';
 import { postgresOverlaps, postgresScratch } from './scratch.ts';
 import { LIMITS, type Limits, type PostgresSite } from './site.ts';
 import { verifyPostgres } from './verify.ts';
 
-/** Tables in PostgreSQL 14 and later, with pgvector and other extensions. docs/stores/postgres.md describes it. */
-export const postgresAdapter = defineAdapter({
+const base = defineAdapter({
   facts: postgresFacts,
   versionNotes: {
     newer: 'it may print definitions of tables differently, which a verification reports as a difference',
@@ -32,6 +31,15 @@ export const postgresAdapter = defineAdapter({
   scratch: postgresScratch,
   check: (_origin, from) => new PostgresCheck(from),
 });
+
+/** Tables in PostgreSQL 14 and later, with pgvector and other extensions. docs/stores/postgres.md describes it. */
+export const postgresAdapter: typeof base = {
+  ...base,
+  route: async (archive, saved, target, request) => {
+    requireWholeTables(saved, target);
+    return base.route(archive, saved, target, request);
+  },
+};
 
 /** The tables of one scope in one database. */
 export class PostgresStore extends BaseStore {

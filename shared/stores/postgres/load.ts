@@ -116,7 +116,7 @@ async function createStaging(
   await client.transaction('', async () => {
     await client.rows(`CREATE SCHEMA ${quoteName(schema)}`);
     await client.rows(
-      `COMMENT ON SCHEMA ${quoteName(schema)} IS ${quoteText(`ngbak loads a backup here: job ${context.jobId}`)}`,
+      `COMMENT ON SCHEMA ${quoteName(schema)} IS ${quoteText(`A load of ngbak: job ${context.jobId}`)}`,
     );
     await client.rows(`CREATE TABLE ${qualified(schema, UNITS_TABLE)} (unit text PRIMARY KEY)`);
     await withTypes(client, async () => {

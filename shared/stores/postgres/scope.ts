@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { InvalidInputError } from '../../core/errors.ts';
 import { RESERVED } from './names.ts';
 
 /** Maximum length of a name in PostgreSQL, in bytes (NAMEDATALEN - 1). */
@@ -65,4 +66,16 @@ export function tableFilter({ tables, exclude = [] }: PostgresScope): (name: str
 function toExpression(pattern: string): RegExp {
   const escaped = pattern.replaceAll(/[\\^$.|+()[\]{}]/g, '\\$&');
   return new RegExp(`^${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`, 'su');
+}
+
+/**
+ * Throws InvalidInputError if an archive of some workspaces would replace whole tables, and with them the rows of all
+ * other workspaces.
+ */
+export function requireWholeTables(saved: PostgresScope | undefined, target: PostgresScope): void {
+  if (!saved?.workspace || target.workspace) return;
+  throw new InvalidInputError(
+    `The archive has only the rows of some values of "${saved.workspace.column}", but the scope of the target is whole tables.`,
+    { remedy: 'Set "workspace" in the scope of the target to the same column and values, and deploy.' },
+  );
 }

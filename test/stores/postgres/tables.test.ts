@@ -456,6 +456,17 @@ describe('a workspace', () => {
     await withStore(open, (store) => store.finish(legContext()));
   });
 
+  test('is not restored over whole tables, which would remove all others', async () => {
+    const { schema, open } = await place(TABLES, scope);
+    const { archive } = await exportAll(open);
+    const saved = postgresAdapter.Scope.parse({ schema, ...scope });
+    const request = { only: {}, rename: {}, sameProfile: true };
+    const into = (target: object) =>
+      postgresAdapter.route(archive, saved, postgresAdapter.Scope.parse({ schema, ...target }), request);
+    await expect(into({})).rejects.toThrow(/only the rows of some values of "workspace"/);
+    expect((await into(scope)).scope).toEqual(saved);
+  });
+
   test('is refused for tables without its column', async () => {
     const { open } = await place('CREATE TABLE t (id int PRIMARY KEY)', scope);
     await expect(withStore(open, (store) => store.probe(legContext()))).rejects.toThrow(
