@@ -177,7 +177,7 @@ describe('ngbak deploy --connections', () => {
   const secrets = new SecretsManagerClient({});
   const deployment = (stores: object) =>
     ({ stackName, targets: { default: { stores } } }) as unknown as DeploymentContext;
-  const valueOf = async (store: string) =>
+  const secretValue = async (store: string) =>
     JSON.parse(
       (await secrets.send(new GetSecretValueCommand({ SecretId: `${stackName}/default/${store}` })))
         .SecretString ?? '',
@@ -201,23 +201,23 @@ describe('ngbak deploy --connections', () => {
       graph,
       { ...kv, state: 'filled' },
     ]);
-    expect(await valueOf('kv')).toEqual({ url: 'redis://redis:6379', password: 'hush-hush' });
+    expect(await secretValue('kv')).toEqual({ url: 'redis://redis:6379', password: 'hush-hush' });
     expect(await fillConnections(both, 'default', named(), never)).toEqual([
       graph,
       { ...kv, state: 'unchanged' },
     ]);
     const other = namedStores({ REDIS_URL: 'redis://other:6379' }, undefined);
     expect((await fillConnections(both, 'default', other, never))[1]).toEqual({ ...kv, state: 'kept' });
-    expect((await valueOf('kv')).url).toBe('redis://redis:6379');
+    expect((await secretValue('kv')).url).toBe('redis://redis:6379');
     const asked: string[] = [];
     await fillConnections(both, 'default', other, async (secret) => asked.push(secret) > 0);
     expect(asked).toEqual([kv.secret]);
-    expect(await valueOf('kv')).toEqual({ url: 'redis://other:6379' });
-    expect(await valueOf('graph')).toHaveProperty('ngbak');
+    expect(await secretValue('kv')).toEqual({ url: 'redis://other:6379' });
+    expect(await secretValue('graph')).toHaveProperty('ngbak');
   });
 
   test('writes nothing if the target has other stores, and names a secret that does not exist', async () => {
-    const before = await valueOf('kv');
+    const before = await secretValue('kv');
     await expect(
       fillConnections(deployment({ kv: { kind: 'files' } }), 'default', named(), never),
     ).rejects.toThrow(/of the kind "files", not "redis"/);
@@ -227,7 +227,7 @@ describe('ngbak deploy --connections', () => {
     await expect(fillConnections(deployment({}), 'other', named(), never)).rejects.toThrow(
       /no target "other"/,
     );
-    expect(await valueOf('kv')).toEqual(before);
+    expect(await secretValue('kv')).toEqual(before);
     const missing = deployment({ kv: { kind: 'redis', secret: 'no-such-secret' } });
     await expect(fillConnections(missing, 'default', named(), never)).rejects.toThrow(/secret/i);
   });
