@@ -1,10 +1,17 @@
+/**
+ * Each page in each state: loading, failed, forbidden, offline, signed out, partial, empty. By day Home and some other pages
+ * and cases, which the seed of the run chooses; at night all of them.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import type { Page, Route } from 'playwright-core';
+import { NIGHTLY } from '../nightly.ts';
+import { SEED } from '../seed.ts';
 import { servers } from '../servers.ts';
 import { accessibilityProblems, startBrowser, type Visit } from './browser.ts';
 import { fillTarget, VIEWS as TARGET } from './content.ts';
 import { sleep } from './harness.ts';
+import { sampleOf } from './kill-sweep.ts';
 
 const SCHEDULE = 'states-test';
 /** Duration of each pause in which Redis does not respond, in milliseconds. */
@@ -126,70 +133,80 @@ const VIEWS: Record<string, View> = {
 /** The view in which axe checks states with the same component everywhere. */
 const SAMPLED = 'Home';
 
+/** By day, as many of the cases as this, which the seed chooses, and those that are always included; at night, all. */
+function sample<T>(cases: readonly T[], count: number, always: (item: T) => boolean = () => false): T[] {
+  if (NIGHTLY) return [...cases];
+  const others = cases.filter((item) => !always(item));
+  return [...cases.filter(always), ...sampleOf(others, count, SEED)];
+}
+
 /** Texts that must not appear while the data is unknown. */
 const EMPTY_TEXTS =
   /No backups yet|No matching backups|No jobs yet|No matching jobs|No schedules|None in 90 days|Not yet|No jobs are running|No failures in|not found/;
 
-describe.each(Object.entries(VIEWS))('%s', (name, { path, loading, ready }) => {
-  const isReady = () => page.getByText(ready).first().waitFor();
+describe.each(sample(Object.entries(VIEWS), 4, ([name]) => name === SAMPLED))(
+  '%s',
+  (name, { path, loading, ready }) => {
+    const isReady = () => page.getByText(ready).first().waitFor();
 
-  test('says what it waits for until a response arrives', async () => {
-    const answers = Promise.withResolvers<void>();
-    await apiAnswers(async (route) => {
-      await answers.promise;
-      await route.continue();
+    test('says what it waits for until a response arrives', async () => {
+      const answers = Promise.withResolvers<void>();
+      await apiAnswers(async (route) => {
+        await answers.promise;
+        await route.continue();
+      });
+      await openAnew(path());
+      await page.getByText(loading).first().waitFor();
+      await expectFit();
+      answers.resolve();
+      await isReady();
+      await apiAnswersAsItDoes();
     });
-    await openAnew(path());
-    await page.getByText(loading).first().waitFor();
-    await expectFit();
-    answers.resolve();
-    await isReady();
-    await apiAnswersAsItDoes();
-  });
 
-  test('reports a failure with a remedy, and retries on request', async () => {
-    await apiAnswers((route) => route.fulfill(problem(500, FAULT)));
-    await openAnew(path());
-    await page.getByText('The bucket is asleep. Wake it.').first().waitFor();
-    await expectFit();
-    await apiAnswersAsItDoes();
-    await tryAgain();
-    await isReady();
-  });
+    test('reports a failure with a remedy, and retries on request', async () => {
+      await apiAnswers((route) => route.fulfill(problem(500, FAULT)));
+      await openAnew(path());
+      await page.getByText('The bucket is asleep. Wake it.').first().waitFor();
+      await expectFit();
+      await apiAnswersAsItDoes();
+      await tryAgain();
+      await isReady();
+    });
 
-  test('reports what a key has no permission to see, and shows it once it has', async () => {
-    const detail = 'This needs a role that your key has not.';
-    await apiAnswers((route) => route.fulfill(problem(403, { ...FAULT, title: 'Not allowed', detail })));
-    await openAnew(path());
-    await page.getByText(detail).first().waitFor();
-    await expectFit({ axe: name === SAMPLED });
-    await apiAnswersAsItDoes();
-    await tryAgain();
-    await isReady();
-  });
+    test('reports what a key has no permission to see, and shows it once it has', async () => {
+      const detail = 'This needs a role that your key has not.';
+      await apiAnswers((route) => route.fulfill(problem(403, { ...FAULT, title: 'Not allowed', detail })));
+      await openAnew(path());
+      await page.getByText(detail).first().waitFor();
+      await expectFit({ axe: name === SAMPLED });
+      await apiAnswersAsItDoes();
+      await tryAgain();
+      await isReady();
+    });
 
-  test('reports that the computer is offline, and continues automatically', async () => {
-    await openAnew('nowhere');
-    await visit.context.setOffline(true);
-    await openAnew(path());
-    await page.getByText('This computer is offline').first().waitFor();
-    await expectFit({ axe: name === SAMPLED });
-    await visit.context.setOffline(false);
-    await isReady();
-  });
+    test('reports that the computer is offline, and continues automatically', async () => {
+      await openAnew('nowhere');
+      await visit.context.setOffline(true);
+      await openAnew(path());
+      await page.getByText('This computer is offline').first().waitFor();
+      await expectFit({ axe: name === SAMPLED });
+      await visit.context.setOffline(false);
+      await isReady();
+    });
 
-  test('asks for a key if the current one is no longer valid, and returns to the page', async () => {
-    await apiAnswers((route) => route.fulfill(problem(401, FAULT)), { session: true });
-    await openAnew(path());
-    await page.getByText('Invalid or expired key').waitFor();
-    await expectFit({ axe: name === SAMPLED });
-    await apiAnswersAsItDoes();
-    await page.getByLabel('Key', { exact: true }).fill(browser.stack.apiKey('admin'));
-    await page.getByRole('button', { name: 'Sign in', exact: true }).click();
-    await isReady();
-    visit.assertClean();
-  });
-});
+    test('asks for a key if the current one is no longer valid, and returns to the page', async () => {
+      await apiAnswers((route) => route.fulfill(problem(401, FAULT)), { session: true });
+      await openAnew(path());
+      await page.getByText('Invalid or expired key').waitFor();
+      await expectFit({ axe: name === SAMPLED });
+      await apiAnswersAsItDoes();
+      await page.getByLabel('Key', { exact: true }).fill(browser.stack.apiKey('admin'));
+      await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+      await isReady();
+      visit.assertClean();
+    });
+  },
+);
 
 test('the sign-in waits, fails and is offline like every page, and continues automatically', async () => {
   const answers = Promise.withResolvers<void>();
@@ -266,7 +283,8 @@ test.each([
 ] as const)(
   'a chunk of “%s” whose code cannot be loaded is reported, and works after a reload',
   async (path, code, told, there) => {
-    const own = await browser.visit({ role: 'admin' });
+    // Otherwise, the chunk might be in the cache already.
+    const own = await browser.visit({ role: 'admin', alone: true });
     await own.page.route(code, (route) => route.abort('connectionreset'));
     await own.open(path);
     await own.page.getByText(told).waitFor();
@@ -337,7 +355,7 @@ const PARTIAL: [view: string, path: () => string, failing: RegExp, there: string
   ['Settings without the keys', () => 'settings', /^keys$/, 'Health', /Nobody has/],
 ];
 
-test.each(PARTIAL)(
+test.each(sample(PARTIAL, 6))(
   '%s: the rest is shown, and what is missing is reported',
   async (_, path, failing, there, untrue) => {
     await apiAnswers((route) => route.fulfill(problem(500, FAULT)), { only: failing });
@@ -382,7 +400,7 @@ const EMPTY: EmptyView[] = [
   { path: 'settings', answers: { keys: { keys: [] } }, message: 'No API keys' },
 ];
 
-test.each(EMPTY)(
+test.each(sample(EMPTY, 4))(
   '“$path” shows “$message” if there is nothing yet',
   async ({ path, answers, message, wayOn }) => {
     const only = new RegExp(`^(${Object.keys(answers).join('|')})$`);
@@ -431,7 +449,7 @@ test('a job over 200 collections summarizes them, with a table of all of them', 
   visit.assertClean();
 });
 
-test.each(['create-backup', 'restore', 'restore?from=file', 'schedules/new', 'settings'])(
+test.each(sample(['create-backup', 'restore', 'restore?from=file', 'schedules/new', 'settings'], 2))(
   '%s without a target says that an administrator configures one',
   async (path) => {
     await apiAnswers(

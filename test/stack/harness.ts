@@ -16,6 +16,16 @@ import { servers } from '../servers.ts';
 
 /** Timeout of a test for a workflow, in milliseconds: a deadline for hangs, not an assertion on speed. */
 const DEADLINE_MS = 300_000;
+/** Interval between two looks at a running job, in milliseconds, and the longest one if only its end matters. */
+const POLL_MS = 200;
+const POLL_MS_MAX = 800;
+
+const isOver = ({ state }: JobRecord) => hasEnded(state);
+
+/** Pauses between looks at something that may take a second or a minute, in milliseconds: polling takes processor time too. */
+function* growingPauses(): Generator<number, never> {
+  for (let ms = POLL_MS / 2; ; ms = Math.min(ms * 1.3, POLL_MS_MAX)) yield ms;
+}
 
 /** The outputs of the stack that test/run.ts deployed. */
 function testOutputs(): Record<string, string> {
@@ -67,27 +77,27 @@ export function deployedStack(outputs = testOutputs(), region = process.env.AWS_
 
   async function waitForExecution(executionArn: string): Promise<DescribeExecutionCommandOutput> {
     const deadline = Date.now() + DEADLINE_MS;
-    for (;;) {
+    for (const pause of growingPauses()) {
       const found = await sfn.send(new DescribeExecutionCommand({ executionArn }));
       if (found.status !== 'RUNNING') return found;
-      if (Date.now() > deadline) throw new Error(`${executionArn} is still running.`);
-      await sleep(200);
+      if (Date.now() > deadline) break;
+      await sleep(pause);
     }
+    throw new Error(`${executionArn} is still running.`);
   }
 
   /** Waits until the job's record has one of these states; by default, until the job has ended. */
-  async function waitForJob(
-    jobId: string,
-    until: (job: JobRecord) => boolean = (job) => hasEnded(job.state),
-  ): Promise<JobRecord> {
+  async function waitForJob(jobId: string, until: (job: JobRecord) => boolean = isOver): Promise<JobRecord> {
     const deadline = Date.now() + DEADLINE_MS;
+    const pauses = growingPauses();
     for (;;) {
       const job = await readJob(bucket, jobId);
       if (job && until(job)) return job;
       if (Date.now() > deadline) {
         throw new Error(`Job ${jobId} is ${job?.state ?? 'not there'}: ${job?.error?.message ?? 'no error'}`);
       }
-      await sleep(200);
+      // A state that the job only passes through would be missed.
+      await sleep(until === isOver ? pauses.next().value : POLL_MS);
     }
   }
 

@@ -16,10 +16,10 @@ import { type Prepared, prepareTrial, type Side } from './restore-trial.ts';
 const TRIES_AGAIN_MAX = 8;
 
 /** Number of states whose function is killed, in a run by day, which the seed chooses; all of them at night. */
-const SAMPLE = NIGHTLY ? Number.POSITIVE_INFINITY : 6;
+const SAMPLE = NIGHTLY ? Number.POSITIVE_INFINITY : 4;
 
 /** Number of restores that are killed at a random instant. */
-const RANDOM_KILLS = NIGHTLY ? 50 : 3;
+const RANDOM_KILLS = NIGHTLY ? 50 : 2;
 
 let prepared: Prepared;
 /** The current side and the next one: they are swapped after each restore. */

@@ -136,8 +136,10 @@ export interface Followed {
 /** Uploads an archive and waits until its restore has started. */
 export async function begin({ stack, target }: Trial, to: Side, confirmed = true): Promise<Followed> {
   const stateMachineArn = stack.output('RestoreStateMachineArn');
-  const list = async () =>
-    (await stack.sfn.send(new ListExecutionsCommand({ stateMachineArn, maxResults: 1000 }))).executions ?? [];
+  const list = async () => {
+    const running = new ListExecutionsCommand({ stateMachineArn, statusFilter: 'RUNNING' });
+    return (await stack.sfn.send(running)).executions ?? [];
+  };
   const known = new Set((await list()).map(({ executionArn }) => executionArn));
   const upload = await createRestoreRequest(stack.bucket, {
     target,
