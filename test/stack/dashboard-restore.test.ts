@@ -381,10 +381,11 @@ test(
     await other.open(`restore/${job}/confirm`);
     await page.getByLabel(/Type the name of the target/).fill('dashboard');
     await button(page, 'Restore now').click();
-    const deadline = Date.now() + 60_000;
+    // A deadline for hangs. On a busy machine, the safety backup alone takes a minute.
+    const deadline = Date.now() + 300_000;
     while (!(await findSafetyBackup(browser.stack.bucket, job))) {
       if (Date.now() > deadline) throw new Error('The restore took no safety backup.');
-      await sleep(20);
+      await sleep(50);
     }
     const { execution_arn } = (await readJob(browser.stack.bucket, job)) ?? {};
     await browser.stack.sfn.send(
@@ -572,7 +573,7 @@ function callApi(path: string, body?: object): Promise<Response> {
 
 /** Waits until S3 has exactly these parts of a job's upload. */
 async function expectParts(job: string, wanted: number[]): Promise<void> {
-  const deadline = Date.now() + 60_000;
+  const deadline = Date.now() + 240_000;
   for (;;) {
     const answer = await callApi(`restore/${job}/parts`);
     const { parts } = (await answer.json()) as { parts: { number: number }[] };
