@@ -1,28 +1,16 @@
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
 import { addTallies, type Tallies } from '../../../shared/core/digest.ts';
 import { UnavailableError } from '../../../shared/core/errors.ts';
 import type { Cursor, LegResult } from '../../../shared/stores/leg.ts';
 import type { LoadOptions } from '../../../shared/stores/restore-leg.ts';
-import { NIGHTLY } from '../../nightly.ts';
-import { SEED } from '../../seed.ts';
-import { type Exported, exportAll, legContext, MemoryArchive, withStore } from '../memory-archive.ts';
+import { exportAll, legContext, MemoryArchive, withStore } from '../memory-archive.ts';
 import { graphLeftovers, openGraph, plainDriver, run } from './graph.ts';
 import { OwnNeo4j } from './own-server.ts';
 
-/**
- * What happens if the server is killed, read-only, or slower than its own limits. Each start of the server takes as much CPU
- * time as a test. By day, it is killed once during a load, in a leg that the seed selects; at night, three times.
- */
 const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'fail' };
-/** How often the server is killed during a load. */
-const KILLS = NIGHTLY ? 3 : 1;
-/** Legs of a load among which the first one that is interrupted is selected. */
-const FIRST_LEGS = 6;
-/** Time from the start of a leg to the death of the server, in milliseconds: less than a batch takes. */
-const UNTIL_KILL_MS = 40;
 
 // A deadline for hangs: the server starts several times.
 jest.setTimeout(300_000);
@@ -35,26 +23,23 @@ beforeAll(async () => {
   server = await OwnNeo4j.start();
   driver = plainDriver(server.address);
 });
+beforeEach(async () => {
+  await run(driver, 'MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS');
+});
 afterAll(async () => {
   await driver?.close();
   await server?.stop();
 });
 
-const empty = () => run(driver, 'MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS');
-
-/** Nodes with a text of this length, and a relationship each. */
-async function plant(count: number, length = 50): Promise<void> {
-  await empty();
-  await run(
+const plant = (count: number) =>
+  run(
     driver,
-    'UNWIND range(1, $count) AS i CREATE (n:Fault {id: i, text: $text + i})-[:R {i: i}]->(n)',
-    { count, text: 'x'.repeat(length) },
+    `UNWIND range(1, $count) AS i CREATE (n:Fault {id: i, text: 'text that fills the line of a node to a fair size ' + i})-[:R {i: i}]->(n)`,
+    { count },
   );
-}
 
 test('the server is killed in the middle of an export and restarted: nothing is lost, nothing duplicated', async () => {
-  // Three entries of nodes.
-  await plant(6000, 1600);
+  await plant(40_000);
   const whole = await exportAll(open);
   const context = legContext();
   const shards = await withStore(open, async (store) => store.plan(context, await store.probe(context)));
@@ -91,17 +76,16 @@ test('the server is killed in the middle of an export and restarted: nothing is 
 });
 
 test('the server is killed in the middle of a load and restarted: every record exists once', async () => {
-  // Four batches of nodes, and four of relationships.
-  await plant(8000);
+  await plant(20_000);
   const { archive, tallies } = await exportAll(open);
-  await empty();
+  await run(driver, 'MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS');
   let loaded: Tallies = {};
   let cursor: Cursor | null = null;
   let failures = 0;
   for (let legs = 0; legs === 0 || cursor !== null; ) {
     const from: Cursor | null = cursor;
-    const isKilled = legs >= 1 + (SEED % FIRST_LEGS) && failures < KILLS;
-    const kill = isKilled ? setTimeout(() => void server.kill(), UNTIL_KILL_MS) : undefined;
+    const kill =
+      [1, 3, 6].includes(legs) && failures < 3 ? setTimeout(() => void server.kill(), 40) : undefined;
     try {
       const leg: LegResult = await withStore(open, (store) =>
         store.load({ archive, options: REPLACE, cursor: from, context: legContext({ timeLeft: () => 0 }) }),
@@ -125,6 +109,31 @@ test('the server is killed in the middle of a load and restarted: every record e
   expect([verified.samples, verified.differences, verified.tallies]).toEqual([[], 0, tallies]);
   await withStore(open, (store) => store.finish(legContext()));
   expect(await graphLeftovers(driver)).toEqual([]);
+});
+
+test('a read-only database is backed up; a restore is refused before it begins, and changes nothing', async () => {
+  await plant(10);
+  const whole = await exportAll(open);
+  await server.kill();
+  await server.up(['server.databases.default_to_read_only=true']);
+  try {
+    expect((await exportAll(open)).tallies).toEqual(whole.tallies);
+    expect(
+      await withStore(open, (store) =>
+        store.admits({ archive: whole.archive, options: REPLACE, context: legContext() }),
+      ),
+    ).toEqual([expect.stringMatching(/^the database "neo4j" is read-only: .*default_to_read_only/)]);
+    // If that happens later, the first statement that writes is refused.
+    await expect(
+      withStore(open, (store) =>
+        store.clear({ archive: whole.archive, options: REPLACE, cursor: null, context: legContext() }),
+      ),
+    ).rejects.toThrow('the database is read-only');
+    expect((await exportAll(open)).tallies).toEqual(whole.tallies);
+  } finally {
+    await server.kill();
+    await server.up();
+  }
 });
 
 /**
@@ -165,60 +174,33 @@ function startOfChunk(bytes: Buffer, at: number): number {
   }
 }
 
-describe('on a server with limits', () => {
-  let whole: Exported;
-  beforeAll(async () => {
-    await plant(100);
-    whole = await exportAll(open);
-    await server.kill();
-    await server.up([
-      'server.databases.default_to_read_only=true',
-      // Longer than any query takes here, on a busy machine as well.
-      'db.transaction.timeout=20s',
-      'db.transaction.monitor.check.interval=100ms',
-    ]);
-  });
-
-  test('a read-only database is backed up; a restore is refused before it begins, and changes nothing', async () => {
-    expect((await exportAll(open)).tallies).toEqual(whole.tallies);
-    expect(
-      await withStore(open, (store) =>
-        store.admits({ archive: whole.archive, options: REPLACE, context: legContext() }),
-      ),
-    ).toEqual([expect.stringMatching(/^the database "neo4j" is read-only: .*default_to_read_only/)]);
-    // If that happens later, the first statement that writes is refused.
-    await expect(
-      withStore(open, (store) =>
-        store.clear({ archive: whole.archive, options: REPLACE, cursor: null, context: legContext() }),
-      ),
-    ).rejects.toThrow('the database is read-only');
-    expect((await exportAll(open)).tallies).toEqual(whole.tallies);
-  });
-
-  test('a transaction timeout that is shorter than a scan of the scope ends the backup at once and is named', async () => {
-    const ended = async () => {
-      for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(100)) {
-        const transactions = await run(driver, 'SHOW TRANSACTIONS YIELD status');
-        if (transactions.some(({ status }) => String(status).includes('TransactionTimedOut'))) return;
-      }
-      throw new Error('The server ended no transaction.');
-    };
-    const scan = 'RETURN count(r) AS found, count(CASE';
-    const proxy = await startSlowProxy(Number(new URL(server.address.uri).port), scan, ended);
-    const uri = `bolt://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
-    const slow = openGraph({ ...server.address, uri }, { label: 'Fault', key_property: 'id' });
-    const context = legContext();
-    try {
-      await expect(withStore(slow, (store) => store.probe(context))).rejects.toMatchObject({
-        name: 'NgbakError',
-        retryable: false,
-        message: expect.stringContaining('counting its relationships took longer than the server allows'),
-        remedy: expect.stringContaining('db.transaction.timeout'),
-      });
-    } finally {
-      proxy.close();
+test('a transaction timeout that is shorter than a scan of the scope ends the backup at once and is named', async () => {
+  await plant(100);
+  const whole = await exportAll(open);
+  await server.kill();
+  await server.up(['db.transaction.timeout=5s', 'db.transaction.monitor.check.interval=100ms']);
+  const ended = async () => {
+    for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(100)) {
+      const transactions = await run(driver, 'SHOW TRANSACTIONS YIELD status');
+      if (transactions.some(({ status }) => String(status).includes('TransactionTimedOut'))) return;
     }
-    // Without the delay, each query takes less than the limit.
-    expect((await exportAll(open)).tallies).toEqual(whole.tallies);
-  });
+    throw new Error('The server ended no transaction.');
+  };
+  const scan = 'RETURN count(r) AS found, count(CASE';
+  const proxy = await startSlowProxy(Number(new URL(server.address.uri).port), scan, ended);
+  const uri = `bolt://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const slow = openGraph({ ...server.address, uri }, { label: 'Fault', key_property: 'id' });
+  const context = legContext();
+  try {
+    await expect(withStore(slow, (store) => store.probe(context))).rejects.toMatchObject({
+      name: 'NgbakError',
+      retryable: false,
+      message: expect.stringContaining('counting its relationships took longer than the server allows'),
+      remedy: expect.stringContaining('db.transaction.timeout'),
+    });
+  } finally {
+    proxy.close();
+  }
+  // Without the delay, each query takes less than the limit.
+  expect((await exportAll(open)).tallies).toEqual(whole.tallies);
 });
