@@ -41,10 +41,15 @@ async function findLogs(folder: Folder, database: string): Promise<FileInfo[]> {
     .sort(({ name: one }, { name: other }) => compareFiles(one, other));
 }
 
-/** Whether a file is a SQLite database, by its first bytes, which never change. */
+/** Whether a file is a SQLite database, by its first bytes, which never change; false if it was deleted or replaced. */
 export async function isDatabase(folder: Folder, file: FileInfo): Promise<boolean> {
   if (file.size < HEAD_BYTES) return false;
-  return isSqlite(await readAll(folder, { ...file, size: HEAD_BYTES }, { mayGrow: true }));
+  try {
+    return isSqlite(await readAll(folder, { ...file, size: HEAD_BYTES }, { mayGrow: true }));
+  } catch (error) {
+    if (error instanceof FileChangedError) return false;
+    throw error;
+  }
 }
 
 /**
