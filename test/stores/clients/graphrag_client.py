@@ -6,6 +6,7 @@ graphrag_client.py write FOLDER | update FOLDER STOP | read FOLDER | vectors FOL
 import asyncio
 import hashlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -196,3 +197,6 @@ if __name__ == "__main__":
         vectors(folder, *rest)
     else:
         asyncio.run(read(folder))
+    # LanceDB's threads can crash the interpreter while it ends.
+    sys.stdout.flush()
+    os._exit(0)
