@@ -382,11 +382,11 @@ test('a verification reads every byte; a missing archive is reported', async () 
   const { page } = visit;
   await visit.open(`backup/${backupId}`);
   await button(page, 'Verify').click();
-  await page.getByText('Backup verified').waitFor();
+  await page.getByText('Backup verified', { exact: true }).waitFor();
   // The backup of an old record has no archive.
   await visit.open(`backup/${past[0]}`);
   await button(page, 'Verify').click();
-  await page.getByText('The backup is damaged').waitFor();
+  await page.getByText('The backup is damaged', { exact: true }).waitFor();
   await page.getByText('is gone', { exact: false }).first().waitFor();
   visit.assertClean();
 });

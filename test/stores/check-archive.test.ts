@@ -414,7 +414,7 @@ describe('the check of files', () => {
         warnings: [{ code: 'digests-of-another-version' }],
       });
     }
-  }, 60_000);
+  });
 });
 
 describe('the check of an archive', () => {

@@ -83,6 +83,7 @@ describe("Graphiti's own storage classes", () => {
     expect(await recognized()).toEqual({
       profile: 'graphiti',
       parameters: {},
+      choices: { group_ids: ['["alpha"]', '["alpha_2"]'] },
       reasons: expect.arrayContaining([
         expect.stringContaining('{group_id: "alpha"}, {group_id: "alpha_2"}'),
       ]),
