@@ -1,14 +1,7 @@
 import { NgbakError } from '../../core/errors.ts';
 import type { RestoreInput } from '../restore-leg.ts';
 import { definitionsOf } from './archive.ts';
-import {
-  type Attachment,
-  leftOut,
-  listTables,
-  readAttachments,
-  readDefinitions,
-  withRelativeNames,
-} from './catalog.ts';
+import { type Attachment, leftOut, listTables, readAttachments, readDefinitions } from './catalog.ts';
 import type { PostgresClient } from './client.ts';
 import type { TableDefinition } from './definition.ts';
 import { outsideScope } from './load.ts';
@@ -37,7 +30,7 @@ export async function admitPostgres(
   return [
     ...(await missingExtensions(client, tables, (text) => context.warn({ code: 'older-extension', text }))),
     ...(await missingRights(client, scope)),
-    ...(await lostByReplacing({ client, scope }, tables, { archive, options, context })),
+    ...(await lostByReplacing({ client, scope }, tables, context)),
   ];
 }
 
@@ -117,7 +110,7 @@ const LOST: Readonly<
 async function lostByReplacing(
   { client, scope }: Pick<PostgresSite, 'client' | 'scope'>,
   tables: readonly TableDefinition[],
-  { context }: RestoreInput,
+  context: RestoreInput['context'],
 ): Promise<string[]> {
   const { tables: existing } = await listTables(client, scope);
   const attached = await readAttachments(client, existing);
@@ -160,9 +153,7 @@ async function mergeProblems(
   existing: readonly { oid: string; name: string }[],
 ): Promise<string[]> {
   try {
-    const present = await withRelativeNames(client, scope.schema, () =>
-      readDefinitions(client, scope, existing),
-    );
+    const present = await readDefinitions(client, scope, existing);
     const isPresent = ({ name }: TableDefinition) => present.some((table) => table.name === name);
     const staged = {
       whole: tables.filter((table) => !isPresent(table)),

@@ -5,7 +5,7 @@ import type { StoreWarning } from '../warning.ts';
 import { WARNING_SAMPLES_MAX } from '../warning.ts';
 import type { PostgresClient } from './client.ts';
 import { type Column, type SequenceState, TableDefinition } from './definition.ts';
-import { qualified, quoteName, quoteText, RESERVED } from './names.ts';
+import { qualified, quoteName, quoteText } from './names.ts';
 import { type PostgresScope, tableFilter } from './scope.ts';
 
 /** Maximum number of tables in a scope: their names are in the state of the workflow. */
@@ -73,7 +73,9 @@ export async function readDefinitions(
 ): Promise<TableDefinition[]> {
   if (tables.length === 0) return [];
   const oids = `{${tables.map(({ oid }) => oid).join(',')}}`;
-  const parts = await client.rows<Record<string, unknown>>(PARTS, [oids, schema]);
+  const parts = await withSearchPath(client, [schema], () =>
+    client.rows<Record<string, unknown>>(PARTS, [oids, schema]),
+  );
   const details = new Map(parts.map((part) => [String(part.oid), part]));
   return tables.map(({ oid, name }) => {
     const table = assemble(client, name, details.get(oid), schema);
@@ -98,11 +100,9 @@ export async function savedTables(
   scope: PostgresScope,
   definitions: readonly TableDefinition[],
 ): Promise<number[]> {
-  const condition = conditionOf(scope);
   const names = new Set<string>();
   for (const { name } of definitions) {
-    const has = condition === undefined || (await hasRows(client, qualified(scope.schema, name), condition));
-    if (has) names.add(name);
+    if (!scope.workspace || (await hasRows(client, scope, name))) names.add(name);
   }
   for (let size = -1; size < names.size; ) {
     size = names.size;
@@ -113,21 +113,24 @@ export async function savedTables(
   return definitions.flatMap(({ name }, at) => (names.has(name) ? [at] : []));
 }
 
-async function hasRows(client: PostgresClient, place: string, condition: string): Promise<boolean> {
-  const [found] = await client.rows(`SELECT 1 FROM ${place} WHERE ${condition} LIMIT 1`);
+async function hasRows(client: PostgresClient, scope: PostgresScope, table: string): Promise<boolean> {
+  const [found] = await client.rows(`SELECT 1 FROM ${rowsOf(scope, table)} LIMIT 1`);
   return found !== undefined;
 }
 
-/** Runs `work` with names printed relative to the schema and to those of extensions. */
-export async function withRelativeNames<T>(
+/**
+ * Runs `work` with the names of PostgreSQL, of its extensions and of these schemas, and no others, known without their
+ * schema: statements are read and definitions are printed accordingly.
+ */
+export async function withSearchPath<T>(
   client: PostgresClient,
-  schema: string,
+  schemas: readonly string[],
   work: () => Promise<T>,
 ): Promise<T> {
   const extensions = await client.rows<{ name: string }>(
     'SELECT DISTINCT n.nspname AS name FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace',
   );
-  const names = ['pg_catalog', schema, ...extensions.map(({ name }) => name)];
+  const names = ['pg_catalog', ...schemas, ...extensions.map(({ name }) => name)];
   await client.rows(`SET search_path = ${[...new Set(names)].map(quoteName).join(', ')}`);
   try {
     return await work();
@@ -351,7 +354,7 @@ export async function readSequences(
   );
 }
 
-/** What tables have, but ngbak does not save. `loses`: a table that is replaced loses it. */
+/** What tables have, but ngbak does not save. */
 export interface Attachment {
   readonly table: string;
   readonly kind:
@@ -410,15 +413,25 @@ export function leftOut(code: string, text: string, names: readonly string[]): S
 }
 
 /** The condition that selects the rows of a scope; undefined for all rows. */
-export function conditionOf({ workspace }: PostgresScope): string | undefined {
+function conditionOf({ workspace }: PostgresScope): string | undefined {
   return workspace && `${quoteName(workspace.column)} IN (${workspace.in.map(quoteText).join(', ')})`;
 }
 
-/** The schemas that loads and drills of ngbak left behind. */
-export async function ownSchemas(client: PostgresClient): Promise<string[]> {
-  const found = await client.rows<{ name: string }>(
-    'SELECT nspname AS name FROM pg_namespace WHERE starts_with(nspname, $1) ORDER BY 1',
-    [RESERVED],
+/** The rows of a table that belong to a scope and meet another condition, as the text behind FROM. */
+export function rowsOf(scope: PostgresScope, table: string, condition?: string): string {
+  const conditions = [conditionOf(scope), condition].filter((each) => each !== undefined);
+  const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
+  return `${qualified(scope.schema, table)}${where}`;
+}
+
+/** The number of rows of a table that belong to a scope. */
+export async function countRows(
+  client: PostgresClient,
+  scope: PostgresScope,
+  table: string,
+): Promise<number> {
+  const [found] = await client.rows<{ count: string }>(
+    `SELECT count(*)::text AS count FROM ${rowsOf(scope, table)}`,
   );
-  return found.map(({ name }) => name);
+  return Number(found?.count ?? 0);
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { IndexEntry } from '../../archive/format/types.ts';
-import { damagedArchive, InvalidInputError, ANOTHER_ARCHIVE } from '../../core/errors.ts';
+import { ANOTHER_ARCHIVE, damagedArchive, InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
 import { LineSplitter } from '../../core/lines.ts';
 import type { ContentCheck, ContentFindings, EntrySink } from '../content-check.ts';

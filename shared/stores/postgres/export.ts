@@ -7,14 +7,7 @@ import { LINE_BYTES_MAX } from '../entry-lines.ts';
 import type { ExportStep } from '../export-step.ts';
 import type { Cursor, LegContext } from '../leg.ts';
 import { LineChunk } from '../line-chunk.ts';
-import {
-  conditionOf,
-  listTables,
-  readDefinitions,
-  readSequences,
-  savedTables,
-  withRelativeNames,
-} from './catalog.ts';
+import { listTables, readDefinitions, readSequences, rowsOf, savedTables } from './catalog.ts';
 import { fieldsOf, textOf } from './copy-text.ts';
 import {
   canonicalSequence,
@@ -23,7 +16,7 @@ import {
   lineOfTable,
   type TableDefinition,
 } from './definition.ts';
-import { qualified, quoteName, quoteText, rowsEntry, SEQUENCES_ENTRY, TABLES_ENTRY } from './names.ts';
+import { quoteName, quoteText, rowsEntry, SEQUENCES_ENTRY, TABLES_ENTRY } from './names.ts';
 import { SNAPSHOT } from './probe.ts';
 import type { PostgresSite } from './site.ts';
 
@@ -75,7 +68,7 @@ async function* exportSnapshot(
 ): AsyncGenerator<ExportStep> {
   const { client, scope, limits } = site;
   const { tables } = await listTables(client, scope);
-  const all = await withRelativeNames(client, scope.schema, () => readDefinitions(client, scope, tables));
+  const all = await readDefinitions(client, scope, tables);
   const digest = createHash('sha256').update(all.map(canonicalTable).join('\n')).digest('hex');
   const chunk = new LineChunk(limits.entryBytes + ROOM_BEYOND_FULL);
   const start = async (): Promise<ExportCursor> => {
@@ -161,10 +154,9 @@ class RowsExport {
 
   #statement(table: TableDefinition, after: readonly string[] | null): string {
     const { scope } = this.#site;
-    const conditions = [conditionOf(scope), after === null ? undefined : isAfter(table, after)];
-    const where = conditions.filter((condition) => condition !== undefined).join(' AND ');
+    const rows = rowsOf(scope, table.name, after === null ? undefined : isAfter(table, after));
     const order = table.key.map(quoteName).join(', ');
-    return `COPY (SELECT ${columnList(table)} FROM ${qualified(scope.schema, table.name)}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${order}) TO STDOUT`;
+    return `COPY (SELECT ${columnList(table)} FROM ${rows} ORDER BY ${order}) TO STDOUT`;
   }
 
   /** A cursor has to fit into the state of the workflow. */

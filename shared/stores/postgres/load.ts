@@ -7,7 +7,7 @@ import { DONE, type LegContext, type LegResult } from '../leg.ts';
 import type { RestoreLeg } from '../restore-leg.ts';
 import { TallyBook } from '../tally-book.ts';
 import { definitionsOf, sequencesOf } from './archive.ts';
-import { listTables } from './catalog.ts';
+import { listTables, withSearchPath } from './catalog.ts';
 import type { PostgresClient } from './client.ts';
 import { fieldsOf, rowProblem, textOf, withoutFields } from './copy-text.ts';
 import {
@@ -29,10 +29,10 @@ import {
   tableOfEntry,
   UNITS_TABLE,
 } from './names.ts';
+import { runLong } from './run-long.ts';
 import { type PostgresScope, tableFilter } from './scope.ts';
 import type { PostgresSite } from './site.ts';
 import { isSwapped, type Staged, swap } from './swap.ts';
-import { runLong } from './run-long.ts';
 
 /** Bytes of rows that are sent at once. */
 const SENT_BYTES = 64 * 1024;
@@ -119,23 +119,12 @@ async function createStaging(
       `COMMENT ON SCHEMA ${quoteName(schema)} IS ${quoteText(`A load of ngbak: job ${context.jobId}`)}`,
     );
     await client.rows(`CREATE TABLE ${qualified(schema, UNITS_TABLE)} (unit text PRIMARY KEY)`);
-    await withTypes(client, async () => {
+    // Types, operators and functions of definitions are those of PostgreSQL and of extensions, and no others.
+    await withSearchPath(client, [], async () => {
       for (const table of tables)
         for (const statement of createTable(table, schema)) await client.rows(statement);
     });
   });
-}
-
-/** Types, operators and functions of definitions are those of PostgreSQL and of extensions, and no others. */
-async function withTypes<T>(client: PostgresClient, work: () => Promise<T>): Promise<T> {
-  const schemas = await client.rows<{ name: string }>(
-    'SELECT DISTINCT n.nspname AS name FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace',
-  );
-  const names = ['pg_catalog', ...schemas.map(({ name }) => name)];
-  await client.rows(`SET search_path = ${[...new Set(names)].map(quoteName).join(', ')}`);
-  const result = await work();
-  await client.rows('SET search_path = pg_catalog');
-  return result;
 }
 
 /** One leg of a load behind the creation of its tables. */
@@ -250,7 +239,7 @@ class Load {
     this.#leg.context.progress('constraints and indexes', done, additions.length);
     if (!addition) return { phase: 'swap', done: 0, tries: 0 };
     const isDone = () => hasAddition(client, this.#schema, addition);
-    const state = await withTypes(client, () =>
+    const state = await withSearchPath(client, [], () =>
       runLong(client, this.#schema, [addition.statement], isDone, this.#leg.context),
     );
     if (state === 'done') return { phase: 'build', done: done + 1, tries: 0 };

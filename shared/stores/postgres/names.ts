@@ -34,9 +34,15 @@ export function stagingSchema(jobId: string): string {
   return `${RESERVED}load_${digest(jobId)}`;
 }
 
+const DRILL = `${RESERVED}drill_`;
+
 /** The schema of a drill's tables. */
 export function drillSchema(id: string): string {
-  return `${RESERVED}drill_${digest(id)}`;
+  return `${DRILL}${digest(id)}`;
+}
+
+export function isDrillSchema(schema: string): boolean {
+  return schema.startsWith(DRILL);
 }
 
 function digest(id: string): string {

@@ -4,18 +4,16 @@ import type { LegContext } from '../leg.ts';
 import type { StoreWarning } from '../warning.ts';
 import {
   type Attachment,
-  conditionOf,
   leftOut,
   listTables,
   readAttachments,
   readDefinitions,
   readSequences,
+  rowsOf,
   savedTables,
-  withRelativeNames,
 } from './catalog.ts';
 import type { PostgresClient } from './client.ts';
 import { canonicalSequence, canonicalTable } from './definition.ts';
-import { qualified } from './names.ts';
 import type { PostgresSite } from './site.ts';
 
 /** One point in time for everything that is read, and no way to write. */
@@ -35,9 +33,7 @@ export async function probePostgres(
   const version = await readVersion(client);
   return client.transaction(SNAPSHOT, async () => {
     const { tables, warnings } = await listTables(client, scope);
-    const definitions = await withRelativeNames(client, scope.schema, () =>
-      readDefinitions(client, scope, tables),
-    );
+    const definitions = await readDefinitions(client, scope, tables);
     const saved = new Set(await savedTables(client, scope, definitions));
     const isSaved = (_: unknown, at: number) => saved.has(at);
     const sequences = await readSequences(client, scope.schema, definitions.filter(isSaved));
@@ -45,18 +41,17 @@ export async function probePostgres(
     const digest = (lines: readonly string[]) =>
       createHash('sha256').update(lines.join('\n')).digest('hex').slice(0, 16);
     const fence: Record<string, string> = { tables: digest(definitions.map(canonicalTable)) };
-    const condition = conditionOf(scope);
     let estimatedBytes = 0;
     for (const { name, bytes, rows } of tables.filter(isSaved)) {
       const [found] = await client.rows<{ count: string; versions: string }>(
         `SELECT count(*)::text AS count,
            coalesce(sum(hashtextextended(ctid::text || ' ' || xmin::text, 0)::numeric), 0)::text AS versions
-         FROM ${qualified(scope.schema, name)}${condition === undefined ? '' : ` WHERE ${condition}`}`,
+         FROM ${rowsOf(scope, name)}`,
       );
       const count = Number(found?.count ?? 0);
       counts[`rows:${name}`] = count;
       fence[name] = `${count} rows, versions ${digest([found?.versions ?? ''])}`;
-      const share = condition === undefined ? 1 : count / Math.max(rows, count, 1);
+      const share = scope.workspace === undefined ? 1 : count / Math.max(rows, count, 1);
       estimatedBytes += Math.ceil(Number(bytes) * share);
     }
     if (sequences.length > 0) {

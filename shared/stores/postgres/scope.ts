@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { InvalidInputError } from '../../core/errors.ts';
-import { RESERVED } from './names.ts';
+import { isDrillSchema, RESERVED } from './names.ts';
 
 /** Maximum length of a name in PostgreSQL, in bytes (NAMEDATALEN - 1). */
 const NAME_BYTES_MAX = 63;
@@ -27,7 +27,7 @@ const isOwned = (name: string) => /^pg_|^information_schema$/.test(name) || name
 
 /** The tables, or the rows of some tenants in them, that belong to the knowledge base. */
 export const PostgresScope = z.strictObject({
-  schema: Name.refine((name) => !isOwned(name) || name.startsWith(`${RESERVED}drill_`), {
+  schema: Name.refine((name) => !isOwned(name) || isDrillSchema(name), {
     message: 'is a schema of PostgreSQL or of ngbak',
   }).default('public'),
   /** Patterns of table names: a table belongs to the scope if one of them matches. */

@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../../core/errors.ts';
-import { conditionOf, listTables, readDefinitions, withRelativeNames } from './catalog.ts';
+import { listTables, readDefinitions, rowsOf } from './catalog.ts';
 import type { PostgresClient } from './client.ts';
 import { type SequenceState, type TableDefinition, writtenList } from './definition.ts';
 import { qualified, quoteName, quoteText, UNITS_TABLE } from './names.ts';
@@ -7,7 +7,7 @@ import type { PostgresScope } from './scope.ts';
 
 /** The tables of an archive by what happens to those of the same name. */
 export interface Staged {
-  /** Created, in place of the existing ones if there is no workspace. */
+  /** Created. Without a workspace, they replace the existing ones. */
   readonly whole: readonly TableDefinition[];
   /** Their rows of the workspace are replaced. */
   readonly merged: readonly TableDefinition[];
@@ -77,20 +77,17 @@ async function replaceRows(
   staging: string,
 ): Promise<string[]> {
   if (existing.length === 0) return [];
-  const present = await withRelativeNames(client, scope.schema, () =>
-    readDefinitions(client, scope, existing),
-  );
+  const present = await readDefinitions(client, scope, existing);
   const problem = mergeProblem(scope, { whole, merged }, present);
   if (problem !== undefined) {
     throw new InvalidInputError(`${client.name}: ${problem}.`, { remedy: 'See docs/stores/postgres.md.' });
   }
   const order = parentsFirst(present);
-  const condition = conditionOf(scope) ?? 'true';
   const at = (name: string) => qualified(scope.schema, name);
   const inserted = order.flatMap(({ name }) => merged.filter((table) => table.name === name));
   return [
     `LOCK TABLE ${existing.map(({ name }) => at(name)).join(', ')} IN SHARE ROW EXCLUSIVE MODE`,
-    ...order.toReversed().map(({ name }) => `DELETE FROM ${at(name)} WHERE ${condition}`),
+    ...order.toReversed().map(({ name }) => `DELETE FROM ${rowsOf(scope, name)}`),
     ...inserted.map((table) => {
       const columns = writtenList(table);
       return `INSERT INTO ${at(table.name)} (${columns}) OVERRIDING SYSTEM VALUE SELECT ${columns} FROM ${qualified(staging, table.name)}`;

@@ -7,10 +7,10 @@ import { entryLineRules, linesOf } from '../entry-lines.ts';
 import { Findings } from '../findings.ts';
 import type { RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { definitionsOf, sequencesOf } from './archive.ts';
-import { conditionOf, listTables, readDefinitions, readSequences, withRelativeNames } from './catalog.ts';
+import { countRows, listTables, readDefinitions, readSequences, rowsOf } from './catalog.ts';
 import { canonicalSequence, canonicalTable, columnList, type TableDefinition } from './definition.ts';
 import { keyLiterals, keyOf } from './export.ts';
-import { qualified, quoteName, ROWS_FOLDER, tableOfEntry } from './names.ts';
+import { quoteName, ROWS_FOLDER, tableOfEntry } from './names.ts';
 import type { PostgresSite } from './site.ts';
 import { columnProblem } from './swap.ts';
 
@@ -81,9 +81,7 @@ class Verification {
   async definitions(): Promise<void> {
     const { client, scope } = this.#site;
     const { tables } = await listTables(client, scope);
-    const present = await withRelativeNames(client, scope.schema, () =>
-      readDefinitions(client, scope, tables),
-    );
+    const present = await readDefinitions(client, scope, tables);
     for (const saved of this.#tables) {
       const now = present.find(({ name }) => name === saved.name);
       const problem = now ? differenceOf(saved, now, scope.workspace !== undefined) : 'is missing';
@@ -126,9 +124,8 @@ class Verification {
     const expected = new Map(page.map((line) => [line, keyOf(table, line)]));
     const keys = [...expected.values()].map((key) => `(${keyLiterals(table, key)})`);
     const columns = table.key.map(quoteName).join(', ');
-    const condition = conditionOf(scope);
-    const where = `(${columns}) IN (VALUES ${keys.join(', ')})${condition === undefined ? '' : ` AND ${condition}`}`;
-    const sql = `COPY (SELECT ${columnList(table)} FROM ${qualified(scope.schema, table.name)} WHERE ${where}) TO STDOUT`;
+    const rows = rowsOf(scope, table.name, `(${columns}) IN (VALUES ${keys.join(', ')})`);
+    const sql = `COPY (SELECT ${columnList(table)} FROM ${rows}) TO STDOUT`;
     const changed = new Set<string>();
     for await (const line of readLines(
       client.copyOut(sql),
@@ -148,13 +145,9 @@ class Verification {
   async counts(counts: readonly number[]): Promise<void> {
     const { client, scope } = this.#site;
     const { tables } = await listTables(client, scope);
-    const condition = conditionOf(scope);
     for (const { name } of tables) {
-      const [found] = await client.rows<{ count: string }>(
-        `SELECT count(*)::text AS count FROM ${qualified(scope.schema, name)}${condition === undefined ? '' : ` WHERE ${condition}`}`,
-      );
       const at = this.#tables.findIndex((table) => table.name === name);
-      const extra = Number(found?.count ?? 0) - (counts[at] ?? 0);
+      const extra = (await countRows(client, scope, name)) - (counts[at] ?? 0);
       if (extra > 0)
         this.#findings.add(`table ${name}`, `has ${extra} rows that are not in the archive`, extra);
     }
