@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
@@ -10,11 +9,11 @@ import { z } from 'zod';
 import { explainAwsError } from '../shared/aws/aws-error.ts';
 import { loadSecret } from '../shared/aws/secrets.ts';
 import { describeError, InvalidInputError } from '../shared/core/errors.ts';
-import { parseJson } from '../shared/core/input.ts';
 import type { WebhookKind } from '../shared/core/notify-config.ts';
 import { openWebhook } from '../shared/notify/webhook.ts';
 import { findAdapter } from '../shared/stores/registry.ts';
 import { bucketChecks, copyChecks } from './bucket-check.ts';
+import { openConfiguration } from './configuration-file.ts';
 
 /** One line of the checklist. A warning does not prevent the deployment from working. */
 export interface Checked {
@@ -59,9 +58,9 @@ export interface DeploymentContext {
  * Checks the prerequisites of a deployment and of its operation: account, region, configuration, connections.
  * Read-only.
  *
- * @param config  text of the value of "ngbak"; by default, that of cdk.json
+ * @param config  path of the file with the configuration
  */
-export async function checkDeployment(config: string | undefined): Promise<Checked[]> {
+export async function checkDeployment(config: string): Promise<Checked[]> {
   const checks: Checked[] = [];
   const check = async (name: string, look: () => Promise<string | { warning: string }>) => {
     try {
@@ -79,7 +78,7 @@ export async function checkDeployment(config: string | undefined): Promise<Check
   };
   let deployment: DeploymentContext | undefined;
   await check('configuration', async () => {
-    deployment = await readConfiguration(config ?? (await configurationOfCdk()));
+    deployment = await readConfiguration((await openConfiguration(config)).ngbak);
     const targets = Object.keys(deployment.targets);
     return `stack ${deployment.stackName}, targets: ${targets.join(', ')}`;
   });
@@ -154,24 +153,14 @@ export async function checkDeployment(config: string | undefined): Promise<Check
   return checks;
 }
 
-/** The text of "ngbak" in cdk.json. Throws InvalidInputError. */
-export async function configurationOfCdk(): Promise<string> {
-  const { context } = parseJson(
-    z.object({ context: z.object({ ngbak: z.unknown() }).loose() }).loose(),
-    await readFile(join(ROOT, 'cdk.json'), 'utf8'),
-    'cdk.json',
-  );
-  return JSON.stringify(context.ngbak ?? {});
-}
-
-/** Validates the text of the value of "ngbak", as a deployment does. Throws InvalidInputError. */
-export async function readConfiguration(text: string): Promise<DeploymentContext> {
+/** Validates the value of "ngbak", as a deployment does. Throws InvalidInputError. */
+export async function readConfiguration(ngbak: unknown): Promise<DeploymentContext> {
   // Imported by a computed path, so that the bundle of the command line does not include infra/.
   const address = pathToFileURL(join(ROOT, 'infra/config.ts')).href;
   const { readDeployment } = (await import(address)) as {
     readDeployment: (context: unknown) => DeploymentContext;
   };
-  return readDeployment(JSON.parse(text));
+  return readDeployment(ngbak);
 }
 
 async function concurrency(): Promise<string | { warning: string }> {

@@ -16,20 +16,17 @@ const COUNTS_SHOWN_MAX = 8;
 const TIMEOUT_MS = 30_000;
 
 /**
- * Proposes the profile of the knowledge base in the stores that NEO4J_URI, QDRANT_URL, REDIS_URL and POSTGRES_URL name, or in the
- * files at `location`. Reads names only. Throws InvalidInputError if none is named, and the errors of the stores.
+ * Proposes the profile of the knowledge base in these stores. Reads names only. Throws InvalidInputError if there is none,
+ * and the errors of the stores.
  */
-export async function proposeByNames(
-  environment: NodeJS.ProcessEnv,
-  location: string | undefined,
-): Promise<Proposal> {
-  const stores = openStores(environment, location);
-  if (stores.length === 0) {
+export async function proposeByNames(named: readonly NamedStore[]): Promise<Proposal> {
+  if (named.length === 0) {
     throw new InvalidInputError('No store is configured.', {
       remedy:
         'Set NEO4J_URI, QDRANT_URL, REDIS_URL or POSTGRES_URL, with their credentials, or give --files.',
     });
   }
+  const stores = named.map((store) => openStore(store));
   const context = lookingOnly();
   try {
     const found = await Promise.all(
@@ -147,13 +144,11 @@ function postgresOf({
   };
 }
 
-/** The named stores, with unlimited scope. The caller closes them. */
-export function openStores(environment: NodeJS.ProcessEnv, location: string | undefined): Store[] {
-  return namedStores(environment, location).map(({ adapter, connection, everything = {} }) =>
-    adapter.create(adapter.Connection.parse(connection), adapter.Scope.parse(everything), {
-      target: 'doctor',
-    }),
-  );
+/** A named store with this scope; by default, with everything that it holds. The caller closes it. */
+export function openStore({ adapter, connection, everything = {} }: NamedStore, scope = everything): Store {
+  return adapter.create(adapter.Connection.parse(connection), adapter.Scope.parse(scope), {
+    target: 'doctor',
+  });
 }
 
 /** A proposal as text: the profile, its evidence, and what is unknown. */

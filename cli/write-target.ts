@@ -1,15 +1,14 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
 import { BlockList, isIP } from 'node:net';
-import { resolve } from 'node:path';
-import { z } from 'zod';
 import { InvalidInputError } from '../shared/core/errors.ts';
 import { placeOf } from '../shared/core/files-location.ts';
+import { hostOf } from '../shared/core/host.ts';
 import { Id } from '../shared/core/ids.ts';
-import { parseInput, parseJson } from '../shared/core/input.ts';
+import { parseInput } from '../shared/core/input.ts';
 import type { Json } from '../shared/core/json.ts';
 import { findProfile, profileScopes } from '../shared/profiles/profiles.ts';
 import type { Proposal } from '../shared/profiles/propose.ts';
-import { lookingOnly, type NamedStore } from './known-stores.ts';
+import { JsonObject } from './configuration-file.ts';
+import { lookingOnly, type NamedStore, openStore } from './known-stores.ts';
 
 /** A target as "targets" in cdk.json holds it. Contains no addresses and no credentials. */
 export interface WrittenTarget {
@@ -17,10 +16,6 @@ export interface WrittenTarget {
   readonly parameters?: Readonly<Record<string, Json>>;
   readonly stores: Readonly<Record<string, { kind: string; buckets?: string[] }>>;
 }
-
-/** cdk.json, or a file with the value of its key "ngbak". */
-const CdkFile = z.object({ context: z.record(z.string(), z.json()) });
-const ConfigFile = z.record(z.string(), z.json());
 
 /** Parses `--parameter NAME=VALUE`: the value is JSON if it can be read as JSON, and text otherwise. */
 export function parseParameter(text: string): [string, Json] {
@@ -89,11 +84,10 @@ export async function coverageOf(target: WrittenTarget, stores: readonly NamedSt
   const kv = target.stores.kv?.kind;
   const scopes = profileScopes(target.profile, { ...target.parameters }, kv);
   const covered: Covered[] = [];
-  for (const { adapter, connection } of stores) {
-    const count = async (scope: unknown) => {
-      const store = adapter.create(adapter.Connection.parse(connection), adapter.Scope.parse(scope), {
-        target: 'doctor',
-      });
+  for (const named of stores) {
+    const { adapter } = named;
+    const count = async (scope?: object) => {
+      const store = openStore(named, scope);
       try {
         return (await store.probe(lookingOnly())).counts;
       } finally {
@@ -101,7 +95,7 @@ export async function coverageOf(target: WrittenTarget, stores: readonly NamedSt
       }
     };
     const name = adapter.name as keyof typeof scopes;
-    const [saved, all] = [await count(scopes[name] ?? {}), await count({})];
+    const [saved, all] = [await count(scopes[name] ?? {}), await count()];
     const isEmpty = (counts: Readonly<Record<string, number>>) =>
       Object.values(counts).every((value) => value === 0);
     if (isEmpty(saved) && !isEmpty(all)) {
@@ -147,7 +141,7 @@ export function hiddenFromFunctions(
       `${name}: functions in AWS cannot read the folder ${location} of this machine. Put it on EFS ("fileSystem"), or synchronise it to S3.`,
     ];
   }
-  const host = new URL(url ?? '').hostname.replace(/^\[|\]$/g, '');
+  const host = hostOf(new URL(url ?? ''));
   const kind = isIP(host) === 6 ? 'ipv6' : 'ipv4';
   if (host === 'localhost' || (isIP(host) && LOOPBACK.check(host, kind))) {
     return [
@@ -162,39 +156,6 @@ export function hiddenFromFunctions(
   return [];
 }
 
-/** The file of a configuration, and the value of "ngbak" in it. */
-export interface Configuration {
-  readonly file: string;
-  readonly ngbak: Record<string, Json>;
-  /** Replaces the value. */
-  write(ngbak: Record<string, Json>): Promise<void>;
-}
-
-/** Reads cdk.json, or a separate file with the value of "ngbak", which may be missing. Throws InvalidInputError. */
-export async function openConfiguration(path: string): Promise<Configuration> {
-  const file = resolve(path);
-  const text = await readFile(file, 'utf8').catch((cause) => {
-    if (cause.code === 'ENOENT') return undefined;
-    throw new InvalidInputError(`${path} cannot be read.`, {
-      remedy: 'Name cdk.json, or another JSON file for what docs/deploy.md shows under "ngbak".',
-      cause,
-    });
-  });
-  const whole = text === undefined ? {} : parseJson(ConfigFile, text, path);
-  const context = CdkFile.safeParse(whole).data?.context;
-  const ngbak = parseInput(ConfigFile, (context ? context.ngbak : whole) ?? {}, `"ngbak" in ${path}`);
-  return {
-    file: path,
-    ngbak,
-    async write(changed) {
-      const written = context ? { ...whole, context: { ...context, ngbak: changed } } : changed;
-      // The file is complete at any moment.
-      await writeFile(`${file}.new`, `${JSON.stringify(written, null, 2)}\n`);
-      await rename(`${file}.new`, file);
-    },
-  };
-}
-
 /** The configuration with this target; its other settings are those that it had. */
 export function withTarget(
   ngbak: Readonly<Record<string, Json>>,
@@ -202,7 +163,7 @@ export function withTarget(
   target: WrittenTarget,
 ): { before: Json | undefined; after: Record<string, Json> } {
   parseInput(Id, name, 'The name of the target', 'Use letters, digits, "-" and "_": --target NAME.');
-  const targets = parseInput(ConfigFile, ngbak.targets ?? {}, '"targets"');
+  const targets = parseInput(JsonObject, ngbak.targets ?? {}, '"targets"');
   const before = Object.hasOwn(targets, name) ? targets[name] : undefined;
   return { before, after: { ...ngbak, targets: { ...targets, [name]: target as unknown as Json } } };
 }

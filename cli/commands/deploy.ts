@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { InvalidInputError } from '../../shared/core/errors.ts';
 import { parseJson } from '../../shared/core/input.ts';
 import { type Cli, cliOf } from '../cli.ts';
+import { CDK_FILE, openConfiguration } from '../configuration-file.ts';
 import { ExitError, PassedOnError } from '../exit-codes.ts';
 import { fields, table } from '../output.ts';
 import { confirm } from '../prompt.ts';
@@ -63,23 +64,13 @@ export function deployCommand(program: Command): void {
 /** Prints the checklist; throws if a problem would prevent the deployment from working. */
 async function check(cli: Cli, { config }: DeployFlags): Promise<void> {
   const { checkDeployment } = await import('../deploy-check.ts');
-  const checks = await checkDeployment(config === undefined ? undefined : await readConfig(config));
+  const checks = await checkDeployment(config ?? CDK_FILE);
   const ok = checks.every(({ state }) => state !== 'failed');
   const marks = { ok: pc.green('✓'), warning: pc.yellow('!'), failed: pc.red('✗') };
   cli.output.result('deploy-check', { ok, checks }, () =>
     checks.map(({ name, state, message }) => `${marks[state]} ${name}: ${message}`).join('\n'),
   );
   if (!ok) throw new ExitError('failed');
-}
-
-async function readConfig(file: string): Promise<string> {
-  const text = await readFile(file, 'utf8').catch((cause) => {
-    throw new InvalidInputError(`${file} cannot be read.`, {
-      remedy: 'Give a JSON file with what docs/deploy.md shows under "ngbak".',
-      cause,
-    });
-  });
-  return JSON.stringify(parseJson(z.record(z.string(), z.unknown()), text, file));
 }
 
 async function deploy(cli: Cli, context: readonly string[]): Promise<void> {
@@ -99,13 +90,13 @@ async function deploy(cli: Cli, context: readonly string[]): Promise<void> {
 
 /** Fills the secrets of a target, and prints which of them have a connection now. */
 async function connect(cli: Cli, { config, connections, files }: DeployFlags): Promise<void> {
-  const [{ configurationOfCdk, readConfiguration }, { fillConnections }, { namedStores }] = await Promise.all(
-    [import('../deploy-check.ts'), import('../fill-connections.ts'), import('../known-stores.ts')],
-  );
+  const [{ readConfiguration }, { fillConnections }, { namedStores }] = await Promise.all([
+    import('../deploy-check.ts'),
+    import('../fill-connections.ts'),
+    import('../known-stores.ts'),
+  ]);
   const target = typeof connections === 'string' ? connections : 'default';
-  const deployment = await readConfiguration(
-    config === undefined ? await configurationOfCdk() : await readConfig(config),
-  );
+  const deployment = await readConfiguration((await openConfiguration(config ?? CDK_FILE)).ngbak);
   const secrets = await fillConnections(deployment, target, namedStores(process.env, files), (secret) =>
     confirm(cli, `${secret} holds another connection. Replace it?`),
   );
@@ -131,7 +122,7 @@ async function cdk(what: string, args: readonly string[]): Promise<void> {
 async function contextOf({ config, context }: DeployFlags): Promise<string[]> {
   const pairs = [...context];
   if (config !== undefined) {
-    pairs.push(`ngbak=${await readConfig(config)}`);
+    pairs.push(`ngbak=${JSON.stringify((await openConfiguration(config)).ngbak)}`);
   }
   const wrong = pairs.find((pair) => !/^[^=]+=/.test(pair));
   if (wrong !== undefined) {

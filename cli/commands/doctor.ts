@@ -9,22 +9,16 @@ import { NgbakError } from '../../shared/core/errors.ts';
 import { NotFoundError } from '../../shared/core/refusals.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import type { CliClient } from '../client.ts';
+import { CDK_FILE, openConfiguration } from '../configuration-file.ts';
 import { ExitError } from '../exit-codes.ts';
 import { bytes, count, printable } from '../format.ts';
-import { describeStore, namedStores, openStores, proposalText, proposeByNames } from '../known-stores.ts';
+import { describeStore, namedStores, openStore, proposalText, proposeByNames } from '../known-stores.ts';
 import { listLocal } from '../local-archives.ts';
 import { table } from '../output.ts';
 import { confirm } from '../prompt.ts';
 import { requireCheckout } from '../run-program.ts';
 import { settingsFile } from '../settings.ts';
-import {
-  coverageOf,
-  hiddenFromFunctions,
-  openConfiguration,
-  parseParameter,
-  targetFor,
-  withTarget,
-} from '../write-target.ts';
+import { coverageOf, hiddenFromFunctions, parseParameter, targetFor, withTarget } from '../write-target.ts';
 
 /** Clock offset that causes a warning, in milliseconds: AWS refuses signatures from an offset of 5 minutes. */
 const CLOCK_OFF_MAX_MS = 60_000;
@@ -45,9 +39,6 @@ interface DoctorFlags {
   readonly profile?: string;
   readonly parameter: readonly string[];
 }
-
-/** The file that the CDK reads, in the current folder. */
-const CDK_FILE = 'cdk.json';
 
 /** `ngbak doctor` */
 export function doctorCommand(program: Command): void {
@@ -80,12 +71,13 @@ export function doctorCommand(program: Command): void {
       if (flags.write !== undefined) return writeTarget(cli, flags);
       const findings = await examine(cli);
       if (stores || files !== undefined) {
-        const checks = openStores(process.env, files).map((store) =>
-          runCheck(`${store.name} store`, () => describeStore(store)),
+        const named = namedStores(process.env, files);
+        const checks = named.map((store) =>
+          runCheck(`${store.adapter.name} store`, () => describeStore(openStore(store))),
         );
         findings.push(
           ...(await Promise.all(checks)),
-          await runCheck('profile', async () => proposalText(await proposeByNames(process.env, files))),
+          await runCheck('profile', async () => proposalText(await proposeByNames(named))),
         );
       }
       const ok = findings.every((finding) => finding.ok);
@@ -108,17 +100,17 @@ async function writeTarget(
 ): Promise<void> {
   requireCheckout('infra');
   const stores = namedStores(process.env, files);
-  const proposal = await proposeByNames(process.env, files);
+  const proposal = await proposeByNames(stores);
   const settings = targetFor(stores, proposal, {
     profile,
     parameters: Object.fromEntries(parameter.map(parseParameter)),
   });
   const covered = await coverageOf(settings, stores);
-  const configuration = await openConfiguration(typeof write === 'string' ? write : CDK_FILE);
+  const file = typeof write === 'string' ? write : CDK_FILE;
+  const configuration = await openConfiguration(file, { isNew: true });
   const { before, after } = withTarget(configuration.ngbak, target, settings);
   const { readConfiguration } = await import('../deploy-check.ts');
-  const deployment = await readConfiguration(JSON.stringify(after));
-  const { file } = configuration;
+  const deployment = await readConfiguration(after);
   const isNew = before === undefined;
   if (!isNew && !isDeepStrictEqual(before, settings)) {
     const question = `${file} has a target "${target}": ${JSON.stringify(before)}. Replace it?`;

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
 import { z } from 'zod';
 import { loadSecret, maskParts, redact } from '../aws/secrets.ts';
+import { hostOf } from '../core/host.ts';
 import { InvalidInputError, NgbakError } from '../core/errors.ts';
 import { HELP } from '../core/help.ts';
 import type { WebhookConfig } from '../core/notify-config.ts';
@@ -51,7 +52,7 @@ export async function openWebhook(
   maskParts([...url.pathname.split('/'), ...url.searchParams.values()].filter(isToken));
   if (!allow_http) {
     if (url.protocol !== 'https:') throw refuse('webhook_url must begin with https://');
-    if (isOwnMachine(url.hostname)) throw refuse('webhook_url must not be an address of the machine itself');
+    if (isOwnMachine(url)) throw refuse('webhook_url must not be an address of the machine itself');
   }
   if (!/^https?:$/.test(url.protocol)) throw refuse('webhook_url must begin with https://');
   if (signing_key === undefined && kind === 'generic') throw refuse('signing_key is missing');
@@ -78,8 +79,8 @@ OWN.addAddress('::1', 'ipv6');
 OWN.addAddress('::', 'ipv6');
 OWN.addSubnet('fe80::', 10, 'ipv6');
 
-function isOwnMachine(hostname: string): boolean {
-  const host = hostname.replace(/^\[(.*)\]$/, '$1').replace(/\.$/, '');
+function isOwnMachine(url: URL): boolean {
+  const host = hostOf(url).replace(/\.$/, '');
   if (host === 'localhost' || host.endsWith('.localhost')) return true;
   const version = isIP(host);
   return version !== 0 && OWN.check(host, version === 4 ? 'ipv4' : 'ipv6');

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
@@ -10,6 +10,7 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
+import { openConfiguration } from '../../cli/configuration-file.ts';
 import type { DeploymentContext } from '../../cli/deploy-check.ts';
 import { fillConnections } from '../../cli/fill-connections.ts';
 import { namedStores } from '../../cli/known-stores.ts';
@@ -131,6 +132,35 @@ describe('ngbak doctor --write', () => {
     expect(problemOf(ran)).toContain('needs a root, one of nano_graphrag, second.');
     expect((await write('--parameter', 'namespace=demo', '--parameter', 'root=second')).code).toBe(0);
     expect((await written()).context.ngbak.targets.default.parameters.root).toBe('second');
+  });
+
+  test('adds the context of a cdk.json that has none', async () => {
+    await writeFile(file, JSON.stringify({ app: OTHERS.app }));
+    expect((await write('--parameter', 'namespace=demo')).code).toBe(0);
+    const found = await written();
+    expect(Object.keys(found)).toEqual(['app', 'context']);
+    expect(Object.keys(found.context.ngbak.targets)).toEqual(['default']);
+    // The same file can be deployed.
+    expect(Object.keys((await openConfiguration(file)).ngbak)).toEqual(['targets']);
+    await expect(openConfiguration(join(folder, 'missing.json'))).rejects.toThrow(/cannot be read/);
+  });
+
+  test('counts everything in a folder, beside what the target saves of it', async () => {
+    const place = await mkdtemp(join(folder, 'rag-'));
+    await mkdir(join(place, 'below'));
+    await writeFile(join(place, 'below', 'a.txt'), 'a');
+    await writeFile(join(place, '.env'), 'KEY=1');
+    const files = ['--files', place, '--profile', 'custom'];
+    const none = await run(['--json', 'doctor', '--write', file, ...files], {
+      ...environment,
+      REDIS_URL: '',
+    });
+    expect(problemOf(none)).toContain('saves nothing of the kv store, which is not empty');
+    await writeFile(join(place, 'b.txt'), 'b');
+    const ran = await run(['--json', 'doctor', '--write', file, ...files], { ...environment, REDIS_URL: '' });
+    expect(ran.lines().find(({ type }) => type === 'target-written')?.data).toMatchObject({
+      covered: [{ store: 'kv', saved: { files: 1 }, all: { files: 3 } }],
+    });
   });
 
   test('writes a file of its own, and the buckets of files in S3', async () => {

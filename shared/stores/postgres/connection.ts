@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { hostOf } from '../../core/host.ts';
 
 /** Schema of the connection secret of a PostgreSQL store. */
 export const PostgresConnection = z
@@ -27,8 +28,11 @@ export function addressOf({ url }: Pick<PostgresConnection, 'url'>): {
   readonly port: number;
   readonly database: string;
 } {
-  const { hostname, port, pathname } = new URL(url);
-  // URLs write IPv6 addresses in brackets, sockets do not.
-  const host = hostname.replace(/^\[(.*)\]$/, '$1').toLowerCase();
-  return { host, port: Number(port || 5432), database: decodeURIComponent(pathname.slice(1)) };
+  const address = new URL(url);
+  const { port, pathname } = address;
+  return {
+    host: hostOf(address).toLowerCase(),
+    port: Number(port || 5432),
+    database: decodeURIComponent(pathname.slice(1)),
+  };
 }

@@ -2,6 +2,7 @@ import calculateSlot from 'cluster-key-slot';
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import { z } from 'zod';
 import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../../core/errors.ts';
+import { hostOf } from '../../core/host.ts';
 import { retry } from '../../core/retry.ts';
 
 /** Connection timeout in ms. */
@@ -132,9 +133,9 @@ export class RedisClient {
       await this.#connect(redis);
       return [redis];
     }
-    const { hostname, port } = new URL(url);
-    // URLs write IPv6 addresses in brackets, sockets do not.
-    const host = hostname.replace(/^\[(.*)\]$/, '$1');
+    const address = new URL(url);
+    const { port } = address;
+    const host = hostOf(address);
     const cluster = new ioredis.Cluster([{ host, port: Number(port || 6379) }], {
       lazyConnect: true,
       clusterRetryStrategy: () => null,

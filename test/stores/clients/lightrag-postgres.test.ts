@@ -71,8 +71,8 @@ test("LightRAG's own storage classes read the same from PostgreSQL after a resto
     cache_entries: 25,
   });
   const environment = { POSTGRES_URL: `${url.replace('//', `//${username}:${password}@`)}?sslmode=disable` };
-  const proposal = await proposeByNames(environment, undefined);
   const stores = namedStores(environment, undefined);
+  const proposal = await proposeByNames(stores);
   const target = targetFor(stores, proposal, { parameters: { workspace: 'alpha' } });
   expect(target).toMatchObject({ profile: 'lightrag', stores: { kv: { kind: 'postgres' } } });
   const [covered] = await coverageOf(target, stores);
