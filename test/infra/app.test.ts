@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { FUNCTION_NAMES } from '../../infra/functions.ts';
 import { DEPLOYMENT } from './template.ts';
-import { VARIANTS } from './variants.ts';
+import { MOUNTED, VARIANTS } from './variants.ts';
 
 /** Timeout of all syntheses on a busy machine, in milliseconds: a deadline for hangs. */
 const DEADLINE_MS = 900_000;
@@ -73,17 +73,7 @@ const CONTEXTS = {
           },
         },
       },
-      network: {
-        vpcId: 'vpc-0a1b2c3d',
-        subnetIds: ['subnet-0a1b2c3d'],
-        securityGroupIds: ['sg-0a1b2c3d'],
-      },
-      fileSystem: {
-        fileSystemId: 'fs-0a1b2c3d',
-        accessPointArn:
-          'arn:aws:elasticfilesystem:eu-central-1:111122223333:access-point/fsap-0a1b2c3d4e5f60718',
-        mountPath: '/mnt/graphrag',
-      },
+      ...MOUNTED,
       reservedConcurrency: 5,
       legSeconds: 30,
       alarms: { topicArns: ['arn:aws:sns:eu-central-1:111122223333:on-call'] },

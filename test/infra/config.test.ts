@@ -4,6 +4,7 @@ import { readDeployment, runtimeConfig } from '../../infra/config.ts';
 import { readConfig } from '../../shared/core/config-text.ts';
 import { InvalidInputError } from '../../shared/core/errors.ts';
 import { DEPLOYMENT, synthesize } from './template.ts';
+import { MOUNTED } from './variants.ts';
 
 const withRest = (rest: object) => () => readDeployment({ ...DEPLOYMENT, ...rest });
 
@@ -100,12 +101,7 @@ describe('the configuration', () => {
   });
 
   test('refuses a file system outside of a network, where Lambda cannot mount it', () => {
-    const fileSystem = {
-      fileSystemId: 'fs-0a1b2c3d',
-      accessPointArn:
-        'arn:aws:elasticfilesystem:eu-central-1:111122223333:access-point/fsap-0a1b2c3d4e5f60718',
-      mountPath: '/mnt/graphrag',
-    };
+    const { fileSystem } = MOUNTED;
     expect(withRest({ fileSystem })).toThrow(/fileSystem needs ngbak\.network/);
   });
 

@@ -3,7 +3,7 @@ import type { Template } from 'aws-cdk-lib/assertions';
 import { FUNCTION_NAMES } from '../../infra/functions.ts';
 import { RETENTION_KEY } from '../../shared/aws/keys.ts';
 import { permissions, type Statement, statementsOf, synthesize } from './template.ts';
-import { VARIANTS } from './variants.ts';
+import { MOUNTED, VARIANTS } from './variants.ts';
 
 let template: Template;
 let granted: Map<string, Statement[]>;
@@ -274,17 +274,7 @@ describe('file stores', () => {
       targets: {
         default: { stores: { kv: { kind: 'files', buckets: ['graphrag-files'] }, graph: { kind: 'neo4j' } } },
       },
-      network: {
-        vpcId: 'vpc-0a1b2c3d',
-        subnetIds: ['subnet-0a1b2c3d'],
-        securityGroupIds: ['sg-0a1b2c3d'],
-      },
-      fileSystem: {
-        fileSystemId: 'fs-0a1b2c3d',
-        accessPointArn:
-          'arn:aws:elasticfilesystem:eu-central-1:111122223333:access-point/fsap-0a1b2c3d4e5f60718',
-        mountPath: '/mnt/graphrag',
-      },
+      ...MOUNTED,
     });
 
   test('in a bucket are read by the functions of that store, and written only by its restore and the janitor', () => {

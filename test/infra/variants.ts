@@ -1,3 +1,17 @@
+/** A network, and a file system in it, of deployments whose stores are files in a folder. */
+export const MOUNTED = {
+  network: {
+    vpcId: 'vpc-0a1b2c3d',
+    subnetIds: ['subnet-0a1b2c3d'],
+    securityGroupIds: ['sg-0a1b2c3d'],
+  },
+  fileSystem: {
+    fileSystemId: 'fs-0a1b2c3d',
+    accessPointArn: 'arn:aws:elasticfilesystem:eu-central-1:111122223333:access-point/fsap-0a1b2c3d4e5f60718',
+    mountPath: '/mnt/graphrag',
+  },
+};
+
 /** Deployments that together use every configuration key that changes the template. */
 export const VARIANTS = {
   default: {},

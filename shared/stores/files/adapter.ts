@@ -113,7 +113,7 @@ class FilesStore extends BaseStore {
     leaveOut('subfolders-left-out', `Subfolders of ${name} are left out by "include".`, leftOut.folders);
     leaveOut(
       'links-left-out',
-      `Links, special files and names that are no file names in ${name} are left out.`,
+      `Links, special files and names that are not valid for files in ${name} are left out.`,
       leftOut.links,
     );
     leaveOut('files-left-out', `Files of ${name} are left out by "include".`, leftOut.files);

@@ -24,7 +24,7 @@ export interface Listing {
   readonly leftOut: {
     /** Subfolders that are not listed. */
     readonly folders: LeftOut;
-    /** Links, pipes, sockets, devices, and names that are no file names. */
+    /** Links, pipes, sockets, devices, and names that are not valid for files. */
     readonly links: LeftOut;
     readonly files: LeftOut;
   };

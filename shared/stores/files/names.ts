@@ -57,7 +57,7 @@ function encode(file: string, special: RegExp): string {
 
 /**
  * The file that an entry holds; undefined if {@link entryNamesOf} does not produce the entry's name, such as for a name
- * that leads out of the folder.
+ * that points outside of the folder.
  */
 export function fileNameOf(entry: string): string | undefined {
   if (!entry.startsWith(FOLDER)) return undefined;

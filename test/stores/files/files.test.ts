@@ -17,13 +17,12 @@ import { openFolder } from '../../../shared/stores/files/connection.ts';
 import { entryNamesOf, fileNameOf } from '../../../shared/stores/files/names.ts';
 import { neededBytes } from '../../../shared/stores/files/restore.ts';
 import type { SpaceEstimate } from '../../../shared/stores/room.ts';
-import type { Store } from '../../../shared/stores/store.ts';
 import { testUnless } from '../../conditions.ts';
 import { servers } from '../../servers.ts';
 import { MemoryArchive } from '../memory-archive.ts';
 import { exportAll, legContext, REPLACE, restoreAll } from '../redis/support.ts';
 import { SmallDisk, smallDiskMissing } from '../small-disk.ts';
-import { bucket, directory, OLD, type Place } from './places.ts';
+import { bucket, directory, OLD, OpenStores, PLACES, type Place } from './places.ts';
 
 /** Files as nano-graphrag and LightRAG write them, including content that must not be parsed. */
 const FILES: Record<string, Buffer> = {
@@ -41,28 +40,17 @@ const FILES: Record<string, Buffer> = {
   'a.json': Buffer.from('small'),
 };
 
-const places: [string, () => Promise<Place>][] = [
-  ['a mounted folder', directory],
-  ['a prefix in S3', bucket],
-];
-
-describe.each(places)('files in %s', (_, create) => {
+describe.each(PLACES)('files in %s', (_, create) => {
   let place: Place;
-  const opened: Store[] = [];
-  const open = (scope: object = {}) => {
-    const store = filesAdapter.create({ location: place.location }, filesAdapter.Scope.parse(scope), {
-      target: 'test',
-    });
-    opened.push(store);
-    return store;
-  };
+  const stores = new OpenStores();
+  const open = (scope: object = {}) => stores.open(place.location, scope);
 
   beforeEach(async () => {
     place = await create();
     for (const [name, content] of Object.entries(FILES)) await place.put(name, content);
   });
   afterEach(async () => {
-    for (const store of opened.splice(0)) await store.close();
+    await stores.close();
     await place.destroy();
   });
 

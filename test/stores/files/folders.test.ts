@@ -9,13 +9,12 @@ import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import { entryNamesOf, fileNameOf } from '../../../shared/stores/files/names.ts';
 import { compareFiles } from '../../../shared/stores/files/order.ts';
 import { selectionOf } from '../../../shared/stores/files/selection.ts';
-import type { Store } from '../../../shared/stores/store.ts';
 import type { StoreWarning } from '../../../shared/stores/warning.ts';
 import { servers } from '../../servers.ts';
 import { checkSealed } from '../checked.ts';
 import { legContext, MemoryArchive } from '../memory-archive.ts';
 import { exportAll, REPLACE, restoreAll } from '../redis/support.ts';
-import { bucket, directory, type Place } from './places.ts';
+import { bucket, directory, OpenStores, PLACES, type Place } from './places.ts';
 
 const FILES: Record<string, Buffer> = Object.fromEntries(
   [
@@ -35,19 +34,10 @@ const FILES: Record<string, Buffer> = Object.fromEntries(
 );
 const ALL = { include: ['**'] };
 
-describe.each([
-  ['a mounted folder', directory],
-  ['a prefix in S3', bucket],
-])('folders within %s', (_, create) => {
+describe.each(PLACES)('folders within %s', (_, create) => {
   let place: Place;
-  const opened: Store[] = [];
-  const open = (scope: object) => {
-    const store = filesAdapter.create({ location: place.location }, filesAdapter.Scope.parse(scope), {
-      target: 'test',
-    });
-    opened.push(store);
-    return store;
-  };
+  const stores = new OpenStores();
+  const open = (scope: object) => stores.open(place.location, scope);
   const probe = (scope: object) => open(scope).probe(legContext());
 
   beforeEach(async () => {
@@ -55,7 +45,7 @@ describe.each([
     for (const [name, content] of Object.entries(FILES)) await place.put(name, content);
   });
   afterEach(async () => {
-    for (const store of opened.splice(0)) await store.close();
+    await stores.close();
     await place.destroy();
   });
 

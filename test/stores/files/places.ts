@@ -3,8 +3,10 @@ import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:f
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { CreateBucketCommand, DeleteBucketCommand, DeleteObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import { openFolder } from '../../../shared/stores/files/connection.ts';
 import { selectionOf } from '../../../shared/stores/files/selection.ts';
+import type { Store } from '../../../shared/stores/store.ts';
 import { servers } from '../../servers.ts';
 
 /** The modification time of files that are not being written. */
@@ -82,4 +84,25 @@ export async function bucket(): Promise<Place> {
 
 async function* chunks(content: Buffer): AsyncGenerator<Uint8Array> {
   yield content;
+}
+
+/** The kinds of places, for `describe.each`. */
+export const PLACES: readonly [string, () => Promise<Place>][] = [
+  ['a mounted folder', directory],
+  ['a prefix in S3', bucket],
+];
+
+/** Stores of files that a test opens. */
+export class OpenStores {
+  readonly #opened: Store[] = [];
+
+  open(location: string, scope: object = {}): Store {
+    const store = filesAdapter.create({ location }, filesAdapter.Scope.parse(scope), { target: 'test' });
+    this.#opened.push(store);
+    return store;
+  }
+
+  async close(): Promise<void> {
+    for (const store of this.#opened.splice(0)) await store.close();
+  }
 }

@@ -1,11 +1,9 @@
 /** What is special about PostgreSQL: exact values, replacement in one transaction, workspaces, rights, refusals. */
-import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TLSSocket } from 'node:tls';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Client } from 'pg';
 import { AccessDeniedError, UnavailableError } from '../../../shared/core/errors.ts';
@@ -19,6 +17,7 @@ import type { StoreWarning } from '../../../shared/stores/warning.ts';
 
 import { missing, testUnless } from '../../conditions.ts';
 import { fc } from '../../fast-check.ts';
+import { selfSigned } from '../../support/certificate.ts';
 import { startTcpProxy } from '../../tcp-proxy.ts';
 import { exportAll, legContext, MemoryArchive, restoreAll, withStore } from '../memory-archive.ts';
 import { OwnPostgres } from './own-server.ts';
@@ -561,22 +560,7 @@ describe('TLS', () => {
     'is required unless it is switched off, and verifies the certificate by "ca"',
     async () => {
       const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-tls-'));
-      const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
-      const request = [
-        'req',
-        '-x509',
-        '-newkey',
-        'rsa:2048',
-        '-nodes',
-        '-days',
-        '2',
-        '-keyout',
-        key,
-        '-out',
-        cert,
-      ];
-      const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
-      await promisify(execFile)('openssl', [...request, ...subject]);
+      const { key, cert } = await selfSigned(folder);
       const certificate = { key: await readFile(key), cert: await readFile(cert) };
       // The server of the tests is built without TLS. The proxy accepts it as PostgreSQL does, after a request.
       const proxy = await startTcpProxy(

@@ -1,11 +1,9 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
-import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { describeError, IntegrityError } from '../../../shared/core/errors.ts';
 import type { Cursor } from '../../../shared/stores/leg.ts';
@@ -13,6 +11,7 @@ import { qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
 import { answerError } from '../../../shared/stores/qdrant/errors.ts';
 import type { RestoreLeg } from '../../../shared/stores/restore-leg.ts';
 import { missing, testUnless } from '../../conditions.ts';
+import { selfSigned } from '../../support/certificate.ts';
 import { CuttingProxy, OwnServer, startInterceptor } from './own-server.ts';
 import {
   ask,
@@ -457,23 +456,8 @@ testUnless(
   'a server with a private certificate is trusted through "ca", and only through it',
   async () => {
     const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-tls-'));
-    const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
     try {
-      const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];
-      const request = [
-        'req',
-        '-x509',
-        '-newkey',
-        'rsa:2048',
-        '-nodes',
-        '-days',
-        '2',
-        '-keyout',
-        key,
-        '-out',
-        cert,
-      ];
-      await promisify(execFile)('openssl', [...request, ...subject]);
+      const { key, cert } = await selfSigned(folder);
       // TLS is terminated before the real server, as at a load balancer.
       const { hostname, port } = new URL(server.url);
       const front = createTlsServer({ key: await readFile(key), cert: await readFile(cert) }, (client) => {

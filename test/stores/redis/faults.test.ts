@@ -1,10 +1,8 @@
-import { execFile } from 'node:child_process';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { connect as connectSocket, createServer, type Server, type Socket } from 'node:net';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { AccessDeniedError, UnavailableError } from '../../../shared/core/errors.ts';
@@ -14,11 +12,11 @@ import type { VerifyResult } from '../../../shared/stores/restore-leg.ts';
 import type { SpaceEstimate } from '../../../shared/stores/room.ts';
 import type { StoreWarning } from '../../../shared/stores/warning.ts';
 import { describeUnless, missing } from '../../conditions.ts';
+import { selfSigned } from '../../support/certificate.ts';
 import { HookProxy } from './hook-proxy.ts';
 import { OwnServer } from './own-server.ts';
 import { closeStores, exportAll, legContext, openStore, REPLACE, restoreAll, runLegs } from './support.ts';
 
-const run = promisify(execFile);
 const MIB = 1024 ** 2;
 const SCOPE = { prefix: 'app:', separator: ':' };
 let server: OwnServer;
@@ -494,12 +492,7 @@ describeUnless(missing('openssl', 'version'), 'TLS', () => {
 
   beforeAll(async () => {
     secure = await OwnServer.start(async (port, folder) => {
-      const key = join(folder, 'key.pem');
-      const certificate = join(folder, 'certificate.pem');
-      await run('openssl', [
-        ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '1', '-subj', '/CN=localhost'],
-        ...['-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', certificate],
-      ]);
+      const { key, cert: certificate } = await selfSigned(folder);
       ca = await readFile(certificate, 'utf8');
       return [
         ...['--tls-port', String(port), '--port', '0', '--tls-auth-clients', 'no'],
