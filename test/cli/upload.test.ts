@@ -239,14 +239,20 @@ describe('ngbak restore FILE', () => {
     await writeFile(path, SMALL_FILE);
   });
 
-  /** Runs the command until S3 has the parts that are not blocked. */
+  /** Runs the command until S3 has the part that is not blocked, and the first part is on its way and blocked. */
   async function halfWay(terminal: boolean) {
-    proxy.decide = (_method, url) =>
-      url.searchParams.get('partNumber') === '1' ? { kind: 'silence' } : undefined;
+    const isBlocked = new Promise<void>((blocked) => {
+      proxy.decide = (_method, url) => {
+        if (url.searchParams.get('partNumber') !== '1') return undefined;
+        blocked();
+        return { kind: 'silence' };
+      };
+    });
     const session = new Session(['restore', path, '--target', 'default', '--no-wait'], environment, {
       terminal,
     });
-    const jobId = await untilThere(1);
+    // The other part is small: on a busy machine it is stored before the first one is sent.
+    const [jobId] = await Promise.all([untilThere(1), isBlocked]);
     proxy.decide = () => undefined;
     return { session, jobId };
   }
