@@ -49,6 +49,8 @@ async function cdk(
         ...process.env,
         ...aws.env,
         PATH: `${binaries}:${process.env.PATH ?? ''}`,
+        // aws-cdk-lib keeps fingerprints of assets in HOME, whatever CDK_HOME is: they belong to the local stack.
+        HOME: join(folder, 'home'),
         // The CDK's own validation takes ten times as long as everything else, and `npm run synth` runs it.
         CDK_VALIDATION: 'false',
         // Marks the CLI's child processes, so that they end with the stack even if this process is killed.
