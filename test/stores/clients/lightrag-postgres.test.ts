@@ -3,13 +3,16 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Client } from 'pg';
-import { installGraphragClients, installPostgresDrivers } from '../../../local/install/python.ts';
 import { namedStores, proposeByNames } from '../../../cli/known-stores.ts';
 import { coverageOf, targetFor } from '../../../cli/write-target.ts';
+import { installGraphragClients, installPostgresDrivers } from '../../../local/install/python.ts';
 import { profileScopes, profileStatistics } from '../../../shared/profiles/profiles.ts';
 import { proposeProfile } from '../../../shared/profiles/propose.ts';
+import { Neo4jScope } from '../../../shared/stores/neo4j/connection.ts';
 import { postgresAdapter } from '../../../shared/stores/postgres/adapter.ts';
+import { servers } from '../../servers.ts';
 import { exportAll, legContext, restoreAll, withStore } from '../memory-archive.ts';
+import { run as cypher, graphContent, openGraph, plainDriver } from '../neo4j/graph.ts';
 import { OwnPostgres } from '../postgres/own-server.ts';
 import { type PythonClient, pythonClient } from './python-client.ts';
 
@@ -33,9 +36,17 @@ afterAll(async () => {
 });
 
 /** Everything that LightRAG reads of a workspace, as printed. */
-function run(action: 'write' | 'read', workspace: string): Promise<string> {
+function run(
+  action: 'write' | 'read',
+  workspace: string,
+  kind: 'postgres' | 'postgres-neo4j' = 'postgres',
+): Promise<string> {
   const { hostname, port } = new URL(server.address.url);
-  return lightrag([action, 'postgres', workspace, folder], {
+  const { uri, username, password } = servers.neo4j;
+  return lightrag([action, kind, workspace, folder], {
+    NEO4J_URI: uri,
+    NEO4J_USERNAME: username,
+    NEO4J_PASSWORD: password,
     POSTGRES_HOST: hostname,
     POSTGRES_PORT: port,
     POSTGRES_USER: server.address.username,
@@ -93,4 +104,79 @@ test("LightRAG's own storage classes read the same from PostgreSQL after a resto
   await client.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE EXTENSION vector');
   expect((await restoreAll(open, archive)).differences).toBe(0);
   expect(await run('read', 'alpha')).toBe(before[0]);
-}, 300_000);
+}, 600_000);
+
+test('read the same from PostgreSQL and Neo4j, as installed by the Helm chart, after both were lost; the other workspace is untouched', async () => {
+  const [own, other] = ['ngbak_helm', 'ngbak_helm_2'];
+  const driver = plainDriver(servers.neo4j);
+  const scopes = profileScopes('lightrag', { workspace: own }, 'postgres');
+  const { url, username, password } = server.address;
+  const connection = postgresAdapter.Connection.parse({ url, username, password, tls: false });
+  const openTables = () =>
+    postgresAdapter.create(connection, postgresAdapter.Scope.parse(scopes.kv), { target: 'test' });
+  const openNodes = openGraph(servers.neo4j, Neo4jScope.parse(scopes.graph));
+  const read = (workspace: string) => run('read', workspace, 'postgres-neo4j');
+  try {
+    await client.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE EXTENSION vector');
+    for (const workspace of [own, other]) await run('write', workspace, 'postgres-neo4j');
+    const before = [await read(own), await read(other)];
+    const { nodes, edges, full_docs, ...rest } = JSON.parse(before[0] ?? '');
+    expect([nodes, edges, full_docs, rest['entities nearest']].map((list) => list.length)).toEqual([
+      20, 19, 25, 5,
+    ]);
+    const [graph, otherGraph] = [await graphContent(driver, own), await graphContent(driver, other)];
+    const dump = await server.dump('public');
+
+    const stores = namedStores(
+      {
+        NEO4J_URI: servers.neo4j.uri,
+        NEO4J_USERNAME: servers.neo4j.username,
+        NEO4J_PASSWORD: servers.neo4j.password,
+        POSTGRES_URL: `${url.replace('//', `//${username}:${password}@`)}?sslmode=disable`,
+      },
+      undefined,
+    );
+    const target = targetFor(stores, await proposeByNames(stores), { parameters: { workspace: own } });
+    expect(target).toEqual({
+      profile: 'lightrag',
+      parameters: { workspace: own },
+      stores: { graph: { kind: 'neo4j' }, kv: { kind: 'postgres' } },
+    });
+    const covered = await coverageOf(target, stores);
+    expect(covered.map(({ store, saved }) => [store, saved.nodes, saved['rows:lightrag_doc_full']])).toEqual([
+      ['graph', 20, undefined],
+      ['kv', undefined, 25],
+    ]);
+
+    const saved = [await exportAll(openNodes), await exportAll(openTables)] as const;
+    expect(saved[0].tallies).toMatchObject({ nodes: { count: 20 }, relationships: { count: 19 } });
+    expect(Object.keys(saved[1].tallies)).not.toContain('rows:lightrag_graph_nodes');
+
+    await cypher(driver, `MATCH (n:\`${own}\`) DETACH DELETE n`);
+    const { rows } = await client.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'");
+    for (const { tablename } of rows)
+      await client.query(`DELETE FROM ${tablename} WHERE workspace = '${own}'`);
+    const emptied = JSON.parse(await read(own));
+    expect([emptied.nodes[0], emptied.full_docs[0], emptied['entities nearest']]).toEqual([null, null, []]);
+
+    for (const [index, open] of [openNodes, openTables].entries()) {
+      const { archive } = saved[index] ?? saved[0];
+      expect((await restoreAll(open, archive)).differences).toBe(0);
+    }
+    expect([await read(own), await read(other)]).toEqual(before);
+    expect(await graphContent(driver, own)).toEqual(graph);
+    expect(await graphContent(driver, other)).toEqual(otherGraph);
+    expect(await server.dump('public')).toBe(dump);
+  } finally {
+    for (const workspace of [own, other]) {
+      await cypher(driver, `MATCH (n:\`${workspace}\`) DETACH DELETE n`);
+      const indexes = await cypher(
+        driver,
+        'SHOW INDEXES YIELD name, labelsOrTypes WHERE $label IN labelsOrTypes',
+        { label: workspace },
+      );
+      for (const { name } of indexes) await cypher(driver, `DROP INDEX \`${name}\``);
+    }
+    await driver.close();
+  }
+}, 600_000);

@@ -1,8 +1,9 @@
 """Writes a small knowledge base through LightRAG's own storage classes, or reads it back, without any model.
 
-    lightrag_client.py write|read redis|files|servers|postgres <workspace> <working directory>
+    lightrag_client.py write|read redis|files|servers|postgres|postgres-neo4j <workspace> <working directory>
 
-`servers` are Redis, Neo4j and Qdrant together; `postgres` has everything in tables, the graph included. Reading prints one JSON object with everything that the classes give. The
+`servers` are Redis, Neo4j and Qdrant together; `postgres` has everything in tables, the graph included; `postgres-neo4j` has
+the graph in Neo4j and all others in tables. Reading prints one JSON object with everything that the classes give. The
 environment names the servers as LightRAG wants it: REDIS_URI, NEO4J_URI, QDRANT_URL, POSTGRES_HOST and so on.
 """
 
@@ -122,8 +123,11 @@ def stores(kind, workspace, working_dir):
         from lightrag.kg.json_kv_impl import JsonKVStorage as KVStorage
         from lightrag.kg.nano_vector_db_impl import NanoVectorDBStorage as VectorStorage
         from lightrag.kg.networkx_impl import NetworkXStorage as GraphStorage
-    elif kind == "postgres":
-        from lightrag.kg.pgtable_impl import PGTableGraphStorage as GraphStorage
+    elif kind.startswith("postgres"):
+        if kind == "postgres":
+            from lightrag.kg.pgtable_impl import PGTableGraphStorage as GraphStorage
+        else:
+            from lightrag.kg.neo4j_impl import Neo4JStorage as GraphStorage
         from lightrag.kg.postgres_impl import (
             PGDocStatusStorage as DocStatusStorage,
             PGKVStorage as KVStorage,
