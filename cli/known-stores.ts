@@ -79,7 +79,7 @@ export interface NamedStore {
     readonly uri?: string;
     readonly url?: string;
     readonly location?: string;
-    readonly [field: string]: string | boolean | undefined;
+    readonly [field: string]: string | boolean | object | undefined;
   };
   /** The scope of everything that it holds. Default: that of a target without one. */
   readonly everything?: object;
@@ -128,6 +128,7 @@ export function namedStores(environment: NodeJS.ProcessEnv, location: string | u
 function postgresOf({
   POSTGRES_URL: text,
   POSTGRES_PASSWORD = '',
+  POSTGRES_IAM_REGION: region,
 }: NodeJS.ProcessEnv): NamedStore['connection'] | undefined {
   if (!text) return undefined;
   if (!URL.canParse(text)) {
@@ -139,7 +140,7 @@ function postgresOf({
   return {
     url: `postgresql://${host}${pathname}`,
     username: decodeURIComponent(username),
-    password: decodeURIComponent(password) || POSTGRES_PASSWORD,
+    ...(region ? { iam: { region } } : { password: decodeURIComponent(password) || POSTGRES_PASSWORD }),
     ...(searchParams.get('sslmode') === 'disable' ? { tls: false } : {}),
   };
 }

@@ -27,12 +27,24 @@ const KeyArn = z.string().regex(/^arn:[^:]+:kms:[^:]+:[0-9]{12}:key\/.+$/, 'must
 /** Name of a bucket. */
 export const BucketName = z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'must be a bucket name');
 
+const DatabaseUserArn = z
+  .string()
+  .regex(
+    /^arn:[^:*]+:rds-db:[a-z0-9-]+:[0-9]{12}:dbuser:[A-Za-z0-9-]+\/[^\s*?/]+$/,
+    'must be like arn:aws:rds-db:REGION:ACCOUNT:dbuser:RESOURCE_ID/USER, without wildcards',
+  );
+
 /** A store as an administrator configures it: without `secret`, the stack creates one to be filled in. */
 const DeployedStore = StoreConfig.extend({
   /** Name or ARN of an existing Secrets Manager secret. */
   secret: z.string().min(1).optional(),
   /** Buckets with the store's files, for stores in S3. The functions that access the store get access to them. */
   buckets: z.array(BucketName).min(1).max(10).optional(),
+  /**
+   * ARNs of database users with IAM authentication, for PostgreSQL in RDS. The functions that access the store may
+   * connect as these users.
+   */
+  databaseUsers: z.array(DatabaseUserArn).min(1).max(10).optional(),
 });
 export type DeployedStore = z.infer<typeof DeployedStore>;
 
@@ -443,7 +455,16 @@ function checkCopies({ copies, targets, archiveBucket }: DeploymentConfig): void
 function checkStores(deployment: DeploymentConfig): void {
   const config = runtimeConfig(deployment, () => 'not asked for');
   for (const [target, { stores }] of Object.entries(deployment.targets)) {
-    for (const store of STORES_WITH_SERVER) if (stores[store]) resolveStore(config, target, store);
+    for (const store of STORES_WITH_SERVER) {
+      const settings = stores[store];
+      if (!settings) continue;
+      resolveStore(config, target, store);
+      if (settings.databaseUsers === undefined || settings.kind === 'postgres') continue;
+      throw new InvalidInputError(
+        `ngbak.targets.${target}.stores.${store}.databaseUsers is for stores of the kind "postgres", not "${settings.kind}".`,
+        { remedy: 'Remove it, or correct "kind".', help: HELP.configuration },
+      );
+    }
   }
 }
 
@@ -460,7 +481,7 @@ export function runtimeConfig(
   const targets = Object.entries(deployment.targets).map(([name, target]) => {
     const stores = Object.entries(target.stores).flatMap(([store, settings]) => {
       if (settings === undefined) return [];
-      const { buckets: _, ...rest } = settings;
+      const { buckets: _buckets, databaseUsers: _users, ...rest } = settings;
       return [[store, { ...rest, secret: secretOf(name, store as StoreWithServer) }]];
     });
     return [name, { ...target, stores: Object.fromEntries(stores) }];

@@ -89,6 +89,7 @@ export function makeStepHandlers(
     archive.grant(handler, size.bucket);
     for (const store of size.stores) secrets.grantRead(handler, store);
     allowBuckets(handler, size, deployment);
+    allowDatabaseUsers(handler, size, deployment);
     allowConfiguration(handler, size, deployment);
     allowCopies(handler, size, deployment);
     mountFileSystem(handler, size, deployment);
@@ -150,6 +151,18 @@ function withoutDefaults({ targets, ...rest }: NgbakConfig): object {
     },
   ]);
   return { targets: Object.fromEntries(reduced), ...differing(rest, NgbakConfig.parse({ targets: {} })) };
+}
+
+/** Allows a function to connect as the configured database users of the stores that it accesses. */
+function allowDatabaseUsers(
+  handler: StepHandler,
+  { stores: accessed }: FunctionSize,
+  { targets }: DeploymentConfig,
+): void {
+  const users = Object.values(targets).flatMap(({ stores }) =>
+    accessed.flatMap((store) => stores[store]?.databaseUsers ?? []),
+  );
+  if (users.length > 0) handler.allow(['rds-db:connect'], [...new Set(users)]);
 }
 
 /**

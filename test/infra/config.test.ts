@@ -60,6 +60,36 @@ describe('the configuration', () => {
       { schedule: { timeZone: 'Mars/Olympus' } },
       /ngbak\.schedule\.timeZone: .*"Europe\/Berlin" \(received "Mars\/Olympus"\)/,
     ],
+    ...['db-0A1B/*', '*/ngbak', 'db-0A1B'].map((user): [object, RegExp] => [
+      {
+        targets: {
+          default: {
+            stores: {
+              kv: {
+                kind: 'postgres',
+                databaseUsers: [`arn:aws:rds-db:eu-central-1:111122223333:dbuser:${user}`],
+              },
+            },
+          },
+        },
+      },
+      /ngbak\.targets\.default\.stores\.kv\.databaseUsers\.0: .*without wildcards/,
+    ]),
+    [
+      {
+        targets: {
+          default: {
+            stores: {
+              kv: {
+                kind: 'redis',
+                databaseUsers: ['arn:aws:rds-db:eu-central-1:111122223333:dbuser:db-0A1B/ngbak'],
+              },
+            },
+          },
+        },
+      },
+      /kv\.databaseUsers is for stores of the kind "postgres"/,
+    ],
     [{ storageClass: 'GLACIER' }, /ngbak\.storageClass: .*read back before .* \(received "GLACIER"\)/],
     [{ transitions: [{ days: 0, storageClass: 'GLACIER' }] }, /ngbak\.transitions\.0\.days/],
     [{ transitions: [{ days: 9, storageClass: 'STANDARD' }] }, /ngbak\.transitions\.0\.storageClass/],

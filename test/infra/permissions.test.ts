@@ -89,6 +89,27 @@ test.each([
   expect(secrets(name)).toEqual(expected);
 });
 
+test('exactly the functions that connect to a database may connect as its user', () => {
+  const others = permissions(synthesize(VARIANTS['an existing bucket']));
+  const connecting = [...others].filter(([, statements]) =>
+    statements.some(({ actions }) => actions.some((action) => action.startsWith('rds-db:'))),
+  );
+  expect(connecting.map(([name]) => name).sort()).toEqual([
+    ...['check-fences', 'export-kv', 'inspect-restore', 'janitor', 'plan-backup', 'restore-kv'],
+  ]);
+  for (const [, statements] of connecting) {
+    expect(statements.filter(({ actions }) => actions.includes('rds-db:connect'))).toEqual([
+      expect.objectContaining({
+        effect: 'Allow',
+        actions: ['rds-db:connect'],
+        resources: ['arn:aws:rds-db:eu-central-1:111122223333:dbuser:cluster-0A1B2C3D/ngbak'],
+      }),
+    ]);
+  }
+  for (const name of names)
+    expect(of(name).flatMap(({ actions }) => actions)).not.toContain('rds-db:connect');
+});
+
 test('nobody may change or replace a credential', () => {
   for (const name of names) {
     const actions = of(name).flatMap((statement) => statement.actions);

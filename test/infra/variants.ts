@@ -49,6 +49,17 @@ export const VARIANTS = {
     },
   },
   'an existing bucket': {
+    targets: {
+      default: {
+        stores: {
+          graph: { kind: 'neo4j' },
+          kv: {
+            kind: 'postgres',
+            databaseUsers: ['arn:aws:rds-db:eu-central-1:111122223333:dbuser:cluster-0A1B2C3D/ngbak'],
+          },
+        },
+      },
+    },
     signatures: { required: true },
     archiveBucket: {
       name: 'the-archive-bucket',

@@ -98,7 +98,7 @@ export class PostgresClient {
       for await (const chunk of stream) yield chunk;
       isComplete = true;
     } catch (error) {
-      throw explain(error, this.name);
+      throw explain(error, this.name, this.#connection);
     } finally {
       if (!isComplete) this.drop();
     }
@@ -133,13 +133,13 @@ export class PostgresClient {
 
   async #open(): Promise<Client> {
     if (this.#client) return this.#client;
-    const { username, password, tls, ca } = this.#connection;
+    const { username, tls, ca } = this.#connection;
     // Loaded with the first connection: most steps of a workflow do not need it.
     const { default: pg } = await import('pg');
     const client = new pg.Client({
       ...addressOf(this.#connection),
       user: username,
-      password,
+      password: await this.#password(),
       ssl: tls ? { rejectUnauthorized: true, ...(ca === undefined ? {} : { ca }) } : false,
       connectionTimeoutMillis: CONNECT_MS,
       application_name: 'ngbak',
@@ -161,6 +161,15 @@ export class PostgresClient {
     return client;
   }
 
+  /** A token of RDS is valid for a quarter of an hour, so that each connection needs a new one. */
+  async #password(): Promise<string> {
+    const { username, password, iam } = this.#connection;
+    if (!iam) return password ?? '';
+    const { rdsToken } = await import('../../aws/rds-token.ts');
+    const { host, port } = addressOf(this.#connection);
+    return rdsToken({ host, port, username, region: iam.region });
+  }
+
   async #streams(): Promise<typeof import('pg-copy-streams')> {
     // A bundle has only the default export.
     this.#copy ??= (
@@ -173,7 +182,7 @@ export class PostgresClient {
     try {
       return await work();
     } catch (error) {
-      throw explain(error, this.name);
+      throw explain(error, this.name, this.#connection);
     }
   }
 }

@@ -13,13 +13,19 @@ export const PostgresConnection = z
       )
       .refine((url) => URL.canParse(url), { message: 'must be like postgresql://host:5432/database' }),
     username: z.string().min(1),
-    password: z.string().min(1),
+    password: z.string().min(1).optional(),
+    /** IAM authentication of Amazon RDS and Aurora instead of a password: the region of the database. */
+    iam: z.strictObject({ region: z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d+$/) }).optional(),
     /** TLS with verification of the certificate and of the host name. Only a server on a private network may do without. */
     tls: z.boolean().default(true),
     /** PEM certificates of the authorities to trust instead of the public ones, such as those of Amazon RDS. */
     ca: z.string().includes('-----BEGIN CERTIFICATE-----').optional(),
   })
-  .refine(({ tls, ca }) => tls || ca === undefined, { message: 'needs "tls": true', path: ['ca'] });
+  .refine(({ tls, ca }) => tls || ca === undefined, { message: 'needs "tls": true', path: ['ca'] })
+  .refine(({ tls, iam }) => tls || iam === undefined, { message: 'needs "tls": true', path: ['iam'] })
+  .refine(({ password, iam }) => (password === undefined) !== (iam === undefined), {
+    message: 'either "password" or "iam" is required',
+  });
 export type PostgresConnection = z.infer<typeof PostgresConnection>;
 
 /** Where a client connects to. */

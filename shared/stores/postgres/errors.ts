@@ -1,5 +1,6 @@
 import { isNativeError } from 'node:util/types';
 import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../../core/errors.ts';
+import type { PostgresConnection } from './connection.ts';
 
 /** An error returned by the server. */
 export class PostgresReplyError extends NgbakError {}
@@ -29,14 +30,19 @@ const TLS = /^(ERR_TLS_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|CERT_|HOSTNAME_MISMATC
 /** Classes of SQLSTATE whose messages name objects, but contain no data. */
 const WITHOUT_DATA = /^(0A|2B|25|42|23|3F|54|XX)/;
 
+const CORRECT_LOGIN = {
+  password:
+    'Correct "username" and "password" in the secret of the store, and check pg_hba.conf of the server.',
+  iam: 'Grant "rds_iam" to the user, enable IAM authentication of the database, list the user in "databaseUsers" of cdk.json, and use the endpoint and the region of the database: docs/stores/postgres.md.',
+} as const;
+
 /** Explains an error of the server or of the connection. `name` is that of the server, for messages. */
-export function explain(error: unknown, name: string): unknown {
+export function explain(error: unknown, name: string, { iam }: Pick<PostgresConnection, 'iam'>): unknown {
   if (!isNativeError(error) || error instanceof NgbakError) return error;
   const code = String((error as Failure).code ?? '');
   if (/^28/.test(code)) {
     return new AccessDeniedError(`${name} rejected the login (${code}).`, {
-      remedy:
-        'Correct "username" and "password" in the secret of the store, and check pg_hba.conf of the server.',
+      remedy: iam ? CORRECT_LOGIN.iam : CORRECT_LOGIN.password,
       isLogin: true,
     });
   }

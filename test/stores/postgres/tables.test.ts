@@ -1,9 +1,4 @@
 /** What is special about PostgreSQL: exact values, replacement in one transaction, workspaces, rights, refusals. */
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Client } from 'pg';
 import { AccessDeniedError, UnavailableError } from '../../../shared/core/errors.ts';
@@ -17,10 +12,9 @@ import type { StoreWarning } from '../../../shared/stores/warning.ts';
 
 import { missing, testUnless } from '../../conditions.ts';
 import { fc } from '../../fast-check.ts';
-import { selfSigned } from '../../support/certificate.ts';
-import { startTcpProxy } from '../../tcp-proxy.ts';
 import { exportAll, legContext, MemoryArchive, restoreAll, withStore } from '../memory-archive.ts';
 import { OwnPostgres } from './own-server.ts';
+import { startTlsProxy } from './tls-proxy.ts';
 
 jest.setTimeout(300_000);
 
@@ -559,24 +553,8 @@ describe('TLS', () => {
     missing('openssl', 'version'),
     'is required unless it is switched off, and verifies the certificate by "ca"',
     async () => {
-      const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-tls-'));
-      const { key, cert } = await selfSigned(folder);
-      const certificate = { key: await readFile(key), cert: await readFile(cert) };
-      // The server of the tests is built without TLS. The proxy accepts it as PostgreSQL does, after a request.
-      const proxy = await startTcpProxy(
-        '127.0.0.1',
-        Number(new URL(server.address.url).port),
-        (socket, upstream) => {
-          void once(socket, 'data').then(() => {
-            socket.write('S');
-            const secure = new TLSSocket(socket, { isServer: true, ...certificate });
-            secure.on('error', () => upstream.destroy());
-            secure.pipe(upstream).pipe(secure);
-          });
-        },
-      );
+      const { url, ca, close } = await startTlsProxy(server.address.url);
       const { open } = await place('CREATE TABLE t (id int PRIMARY KEY)');
-      const url = `postgresql://localhost:${proxy.port}/postgres`;
       const probe = (login: object) =>
         withStore(
           () => open({}, login),
@@ -584,12 +562,10 @@ describe('TLS', () => {
         );
       try {
         await expect(probe({ url, tls: true })).rejects.toThrow(/certificate of .* is not valid/);
-        const ca = await readFile(cert, 'utf8');
         expect((await probe({ url, tls: true, ca })).counts).toEqual({ tables: 1, 'rows:t': 0 });
         await expect(probe({ tls: true })).rejects.toThrow(/does not support TLS/);
       } finally {
-        await proxy.close();
-        await rm(folder, { recursive: true });
+        await close();
       }
     },
   );
