@@ -58,7 +58,7 @@ function conforms(
         return rows.map(({ nspname }) => nspname);
       },
       content: () => server.dump('kb'),
-      merges: false,
+      merges: true,
       close: () => server.stop(),
       ...own(client),
     };

@@ -13,12 +13,15 @@ import { postgresFacts } from './facts.ts';
 import { clearPostgres, dropStaging, loadPostgres } from './load.ts';
 import { probePostgres } from './probe.ts';
 import { occupiedTables, removeTables } from './remove.ts';
-import { PostgresScope, requireWholeTables } from './scope.ts';
+import { lacksTables, narrowTables, routeTables } from './route.ts';
+import { PostgresScope } from './scope.ts';
 import { postgresOverlaps, postgresScratch } from './scratch.ts';
 import { LIMITS, type Limits, type PostgresSite } from './site.ts';
 import { verifyPostgres } from './verify.ts';
+import { viewTables } from './view.ts';
 
-const base = defineAdapter({
+/** Tables in PostgreSQL 14 and later, with pgvector and other extensions. docs/stores/postgres.md describes it. */
+export const postgresAdapter = defineAdapter({
   facts: postgresFacts,
   versionNotes: {
     newer: 'it may print definitions of tables differently, which a verification reports as a difference',
@@ -27,19 +30,14 @@ const base = defineAdapter({
   Connection: PostgresConnection,
   Scope: PostgresScope,
   create: (connection, scope, { target }) => new PostgresStore(connection, scope, target),
+  narrow: narrowTables,
+  lacks: lacksTables,
+  route: routeTables,
+  view: viewTables,
   overlaps: postgresOverlaps,
   scratch: postgresScratch,
   check: (_origin, from) => new PostgresCheck(from),
 });
-
-/** Tables in PostgreSQL 14 and later, with pgvector and other extensions. docs/stores/postgres.md describes it. */
-export const postgresAdapter: typeof base = {
-  ...base,
-  route: async (archive, saved, target, request) => {
-    requireWholeTables(saved, target);
-    return base.route(archive, saved, target, request);
-  },
-};
 
 /** The tables of one scope in one database. */
 export class PostgresStore extends BaseStore {

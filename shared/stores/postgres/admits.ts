@@ -1,37 +1,35 @@
 import { NgbakError } from '../../core/errors.ts';
-import type { RestoreInput } from '../restore-leg.ts';
+import type { LoadOptions, RestoreInput } from '../restore-leg.ts';
 import { definitionsOf } from './archive.ts';
 import { type Attachment, leftOut, listTables, readAttachments, readDefinitions } from './catalog.ts';
 import type { PostgresClient } from './client.ts';
 import type { TableDefinition } from './definition.ts';
+import { conflictingRows } from './conflicts.ts';
 import { outsideScope } from './load.ts';
 import type { PostgresScope } from './scope.ts';
 import type { PostgresSite } from './site.ts';
-import { mergeProblem } from './swap.ts';
+import { keepsTables, rowsProblem, unchangeable } from './swap.ts';
 
 /** Bytes that a table with its indexes takes, as a multiple of its rows in an archive. */
 const TABLE_OVERHEAD = 2;
 
 /** Checks, without writing, that an archive can be loaded: tables, extensions, rights, and what a load would lose. */
-export async function admitPostgres(
-  { client, scope }: PostgresSite,
-  { archive, options, context }: RestoreInput,
-): Promise<readonly string[]> {
+export async function admitPostgres(site: PostgresSite, restore: RestoreInput): Promise<readonly string[]> {
+  const { client, scope } = site;
+  const { archive, context } = restore;
   client.obey(context.signal);
-  if (options.mode === 'merge') {
-    return ['a store of the kind "postgres" cannot merge: use the mode "replace"'];
-  }
   const tables = await definitionsOf(archive);
   const outside = outsideScope(scope, tables);
   if (outside !== undefined) return [`the archive ${outside}`];
   let needed = 0;
   for await (const { size } of archive.entries('kv/')) needed += size * TABLE_OVERHEAD;
   context.room?.({ of: 'disk', needed });
-  return [
+  const problems = [
     ...(await missingExtensions(client, tables, (text) => context.warn({ code: 'older-extension', text }))),
     ...(await missingRights(client, scope)),
-    ...(await lostByReplacing({ client, scope }, tables, context)),
+    ...(await lostByReplacing({ client, scope }, tables, restore)),
   ];
+  return problems.length > 0 ? problems : conflictingRows(site, tables, restore);
 }
 
 async function missingExtensions(
@@ -110,11 +108,12 @@ const LOST: Readonly<
 async function lostByReplacing(
   { client, scope }: Pick<PostgresSite, 'client' | 'scope'>,
   tables: readonly TableDefinition[],
-  context: RestoreInput['context'],
+  { options, context }: Pick<RestoreInput, 'options' | 'context'>,
 ): Promise<string[]> {
   const { tables: existing } = await listTables(client, scope);
   const attached = await readAttachments(client, existing);
   const rowsOnly = scope.workspace !== undefined;
+  const overwrites = options.mode === 'merge' && options.onConflict === 'overwrite';
   const problems = attached.flatMap(({ table, kind, name }) => {
     const lost = LOST[kind];
     if (!lost || !(rowsOnly ? lost.rows : lost.whole)) return [];
@@ -122,7 +121,7 @@ async function lostByReplacing(
       `table "${table}" ${lost.text} "${name}", which a restore cannot keep: drop it first, and create it again`,
     ];
   });
-  if (!rowsOnly) {
+  if (!keepsTables(scope, options)) {
     const settings = attached.filter(({ kind }) => kind === 'setting' || kind === 'statistics');
     const names = settings.map(({ table, name }) => `${table}: ${name}`);
     const text = 'Tables that the restore replaces lose comments, storage parameters and statistics.';
@@ -131,26 +130,31 @@ async function lostByReplacing(
   const rights = await client.rows<{ name: string; allowed: boolean }>(
     `SELECT c.relname AS name, ${
       rowsOnly
-        ? "has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'DELETE')"
+        ? ['SELECT', 'INSERT', 'DELETE', ...(overwrites ? ['UPDATE'] : [])]
+            .map((right) => `has_table_privilege(c.oid, '${right}')`)
+            .join(' AND ')
         : "pg_has_role(c.relowner, 'USAGE')"
     } AS allowed FROM pg_class c WHERE c.oid = ANY ($1::oid[])`,
     [`{${existing.map(({ oid }) => oid).join(',')}}`],
   );
-  const needs = rowsOnly ? 'lacks the rights SELECT, INSERT and DELETE on' : 'does not own';
+  const needs = rowsOnly
+    ? `lacks the rights SELECT, INSERT${overwrites ? ', UPDATE' : ''} and DELETE on`
+    : 'does not own';
   problems.push(
     ...rights
       .filter(({ allowed }) => !allowed)
       .map(({ name }) => `the role of the store ${needs} table "${name}"`),
   );
-  if (rowsOnly && existing.length > 0)
-    problems.push(...(await mergeProblems({ client, scope }, tables, existing)));
+  if (keepsTables(scope, options) && existing.length > 0)
+    problems.push(...(await rowProblems({ client, scope }, tables, existing, options)));
   return problems;
 }
 
-async function mergeProblems(
+async function rowProblems(
   { client, scope }: Pick<PostgresSite, 'client' | 'scope'>,
   tables: readonly TableDefinition[],
   existing: readonly { oid: string; name: string }[],
+  options: LoadOptions,
 ): Promise<string[]> {
   try {
     const present = await readDefinitions(client, scope, existing);
@@ -159,8 +163,18 @@ async function mergeProblems(
       whole: tables.filter((table) => !isPresent(table)),
       merged: tables.filter(isPresent),
     };
-    const problem = mergeProblem(scope, staged, present);
-    return problem === undefined ? [] : [problem];
+    const problem = rowsProblem(scope, staged, present, options);
+    const overwrites = options.mode === 'merge' && options.onConflict === 'overwrite';
+    return [
+      ...(problem === undefined ? [] : [problem]),
+      ...staged.merged.flatMap((table) => {
+        const column = overwrites ? unchangeable(table) : undefined;
+        if (column === undefined) return [];
+        return [
+          `column "${column}" of table "${table.name}" is GENERATED ALWAYS AS IDENTITY, so that its values cannot be overwritten: merge with "keep" or "fail", or replace`,
+        ];
+      }),
+    ];
   } catch (error) {
     if (!(error instanceof NgbakError) || error.retryable) throw error;
     return [`${error.message} ${error.remedy}`];

@@ -413,7 +413,7 @@ export function leftOut(code: string, text: string, names: readonly string[]): S
 }
 
 /** The condition that selects the rows of a scope; undefined for all rows. */
-function conditionOf({ workspace }: PostgresScope): string | undefined {
+export function conditionOf({ workspace }: PostgresScope): string | undefined {
   return workspace && `${quoteName(workspace.column)} IN (${workspace.in.map(quoteText).join(', ')})`;
 }
 

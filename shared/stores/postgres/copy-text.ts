@@ -24,6 +24,13 @@ export function textOf(field: string): string | null {
   return field.replaceAll(/\\(.)/gs, (_, code: string) => ESCAPES[code] ?? code);
 }
 
+/** A text as the field of a row, exactly as PostgreSQL writes it. */
+export function fieldOf(text: string): string {
+  return text.replaceAll(/[\b\f\n\r\t\v\\]/g, (character) => `\\${CODES.get(character) ?? character}`);
+}
+
+const CODES = new Map(Object.entries(ESCAPES).map(([code, character]) => [character, code]));
+
 /** Why a line is not a row of that many columns as PostgreSQL writes it; undefined if it is. */
 export function rowProblem(line: string, columns: number): string | undefined {
   let fields = 1;

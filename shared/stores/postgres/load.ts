@@ -32,7 +32,7 @@ import {
 import { runLong } from './run-long.ts';
 import { type PostgresScope, tableFilter } from './scope.ts';
 import type { PostgresSite } from './site.ts';
-import { isSwapped, type Staged, swap } from './swap.ts';
+import { isSwapped, keepsTables, type Staged, swap } from './swap.ts';
 
 /** Bytes of rows that are sent at once. */
 const SENT_BYTES = 64 * 1024;
@@ -252,12 +252,17 @@ class Load {
 
   async #swap({ tries }: LoadCursor): Promise<LoadCursor | null> {
     const { client, scope } = this.#site;
-    const { archive, context } = this.#leg;
+    const { archive, context, options } = this.#leg;
     const sequences = await sequencesOf(archive);
     const isDone = () => isSwapped(client, this.#schema);
     const statements = (await isDone())
       ? []
-      : await swap(client, scope, await this.#staged(), sequences, this.#schema);
+      : await swap(client, scope, {
+          staged: await this.#staged(),
+          sequences,
+          options,
+          staging: this.#schema,
+        });
     const state = await runLong(client, this.#schema, statements, isDone, context);
     if (state !== 'done') {
       return { phase: 'swap', done: 0, tries: this.#again(tries, state, 'the exchange of the tables') };
@@ -277,11 +282,11 @@ class Load {
     );
   }
 
-  /** Without a workspace, all tables are replaced; with one, those that do not exist are created. */
+  /** All tables are replaced, or those that do not exist are created. */
   async #staged(): Promise<Staged> {
     const { client, scope } = this.#site;
     const tables = [...this.#tables.values()];
-    if (!scope.workspace) return { whole: tables, merged: [] };
+    if (!keepsTables(scope, this.#leg.options)) return { whole: tables, merged: [] };
     const existing = await listTables(client, scope);
     const names = new Set(existing.tables.map(({ name }) => name));
     return {

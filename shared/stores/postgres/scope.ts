@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { InvalidInputError } from '../../core/errors.ts';
 import { isDrillSchema, RESERVED } from './names.ts';
 
 /** Maximum length of a name in PostgreSQL, in bytes (NAMEDATALEN - 1). */
@@ -34,6 +33,8 @@ export const PostgresScope = z.strictObject({
   tables: z.array(Pattern).min(1).max(100).default(['*']),
   /** Patterns of tables that do not belong to the scope, although one of `tables` matches. */
   exclude: z.array(Pattern).min(1).max(100).optional(),
+  /** Restricts it further to tables of these names: set by partial backups and restores. */
+  only: z.array(Name).min(1).max(256).optional(),
   /** Restricts the scope to the rows that have one of these texts in this column, which each of its tables must have. */
   workspace: z
     .strictObject({
@@ -54,11 +55,12 @@ export type PostgresScope = z.infer<typeof PostgresScope>;
 export type Workspace = NonNullable<PostgresScope['workspace']>;
 
 /** Tests whether a table belongs to a scope, by its name. */
-export function tableFilter({ tables, exclude = [] }: PostgresScope): (name: string) => boolean {
+export function tableFilter({ tables, exclude = [], only }: PostgresScope): (name: string) => boolean {
   const included = tables.map(toExpression);
   const excluded = exclude.map(toExpression);
   return (name) =>
     !name.startsWith(RESERVED) &&
+    only?.includes(name) !== false &&
     included.some((pattern) => pattern.test(name)) &&
     !excluded.some((pattern) => pattern.test(name));
 }
@@ -66,16 +68,4 @@ export function tableFilter({ tables, exclude = [] }: PostgresScope): (name: str
 function toExpression(pattern: string): RegExp {
   const escaped = pattern.replaceAll(/[\\^$.|+()[\]{}]/g, '\\$&');
   return new RegExp(`^${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`, 'su');
-}
-
-/**
- * Throws InvalidInputError if an archive of some workspaces would replace whole tables, and with them the rows of all
- * other workspaces.
- */
-export function requireWholeTables(saved: PostgresScope | undefined, target: PostgresScope): void {
-  if (!saved?.workspace || target.workspace) return;
-  throw new InvalidInputError(
-    `The archive has only the rows of some values of "${saved.workspace.column}", but the scope of the target is whole tables.`,
-    { remedy: 'Set "workspace" in the scope of the target to the same column and values, and deploy.' },
-  );
 }

@@ -14,7 +14,8 @@ export const postgresScratch: Scratch<PostgresScope> = {
   ): Promise<Route<PostgresScope>> {
     const schema = drillSchema(id);
     const changes = [`schema "${target.schema}" becomes "${schema}"`];
-    return { saved, scope: { ...target, schema }, names: {}, changes };
+    // What was saved, whatever the target would restore of it.
+    return { saved, scope: { ...(saved ?? target), schema }, names: {}, changes };
   },
   question: () => undefined,
 };

@@ -1,15 +1,16 @@
 import { InvalidInputError } from '../../core/errors.ts';
+import type { LoadOptions } from '../restore-leg.ts';
 import { listTables, readDefinitions, rowsOf } from './catalog.ts';
 import type { PostgresClient } from './client.ts';
-import { type SequenceState, type TableDefinition, writtenList } from './definition.ts';
+import { isComputed, type SequenceState, type TableDefinition, writtenList } from './definition.ts';
 import { qualified, quoteName, quoteText, UNITS_TABLE } from './names.ts';
 import type { PostgresScope } from './scope.ts';
 
 /** The tables of an archive by what happens to those of the same name. */
 export interface Staged {
-  /** Created. Without a workspace, they replace the existing ones. */
+  /** Created. Without a workspace, and unless they are merged, they replace the existing ones. */
   readonly whole: readonly TableDefinition[];
-  /** Their rows of the workspace are replaced. */
+  /** Their rows are merged, or those of the workspace are replaced. */
   readonly merged: readonly TableDefinition[];
 }
 
@@ -23,13 +24,25 @@ export async function isSwapped(client: PostgresClient, staging: string): Promis
   return done !== undefined;
 }
 
+/** A load that is complete, and what it does with existing rows. */
+export interface Exchange {
+  readonly staged: Staged;
+  readonly sequences: readonly SequenceState[];
+  readonly options: LoadOptions;
+  /** The schema of the load. */
+  readonly staging: string;
+}
+
+/** Whether existing tables keep their definitions, and rows that a load does not replace. */
+export function keepsTables({ workspace }: PostgresScope, { mode }: LoadOptions): boolean {
+  return workspace !== undefined || mode === 'merge';
+}
+
 /** The statements of the one transaction that replaces tables or rows of the scope by those that were loaded. */
 export async function swap(
   client: PostgresClient,
   scope: PostgresScope,
-  staged: Staged,
-  sequences: readonly SequenceState[],
-  staging: string,
+  { staged, sequences, options, staging }: Exchange,
 ): Promise<string[]> {
   const { exists, tables } = await listTables(client, scope);
   const existing = tables.map(({ name }) => name);
@@ -37,8 +50,8 @@ export async function swap(
   const created = staged.whole.map(({ name }) => name);
   const isOf = (list: readonly TableDefinition[], { table }: SequenceState) =>
     list.some(({ name }) => name === table);
-  const removal = scope.workspace
-    ? await replaceRows(client, scope, staged, tables, staging)
+  const removal = keepsTables(scope, options)
+    ? await replaceRows(client, scope, tables, { staged, options, staging })
     : existing.length === 0
       ? []
       : [`LOCK TABLE ${lists(existing)} IN ACCESS EXCLUSIVE MODE`, `DROP TABLE ${lists(existing)}`];
@@ -68,50 +81,91 @@ function advanceSequence(schema: string, { sequence, last_value, is_called }: Se
   return `SELECT setval(${quoteText(name)}, ${last_value}, ${is_called}) FROM ${name} WHERE ${isBehind}`;
 }
 
-/** Deletes the rows of the workspace, and inserts those that were loaded. */
+/** Deletes the rows of the workspace unless they are kept, and inserts those that were loaded. */
 async function replaceRows(
   client: PostgresClient,
   scope: PostgresScope,
-  { whole, merged }: Staged,
   existing: readonly { oid: string; name: string }[],
-  staging: string,
+  { staged, options, staging }: Omit<Exchange, 'sequences'>,
 ): Promise<string[]> {
   if (existing.length === 0) return [];
   const present = await readDefinitions(client, scope, existing);
-  const problem = mergeProblem(scope, { whole, merged }, present);
+  const problem = rowsProblem(scope, staged, present, options);
   if (problem !== undefined) {
     throw new InvalidInputError(`${client.name}: ${problem}.`, { remedy: 'See docs/stores/postgres.md.' });
   }
   const order = parentsFirst(present);
   const at = (name: string) => qualified(scope.schema, name);
-  const inserted = order.flatMap(({ name }) => merged.filter((table) => table.name === name));
+  const inserted = order.flatMap(({ name }) => staged.merged.filter((table) => table.name === name));
+  const deleted = options.mode === 'merge' ? [] : order.toReversed();
   return [
     `LOCK TABLE ${existing.map(({ name }) => at(name)).join(', ')} IN SHARE ROW EXCLUSIVE MODE`,
-    ...order.toReversed().map(({ name }) => `DELETE FROM ${rowsOf(scope, name)}`),
-    ...inserted.map((table) => {
-      const columns = writtenList(table);
-      return `INSERT INTO ${at(table.name)} (${columns}) OVERRIDING SYSTEM VALUE SELECT ${columns} FROM ${qualified(staging, table.name)}`;
-    }),
+    ...deleted.map(({ name }) => `DELETE FROM ${rowsOf(scope, name)}`),
+    ...inserted.map((table) => insertion(scope, table, options, staging)),
   ];
 }
 
-/** Why rows of a workspace cannot be replaced in tables that other workspaces use. */
-export function mergeProblem(
+/** Inserts the loaded rows of a table. */
+function insertion(
+  scope: PostgresScope,
+  table: TableDefinition,
+  { mode, onConflict }: LoadOptions,
+  staging: string,
+): string {
+  const columns = writtenList(table);
+  const into = `INSERT INTO ${qualified(scope.schema, table.name)} AS kept (${columns}) OVERRIDING SYSTEM VALUE`;
+  const loaded = `${qualified(staging, table.name)} AS loaded`;
+  if (mode !== 'merge') return `${into} SELECT ${columns} FROM ${loaded}`;
+  const of = (alias: string) => (name: string) => `${alias}.${quoteName(name)}`;
+  const row = (alias: string) => `ROW(${writtenNames(table).map(of(alias)).join(', ')})::text`;
+  if (onConflict === 'fail') {
+    // Rows that exist with the same content are left out, and the primary key refuses the others.
+    const sameKey = table.key.map((name) => `${of('other')(name)} = ${of('loaded')(name)}`).join(' AND ');
+    const others = `${qualified(scope.schema, table.name)} AS other`;
+    return `${into} SELECT ${columns} FROM ${loaded} WHERE NOT EXISTS (SELECT FROM ${others} WHERE ${sameKey} AND ${row('other')} = ${row('loaded')})`;
+  }
+  const key = table.key.map(quoteName).join(', ');
+  const changed = overwritten(table);
+  if (onConflict === 'keep' || changed.length === 0) {
+    return `${into} SELECT ${columns} FROM ${loaded} ON CONFLICT (${key}) DO NOTHING`;
+  }
+  const values = changed.map((name) => `${quoteName(name)} = ${of('excluded')(name)}`).join(', ');
+  const own = scope.workspace
+    ? [`${of('kept')(scope.workspace.column)} IN (${scope.workspace.in.map(quoteText).join(', ')})`]
+    : [];
+  const where = [`${row('kept')} <> ${row('excluded')}`, ...own].join(' AND ');
+  return `${into} SELECT ${columns} FROM ${loaded} ON CONFLICT (${key}) DO UPDATE SET ${values} WHERE ${where}`;
+}
+
+/** Columns that a merge can overwrite: PostgreSQL accepts no value for one that is always generated. */
+function overwritten({ columns, key }: TableDefinition): string[] {
+  return columns
+    .filter((column) => !isComputed(column) && column.identity !== 'always' && !key.includes(column.name))
+    .map(({ name }) => name);
+}
+
+function writtenNames({ columns }: TableDefinition): string[] {
+  return columns.filter((column) => !isComputed(column)).map(({ name }) => name);
+}
+
+/** Why rows cannot be replaced or merged in tables that keep others. */
+export function rowsProblem(
   { workspace }: PostgresScope,
   { whole, merged }: Staged,
   present: readonly TableDefinition[],
+  options: LoadOptions,
 ): string | undefined {
   const mergedNames = new Set(merged.map(({ name }) => name));
   for (const table of whole) {
     const key = table.foreign_keys.find((foreign) => mergedNames.has(foreign.table));
     if (key) return `table "${table.name}" does not exist, and refers to "${key.table}", which exists`;
   }
-  for (const table of present) {
-    for (const { name, columns, references } of table.foreign_keys) {
-      const at = columns.indexOf(workspace?.column ?? '');
-      if (at >= 0 && references[at] === workspace?.column) continue;
-      return `the foreign key "${name}" of table "${table.name}" does not include "${workspace?.column}", so rows of other workspaces could depend on those that a restore replaces`;
-    }
+  const foreign = present.flatMap((table) => table.foreign_keys.map((key) => ({ from: table.name, key })));
+  // A merge deletes no row.
+  for (const { from, key } of options.mode === 'merge' ? [] : foreign) {
+    const at = key.columns.indexOf(workspace?.column ?? '');
+    if (at >= 0 && key.references[at] === workspace?.column) continue;
+    return `the foreign key "${key.name}" of table "${from}" does not include "${workspace?.column}", so rows of other workspaces could depend on those that a restore replaces`;
   }
   for (const saved of merged) {
     const now = present.find(({ name }) => name === saved.name);
@@ -121,6 +175,11 @@ export function mergeProblem(
   return parentsFirst(present).length < present.length
     ? 'foreign keys of its tables form a cycle'
     : undefined;
+}
+
+/** The first column whose values a merge with `overwrite` could not change. */
+export function unchangeable({ columns, key }: TableDefinition): string | undefined {
+  return columns.find(({ name, identity }) => identity === 'always' && !key.includes(name))?.name;
 }
 
 /** Why rows of a saved table do not fit into a table; undefined if it has the same columns and key. */

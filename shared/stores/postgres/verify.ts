@@ -5,14 +5,15 @@ import { parseInput } from '../../core/input.ts';
 import { readLines } from '../../core/lines.ts';
 import { entryLineRules, linesOf } from '../entry-lines.ts';
 import { Findings } from '../findings.ts';
-import type { RestoreLeg, VerifyResult } from '../restore-leg.ts';
+import type { LoadOptions, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { definitionsOf, sequencesOf } from './archive.ts';
 import { countRows, listTables, readDefinitions, readSequences, rowsOf } from './catalog.ts';
 import { canonicalSequence, canonicalTable, columnList, type TableDefinition } from './definition.ts';
-import { keyLiterals, keyOf } from './export.ts';
-import { quoteName, ROWS_FOLDER, tableOfEntry } from './names.ts';
+import { keyOf } from './export.ts';
+import { ROWS_FOLDER, tableOfEntry } from './names.ts';
+import { hasKeyOf, pagesOf } from './pages.ts';
 import type { PostgresSite } from './site.ts';
-import { columnProblem } from './swap.ts';
+import { columnProblem, keepsTables } from './swap.ts';
 
 /** Characters of a key in a description. */
 const KEY_SHOWN = 100;
@@ -44,7 +45,7 @@ export async function verifyPostgres(site: PostgresSite, leg: RestoreLeg): Promi
           'The cursor of the PostgreSQL verification',
           'Start the restore again.',
         );
-  const verification = new Verification(site, tables, findings);
+  const verification = new Verification(site, tables, findings, leg.options);
   if (leg.cursor === null) await verification.definitions();
   const before = context.doneBefore?.('rows') ?? 0;
   let rows = 0;
@@ -68,15 +69,25 @@ class Verification {
   readonly #site: PostgresSite;
   readonly #tables: readonly TableDefinition[];
   readonly #findings: Findings;
+  /** Whether existing tables and sequences are those of others as well. */
+  readonly #isShared: boolean;
+  readonly #options: LoadOptions;
 
-  constructor(site: PostgresSite, tables: readonly TableDefinition[], findings: Findings) {
+  constructor(
+    site: PostgresSite,
+    tables: readonly TableDefinition[],
+    findings: Findings,
+    options: LoadOptions,
+  ) {
+    this.#isShared = keepsTables(site.scope, options);
+    this.#options = options;
     this.#site = site;
     this.#tables = tables;
     this.#findings = findings;
   }
 
   /**
-   * Compares the definitions. Tables that other workspaces use keep theirs: their columns and keys have to be the same.
+   * Compares the definitions. Tables that keep rows of others keep theirs: their columns and keys have to be the same.
    */
   async definitions(): Promise<void> {
     const { client, scope } = this.#site;
@@ -84,11 +95,11 @@ class Verification {
     const present = await readDefinitions(client, scope, tables);
     for (const saved of this.#tables) {
       const now = present.find(({ name }) => name === saved.name);
-      const problem = now ? differenceOf(saved, now, scope.workspace !== undefined) : 'is missing';
+      const problem = now ? differenceOf(saved, now, this.#isShared) : 'is missing';
       if (problem !== undefined) this.#findings.add(`table ${saved.name}`, problem);
       if (now) this.#findings.tallies.add('tables', canonicalTable(problem === undefined ? saved : now));
     }
-    if (scope.workspace) return;
+    if (this.#isShared) return;
     for (const { name } of present) {
       const isSaved = this.#tables.some((saved) => saved.name === name);
       if (!isSaved) this.#findings.add(`table ${name}`, 'is not in the archive');
@@ -100,49 +111,47 @@ class Verification {
     content: AsyncIterable<Uint8Array>,
     entry: IndexEntry,
   ): Promise<{ position: number; count: number }> {
-    const { pageRows, pageBytes } = this.#site.limits;
     const position = this.#tables.findIndex(({ name }) => name === tableOfEntry(entry.name));
     const table = this.#tables[position];
     if (!table) throw damagedArchive(`${entry.name} has rows of a table that is not defined.`);
     let count = 0;
-    let page: string[] = [];
-    let size = 0;
-    for await (const line of linesOf(content, entry)) {
-      page.push(line);
-      size += line.length;
-      count++;
-      if (page.length < pageRows && size < pageBytes) continue;
+    for await (const page of pagesOf(linesOf(content, entry), this.#site.limits)) {
       await this.#page(table, page);
-      [page, size] = [[], 0];
+      count += page.length;
     }
-    if (page.length > 0) await this.#page(table, page);
     return { position, count };
   }
 
   async #page(table: TableDefinition, page: readonly string[]): Promise<void> {
     const { client, scope } = this.#site;
     const expected = new Map(page.map((line) => [line, keyOf(table, line)]));
-    const keys = [...expected.values()].map((key) => `(${keyLiterals(table, key)})`);
-    const columns = table.key.map(quoteName).join(', ');
-    const rows = rowsOf(scope, table.name, `(${columns}) IN (VALUES ${keys.join(', ')})`);
+    const rows = rowsOf(scope, table.name, hasKeyOf(table, page));
     const sql = `COPY (SELECT ${columnList(table)} FROM ${rows}) TO STDOUT`;
     const changed = new Set<string>();
     for await (const line of readLines(
       client.copyOut(sql),
       entryLineRules({ name: `table ${table.name}` }),
     )) {
-      this.#findings.tallies.add(`rows:${table.name}`, line);
-      if (!expected.delete(line)) changed.add(JSON.stringify(keyOf(table, line)));
+      const isSame = expected.delete(line);
+      if (!isSame) changed.add(JSON.stringify(keyOf(table, line)));
+      if (isSame || !this.#keeps) this.#findings.tallies.add(`rows:${table.name}`, line);
     }
     for (const key of expected.values()) {
       const text = JSON.stringify(key);
+      // With `keep`, a row only has to exist.
+      if (this.#keeps && changed.has(text)) continue;
       const problem = changed.has(text) ? 'has other content' : 'is missing';
       this.#findings.add(`table ${table.name}, row ${text.slice(0, KEY_SHOWN)}`, problem);
     }
   }
 
+  get #keeps(): boolean {
+    return this.#options.mode === 'merge' && this.#options.onConflict === 'keep';
+  }
+
   /** All rows of the archive were looked up by their keys, so more rows than that are not in the archive. */
   async counts(counts: readonly number[]): Promise<void> {
+    if (this.#options.mode === 'merge') return;
     const { client, scope } = this.#site;
     const { tables } = await listTables(client, scope);
     for (const { name } of tables) {
@@ -161,8 +170,8 @@ class Verification {
     for (const state of saved) {
       const now = states.find(({ table, sequence }) => table === state.table && sequence === state.sequence);
       const isSame = now && canonicalSequence(now) === canonicalSequence(state);
-      // Sequences that other workspaces use are never set back.
-      const isBeyond = now && scope.workspace && BigInt(now.last_value) >= BigInt(state.last_value);
+      // Sequences that others use as well are never set back.
+      const isBeyond = now && this.#isShared && BigInt(now.last_value) >= BigInt(state.last_value);
       if (!isSame && !isBeyond) {
         this.#findings.add(`sequence ${state.sequence}`, now ? 'has another state' : 'is missing');
       }
