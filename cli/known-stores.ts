@@ -124,24 +124,17 @@ export function namedStores(environment: NodeJS.ProcessEnv, location: string | u
   ];
 }
 
-/** Splits `postgresql://user:password@host:5432/database?sslmode=disable` into the fields of the secret. */
-function postgresOf({
-  POSTGRES_URL: text,
-  POSTGRES_PASSWORD = '',
-  POSTGRES_IAM_REGION: region,
-}: NodeJS.ProcessEnv): NamedStore['connection'] | undefined {
-  if (!text) return undefined;
-  if (!URL.canParse(text)) {
-    throw new InvalidInputError('POSTGRES_URL is not a URL.', {
-      remedy: 'Write it like postgresql://user@host:5432/database, with the password in POSTGRES_PASSWORD.',
-    });
-  }
-  const { username, password, host, pathname, searchParams } = new URL(text);
+/** The connection as the secret holds it; with POSTGRES_IAM_REGION, tokens of IAM are its passwords. */
+function postgresOf(environment: NodeJS.ProcessEnv): NamedStore['connection'] | undefined {
+  const address = explicitAddress('postgres', environment);
+  if (!address) return undefined;
+  const { url, username, password, tls } = address;
+  const region = environment.POSTGRES_IAM_REGION;
   return {
-    url: `postgresql://${host}${pathname}`,
-    username: decodeURIComponent(username),
-    ...(region ? { iam: { region } } : { password: decodeURIComponent(password) || POSTGRES_PASSWORD }),
-    ...(searchParams.get('sslmode') === 'disable' ? { tls: false } : {}),
+    url,
+    username,
+    ...(region ? { iam: { region } } : { password }),
+    ...(tls ? {} : { tls: false }),
   };
 }
 

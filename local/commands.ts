@@ -10,8 +10,8 @@ import { parseInput } from '../shared/core/input.ts';
 import { stacksFolder } from './folders.ts';
 import { INTERRUPTED_EXIT_CODE, InterruptedError, interruptible } from './interrupt.ts';
 import { isAlive, residentBytes } from './processes.ts';
-import { checkService } from './services/explicit.ts';
-import { SERVICE_NAMES, type ServiceName } from './services/service.ts';
+import { checkService, postgresUrl } from './services/explicit.ts';
+import { DEFAULT_SERVICES, SERVICE_NAMES, type ServiceName } from './services/service.ts';
 import { startStack } from './stack.ts';
 import { isSupervised, readState, removeStack, StackName, type StackState, stackNames } from './state.ts';
 
@@ -19,18 +19,25 @@ const USAGE = `Usage: npm run local:up | local:down | local:status [-- options]
 
   --name NAME      which stack (default: "default"); down and status: all of them, unless one is named
   --only A,B       up: only these services: ${SERVICE_NAMES.join(', ')}
+  --with A,B       up: these services as well as ${DEFAULT_SERVICES.join(', ')}
   --json           up, status: print JSON, with the passwords
 `;
 const DEFAULT_NAME = 'default';
 /** How long `down` waits for a supervisor to clean up before it does so itself, in milliseconds. */
 const DOWN_DEADLINE_MS = 30_000;
 
-const Arguments = z.object({
-  command: z.enum(['up', 'down', 'status']),
-  name: StackName.optional(),
-  only: z.array(z.enum(SERVICE_NAMES)).min(1).optional(),
-  json: z.boolean(),
-});
+const Services = z.array(z.enum(SERVICE_NAMES)).min(1).optional();
+const Arguments = z
+  .object({
+    command: z.enum(['up', 'down', 'status']),
+    name: StackName.optional(),
+    only: Services,
+    with: Services,
+    json: z.boolean(),
+  })
+  .refine(({ only, with: more }) => only === undefined || more === undefined, {
+    message: '--only and --with exclude each other',
+  });
 type Arguments = z.infer<typeof Arguments>;
 
 function readArguments(): Arguments {
@@ -38,25 +45,34 @@ function readArguments(): Arguments {
     options: {
       name: { type: 'string' },
       only: { type: 'string' },
+      with: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
     allowPositionals: true,
   });
   return parseInput(
     Arguments,
-    { ...values, only: values.only?.split(','), command: positionals[0] },
+    {
+      ...values,
+      only: values.only?.split(','),
+      with: values.with?.split(','),
+      command: positionals[0],
+    },
     'The command line',
     USAGE,
   );
 }
 
-async function up({ name = DEFAULT_NAME, only, json }: Arguments, signal: AbortSignal): Promise<void> {
-  const stack = await startStack({
+async function up(
+  { name = DEFAULT_NAME, only, with: more = [], json }: Arguments,
+  signal: AbortSignal,
+): Promise<void> {
+  const stack = await startStack<ServiceName>({
     name,
     signal,
-    ...(only === undefined ? {} : { services: only }),
+    services: only ?? [...new Set([...DEFAULT_SERVICES, ...more])],
     // On standard error, so that standard output contains only the JSON.
-    onProgress: ({ service, text }) => console.error(`${service.padEnd(6)} ${text}`),
+    onProgress: ({ service, text }) => console.error(`${service.padEnd(8)} ${text}`),
   });
   await stack.keep();
   const state = await readState(stack.folder);
@@ -68,13 +84,14 @@ async function up({ name = DEFAULT_NAME, only, json }: Arguments, signal: AbortS
 
 /** The addresses and the next steps as text, with lines to be copied. */
 function describeStack({ name, addresses }: StackState, folder: string): string {
-  const { neo4j, qdrant, redis, aws } = addresses;
+  const { neo4j, qdrant, redis, postgres, aws } = addresses;
   const suffix = name === DEFAULT_NAME ? '' : ` -- --name ${name}`;
   const lines = ['', pc.bold(`Local stack "${name}" is up.`), ''];
   const variables: Record<string, string> = {
     ...(neo4j && { NEO4J_URI: neo4j.uri, NEO4J_USERNAME: neo4j.username, NEO4J_PASSWORD: neo4j.password }),
     ...(qdrant && { QDRANT_URL: qdrant.url, QDRANT_API_KEY: qdrant.apiKey }),
     ...(redis && { REDIS_URL: redis.url, REDIS_PASSWORD: redis.password }),
+    ...(postgres && { POSTGRES_URL: postgresUrl(postgres), POSTGRES_PASSWORD: postgres.password }),
     ...aws?.env,
   };
   lines.push(pc.dim('# For this shell: tests, the demo and the AWS CLI then use these servers.'));
@@ -164,7 +181,7 @@ async function status({ name, json }: Arguments): Promise<void> {
         const owner = pid === undefined ? '' : `process ${pid}`;
         const memory = megabytes === undefined ? '' : `${megabytes} MB`;
         console.log(
-          `  ${service.padEnd(7)}${address.padEnd(28)}${owner.padEnd(16)}${memory.padStart(7)}  ${health}`,
+          `  ${service.padEnd(9)}${address.padEnd(39)}${owner.padEnd(16)}${memory.padStart(7)}  ${health}`,
         );
       }
     }

@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { LocalStackError } from './errors.ts';
 
 /** Environment variable of every process of a stack and its descendants: the folder of the stack. */
@@ -17,6 +18,9 @@ export const STACK_MARK = 'NGBAK_LOCAL_STACK';
 
 /** How much of a log is included in an error, in bytes from its end. */
 const LOG_TAIL_BYTES = 3_000;
+
+/** How long a server may take to end by itself, in milliseconds. */
+const GENTLE_END_MS = 10_000;
 
 const SETPRIV = '/usr/bin/setpriv';
 
@@ -107,6 +111,19 @@ export function killGroup(pid: number | undefined): void {
   if (pid !== undefined) killQuietly(-pid);
 }
 
+/**
+ * Ends a process that was started here with its whole group: with this signal, if one is given, which it gets some time to
+ * obey; otherwise it is killed.
+ */
+export async function endGroup(pid: number, signal?: NodeJS.Signals): Promise<void> {
+  const end = Date.now() + GENTLE_END_MS;
+  if (signal !== undefined && isAlive(pid)) {
+    process.kill(pid, signal);
+    while (isAlive(pid) && Date.now() < end) await sleep(20);
+  }
+  killGroup(pid);
+}
+
 /** Whether a process with this id is running. False for a zombie. */
 export function isAlive(pid: number): boolean {
   try {
@@ -183,9 +200,9 @@ export async function residentBytes(pid: number, field: 'VmRSS' | 'VmHWM'): Prom
   return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
 }
 
-/** Whether the process with this id has this working folder. Linux only: false on other systems. */
+/** Whether the process with this id has this working folder, or one in it. Linux only: false on other systems. */
 export async function runsIn(pid: number, folder: string): Promise<boolean> {
-  return (await emptyIfUnreadable(readlink(`/proc/${pid}/cwd`))) === folder;
+  return `${await emptyIfUnreadable(readlink(`/proc/${pid}/cwd`))}/`.startsWith(`${folder}/`);
 }
 
 async function emptyIfUnreadable(reading: Promise<string>): Promise<string> {

@@ -7,13 +7,19 @@ import { parseInput } from '../shared/core/input.ts';
 import { LocalStackError, MissingPrerequisiteError } from './errors.ts';
 import { ROOT, stacksFolder } from './folders.ts';
 import { KEEP, StackRequest, SupervisorMessage } from './protocol.ts';
-import { type Addresses, SERVICE_NAMES, type ServiceName } from './services/service.ts';
+import {
+  type Addresses,
+  DEFAULT_SERVICES,
+  type DefaultService,
+  type ServiceName,
+} from './services/service.ts';
 import type { StackState } from './state.ts';
 
 export type {
   Addresses,
   AwsAddress,
   Neo4jAddress,
+  PostgresAddress,
   QdrantAddress,
   RedisAddress,
   ServiceName,
@@ -29,20 +35,20 @@ export interface StackProgress {
 export interface StackOptions<S extends ServiceName> {
   /** @default a random name */
   readonly name?: string;
-  /** @default all of them */
+  /** @default Neo4j, Qdrant, Redis and the AWS emulator */
   readonly services?: readonly S[];
   /** Cancels the start of the stack, and cleans up. Afterwards it has no effect: use `stop`. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: StackProgress) => void;
   /**
-   * The source of NEO4J_URI, QDRANT_URL, REDIS_URL and AWS_ENDPOINT_URL, and the environment of the servers.
+   * The source of NEO4J_URI, QDRANT_URL, REDIS_URL, POSTGRES_URL and AWS_ENDPOINT_URL, and the environment of the servers.
    * @default process.env
    */
   readonly environment?: NodeJS.ProcessEnv;
 }
 
 /** A running stack. It ends with `stop`, and in any case when this process ends, unless `keep` was called. */
-export type Stack<S extends ServiceName = ServiceName> = Pick<Addresses, S> & {
+export type Stack<S extends ServiceName = DefaultService> = Pick<Addresses, S> & {
   readonly name: string;
   /** Its folder, which is removed at the end. Callers may store files of the stack there. */
   readonly folder: string;
@@ -55,20 +61,20 @@ export type Stack<S extends ServiceName = ServiceName> = Pick<Addresses, S> & {
 };
 
 /**
- * Starts Neo4j, Qdrant, Redis and the AWS emulator, or some of them, each on free ports with its own credentials, and
+ * Starts Neo4j, Qdrant, Redis and the AWS emulator, or the named services, each on free ports with its own credentials, and
  * waits until all of them answer.
  *
  * Each service either runs already at an address in the environment, or is installed natively into `.local/` the
  * first time, or is started in Docker, on request or if there is no native installation. Throws LocalStackError, or
  * MissingPrerequisiteError with one line for each missing program; nothing is left running then.
  */
-export async function startStack<S extends ServiceName = ServiceName>(
+export async function startStack<S extends ServiceName = DefaultService>(
   options: StackOptions<S> = {},
 ): Promise<Stack<S>> {
   const environment = options.environment ?? process.env;
   const request = parseInput(
     StackRequest,
-    { name: options.name ?? randomBytes(4).toString('hex'), services: options.services ?? SERVICE_NAMES },
+    { name: options.name ?? randomBytes(4).toString('hex'), services: options.services ?? DEFAULT_SERVICES },
     'The request for a local stack',
   );
   options.signal?.throwIfAborted();

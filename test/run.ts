@@ -16,7 +16,7 @@ import { ROOT } from '../local/folders.ts';
 import { installTools } from '../local/install/tools.ts';
 import { INTERRUPTED_EXIT_CODE, InterruptedError, interruptible } from '../local/interrupt.ts';
 import { explicitAddress } from '../local/services/explicit.ts';
-import { SERVICE_NAMES } from '../local/services/service.ts';
+import { DEFAULT_SERVICES } from '../local/services/service.ts';
 import { withTemporaryFolder } from '../local/temporary.ts';
 import { describeError } from '../shared/core/errors.ts';
 import { type CliHost, startCliHost } from './runner/cli-host.ts';
@@ -57,7 +57,7 @@ function parseArguments(argv: readonly string[]): { tier: Tier; args: readonly s
 
 /** Whether the environment names running servers: then all tests share those. */
 function usesRunningServers(): boolean {
-  return SERVICE_NAMES.some((service) => explicitAddress(service, process.env) !== undefined);
+  return DEFAULT_SERVICES.some((service) => explicitAddress(service, process.env) !== undefined);
 }
 
 /** Runs one group of tests on its own servers. */

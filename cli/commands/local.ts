@@ -21,7 +21,8 @@ export function localCommand(program: Command): void {
       'Starts Neo4j, Qdrant, Redis and the AWS emulator, and prints the environment variables to use them.',
     )
     .option(...NAME)
-    .option('--only <services>', 'only these services: neo4j, qdrant, redis, aws')
+    .option('--only <services>', 'only these services: neo4j, qdrant, redis, postgres, aws')
+    .option('--with <services>', 'these services as well: postgres')
     .action((options: Options, command: Command) => run(command, 'local/commands.ts', ['up'], options));
   local
     .command('down')

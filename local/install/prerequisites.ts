@@ -37,10 +37,10 @@ const python: Probe = async (environment) => {
   const recent =
     Number(major) > PYTHON_MIN[0] || (Number(major) === PYTHON_MIN[0] && Number(minor) >= PYTHON_MIN[1]);
   if (!recent) {
-    return `Python ${PYTHON_MIN.join('.')} or later is missing${found(text)}: apt install python3 python3-venv (for the AWS emulator)`;
+    return `Python ${PYTHON_MIN.join('.')} or later is missing${found(text)}: apt install python3 python3-venv (for the AWS emulator and PostgreSQL)`;
   }
   return pip === 'none'
-    ? 'Python has neither pip nor venv: apt install python3-venv (for the AWS emulator)'
+    ? 'Python has neither pip nor venv: apt install python3-venv (for the AWS emulator and PostgreSQL)'
     : undefined;
 };
 
@@ -67,7 +67,18 @@ export async function pythonInstaller(
   return { how: / pip$/.test(first) ? 'pip' : 'venv', python: python || 'python3' };
 }
 
-const PROBES = { neo4j: [java, maven], qdrant: [], redis: [], aws: [python] } as const;
+const postgres: Probe = async () =>
+  `${process.platform}-${process.arch}` === 'linux-x64'
+    ? undefined
+    : 'PostgreSQL is installed on Linux on x64 only: set POSTGRES_URL to the address of a running server';
+
+const PROBES = {
+  neo4j: [java, maven],
+  qdrant: [],
+  redis: [],
+  postgres: [postgres, python],
+  aws: [python],
+} as const;
 
 /**
  * Checks that this machine meets the requirements for a native installation of these services. Throws
@@ -77,14 +88,27 @@ export async function checkPrerequisites(
   services: readonly (keyof typeof PROBES)[],
   environment: NodeJS.ProcessEnv,
 ): Promise<void> {
-  const probes = services.flatMap((service): readonly Probe[] => PROBES[service]);
-  const missing = (await Promise.all(probes.map((probe) => probe(environment)))).filter(
+  const probes = new Set(services.flatMap((service): readonly Probe[] => PROBES[service]));
+  const missing = (await Promise.all([...probes].map((probe) => probe(environment)))).filter(
     (line) => line !== undefined,
   );
   if (missing.length === 0) return;
   throw new MissingPrerequisiteError(missing.join('\n'), {
     remedy:
       'Install that and try again; or start Docker and set NGBAK_LOCAL_DOCKER=1, to run the stores in containers.',
+  });
+}
+
+/** Throws MissingPrerequisiteError if this machine's Python is older than some packages need. */
+export async function checkPython(
+  [major, minor]: readonly [number, number],
+  what: string,
+  environment: NodeJS.ProcessEnv,
+): Promise<void> {
+  const probe = `import sys; sys.exit(sys.version_info < (${major}, ${minor}))`;
+  if ((await output('python3', ['-c', probe], environment)) !== undefined) return;
+  throw new MissingPrerequisiteError(`${what} needs Python ${major}.${minor} or later.`, {
+    remedy: 'Install it, and put its python3 first on the PATH.',
   });
 }
 

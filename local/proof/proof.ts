@@ -1,15 +1,32 @@
 import { Redis } from 'ioredis';
 import neo4j from 'neo4j-driver';
 import { Ledger, type PartProof, type ProofRecord, readBuckets } from './ledger.ts';
+import { type FilesPlace, readFiles } from './read-files.ts';
 import { readGraph } from './read-graph.ts';
 import { readKeys } from './read-keys.ts';
+import { type PostgresServer, readTables } from './read-tables.ts';
 import { type QdrantServer, readVectors } from './read-vectors.ts';
 
-/** The connections of the three stores. */
+interface Neo4jServer {
+  readonly uri: string;
+  readonly username: string;
+  readonly password: string;
+  readonly database?: string | undefined;
+}
+
+interface RedisServer {
+  readonly url: string;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+}
+
+/** The connections of the stores of a knowledge base: those that are named are read. */
 export interface ProofConnections {
-  readonly neo4j: { uri: string; username: string; password: string; database?: string | undefined };
-  readonly qdrant: QdrantServer;
-  readonly redis: { url: string; username?: string | undefined; password?: string | undefined };
+  readonly neo4j?: Neo4jServer;
+  readonly qdrant?: QdrantServer;
+  readonly redis?: RedisServer;
+  readonly postgres?: PostgresServer;
+  readonly files?: FilesPlace;
 }
 
 /** What to read if the servers hold more than one knowledge base. If omitted: everything. */
@@ -17,13 +34,18 @@ export interface ProofScope {
   readonly label?: string;
   readonly collections?: readonly string[];
   readonly keyPrefix?: string;
+  /** The rows of one knowledge base in tables that several share. */
+  readonly workspace?: { readonly column: string; readonly value: string };
 }
 
-/** The contents of three stores, as counts and digests. The details are in files in `folder`, for a comparison. */
+/** The contents of the stores, as counts and digests. The details are in files in `folder`, for a comparison. */
 export interface Proof {
   readonly folder: string;
   readonly parts: Readonly<Record<string, PartProof>>;
-  /** Redis's time when its last key was read, in milliseconds: keys with an earlier expiry may be gone. */
+  /**
+   * Redis's time when its last key was read, in milliseconds: keys with an earlier expiry may be gone. 0 if no keys were
+   * read.
+   */
   readonly keysReadAt: number;
 }
 
@@ -57,7 +79,7 @@ export interface ProofComparison {
 }
 
 /**
- * Reads all three stores and computes digests of their contents, with separate queries: it shares no code with the
+ * Reads the stores and computes digests of their contents, with separate queries: it shares no code with the
  * backup, so that an error in the backup can't hide itself.
  *
  * @param folder for the details; emptied first, and removed by the caller
@@ -69,26 +91,47 @@ export async function readEverything(
 ): Promise<Proof> {
   const scope = options.scope ?? {};
   const ledger = await Ledger.create(options.folder);
-  const { uri, username, password, database } = connections.neo4j;
+  const { neo4j: graph, qdrant, redis, postgres, files } = connections;
+  const [keysReadAt = 0] = await Promise.all([
+    redis && keysOf(redis, ledger, scope),
+    graph && graphOf(graph, ledger, scope),
+    qdrant && readVectors(qdrant, ledger, { collections: scope.collections }),
+    postgres && readTables(postgres, ledger, { workspace: scope.workspace }),
+    files && readFiles(files, ledger),
+  ]);
+  const parts = await ledger.finish((part) => part.startsWith('keys '));
+  return { folder: options.folder, parts, keysReadAt };
+}
+
+async function graphOf(
+  { uri, username, password, database }: Neo4jServer,
+  ledger: Ledger,
+  { label }: ProofScope,
+): Promise<void> {
   const driver = neo4j.driver(uri, neo4j.auth.basic(username, password));
-  const redis = new Redis(connections.redis.url, {
-    ...(connections.redis.username === undefined ? {} : { username: connections.redis.username }),
-    ...(connections.redis.password === undefined ? {} : { password: connections.redis.password }),
+  try {
+    await readGraph(driver, ledger, { database, label });
+  } finally {
+    await driver.close();
+  }
+}
+
+async function keysOf(
+  { url, username, password }: RedisServer,
+  ledger: Ledger,
+  { keyPrefix }: ProofScope,
+): Promise<number> {
+  const redis = new Redis(url, {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
     // The newer protocol parses scores as numbers, and -0 as 0.
     protocol: 2,
     maxRetriesPerRequest: 2,
   });
   try {
-    const [, , keysReadAt] = await Promise.all([
-      readGraph(driver, ledger, { database, label: scope.label }),
-      readVectors(connections.qdrant, ledger, { collections: scope.collections }),
-      readKeys(redis, ledger, { keyPrefix: scope.keyPrefix }),
-    ]);
-    const parts = await ledger.finish((part) => part.startsWith('keys '));
-    return { folder: options.folder, parts, keysReadAt };
+    return await readKeys(redis, ledger, { keyPrefix });
   } finally {
     redis.disconnect();
-    await driver.close();
   }
 }
 

@@ -1,7 +1,9 @@
+import { InvalidInputError } from '../../shared/core/errors.ts';
 import { LocalStackError } from '../errors.ts';
 import { waitUntil } from '../health.ts';
 import { checkAws, emulatorAddress } from './aws.ts';
 import { checkNeo4j } from './neo4j.ts';
+import { checkPostgres } from './postgres.ts';
 import { checkQdrant } from './qdrant.ts';
 import { checkRedis } from './redis.ts';
 import type { Addresses, ServiceContext, ServiceName } from './service.ts';
@@ -25,6 +27,8 @@ const FROM_ENVIRONMENT: { [S in ServiceName]: (environment: NodeJS.ProcessEnv) =
       QDRANT_URL ? { url: QDRANT_URL.replace(/\/+$/, ''), apiKey: QDRANT_API_KEY } : undefined,
     redis: ({ REDIS_URL, REDIS_PASSWORD }) =>
       REDIS_URL ? splitRedisUrl(REDIS_URL, REDIS_PASSWORD) : undefined,
+    postgres: ({ POSTGRES_URL, POSTGRES_PASSWORD }) =>
+      POSTGRES_URL ? splitPostgresUrl(POSTGRES_URL, POSTGRES_PASSWORD) : undefined,
     aws: ({ AWS_ENDPOINT_URL }) =>
       AWS_ENDPOINT_URL ? emulatorAddress(AWS_ENDPOINT_URL.replace(/\/+$/, '')) : undefined,
   };
@@ -33,6 +37,7 @@ const CHECKS: { [S in ServiceName]: (address: Addresses[S]) => Promise<void> } =
   neo4j: checkNeo4j,
   qdrant: checkQdrant,
   redis: checkRedis,
+  postgres: checkPostgres,
   aws: checkAws,
 };
 
@@ -68,4 +73,29 @@ export function splitRedisUrl(text: string, password = ''): Addresses['redis'] {
   const inside = decodeURIComponent(url.password);
   url.password = '';
   return { url: url.toString().replace(/\/$/, ''), password: inside || password };
+}
+
+/**
+ * Splits `postgresql://user:password@host:5432/database?sslmode=disable` into the fields of an address. Throws
+ * InvalidInputError.
+ */
+function splitPostgresUrl(text: string, password = ''): Addresses['postgres'] {
+  if (!URL.canParse(text)) {
+    throw new InvalidInputError('POSTGRES_URL is not a URL.', {
+      remedy: 'Write it like postgresql://user@host:5432/database, with the password in POSTGRES_PASSWORD.',
+    });
+  }
+  const url = new URL(text);
+  return {
+    url: `postgresql://${url.host}${url.pathname}`,
+    username: decodeURIComponent(url.username),
+    password: decodeURIComponent(url.password) || password,
+    tls: url.searchParams.get('sslmode') !== 'disable',
+  };
+}
+
+/** The value of POSTGRES_URL for an address, without the password. */
+export function postgresUrl({ url, username, tls }: Addresses['postgres']): string {
+  const withUser = url.replace('//', `//${encodeURIComponent(username)}@`);
+  return tls ? withUser : `${withUser}?sslmode=disable`;
 }

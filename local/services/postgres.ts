@@ -3,16 +3,17 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { installPostgres } from '../install/python.ts';
 import { runProcess } from '../processes.ts';
-import { CHECK_TIMEOUT_MS, installContext, type ServiceContext, startServer } from './service.ts';
-
-export interface PostgresAddress {
-  /** `postgresql://host:port/database`, without credentials. */
-  readonly url: string;
-  readonly username: string;
-  readonly password: string;
-}
+import {
+  CHECK_TIMEOUT_MS,
+  installContext,
+  type PostgresAddress,
+  type ServiceContext,
+  startServer,
+} from './service.ts';
 
 const INITDB_TIMEOUT_MS = 120_000;
+/** PostgreSQL's own. */
+const PORT = 5432;
 /** Linux's user without rights. */
 const NOBODY = 65_534;
 /** Without these, initdb and the server wait for the disk, and use more memory than tests need. */
@@ -65,7 +66,12 @@ export async function startPostgres(
     data,
     ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
   ]);
-  const address = { url: `postgresql://127.0.0.1:${port}/postgres`, username: 'postgres', password };
+  const address = {
+    url: `postgresql://127.0.0.1:${port}/postgres`,
+    username: 'postgres',
+    password,
+    tls: false,
+  };
   await startServer('postgres', context, {
     command,
     args: options,
@@ -90,9 +96,16 @@ export async function checkPostgres(address: PostgresAddress): Promise<void> {
 }
 
 /** The options of a client for this address. A connection string would override user and password. */
-export function clientOptions({ url, username, password }: PostgresAddress): pg.ClientConfig {
+export function clientOptions({ url, username, password, tls }: PostgresAddress): pg.ClientConfig {
   const { hostname, port, pathname } = new URL(url);
-  return { host: hostname, port: Number(port), database: pathname.slice(1), user: username, password };
+  return {
+    host: hostname,
+    port: Number(port || PORT),
+    database: pathname.slice(1) || username,
+    user: username,
+    password,
+    ssl: tls,
+  };
 }
 
 function isRoot(): boolean {
@@ -113,5 +126,7 @@ function withoutRoot(command: string, args: readonly string[]): [string, string[
     // Otherwise access(2) ignores the right for a user other than root.
     '--securebits=+no_setuid_fixup',
   ];
-  return ['setpriv', [...user, ...rights, '--pdeathsig', 'KILL', '--', command, ...args]];
+  // Changing the user resets the signal that the process gets when its parent dies. After SIGQUIT, the server removes its
+  // shared memory, which would outlive it after SIGKILL.
+  return ['setpriv', [...user, ...rights, '--pdeathsig', 'QUIT', '--', command, ...args]];
 }

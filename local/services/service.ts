@@ -25,6 +25,14 @@ export interface RedisAddress {
   readonly password: string;
 }
 
+export interface PostgresAddress {
+  /** `postgresql://host:port/database`, without credentials. */
+  readonly url: string;
+  readonly username: string;
+  readonly password: string;
+  readonly tls: boolean;
+}
+
 export interface AwsAddress {
   readonly endpoint: string;
   readonly region: string;
@@ -38,11 +46,22 @@ export interface Addresses {
   readonly neo4j: Neo4jAddress;
   readonly qdrant: QdrantAddress;
   readonly redis: RedisAddress;
+  readonly postgres: PostgresAddress;
   readonly aws: AwsAddress;
 }
 
 export type ServiceName = keyof Addresses;
-export const SERVICE_NAMES = ['neo4j', 'qdrant', 'redis', 'aws'] as const satisfies readonly ServiceName[];
+export const SERVICE_NAMES = [
+  'neo4j',
+  'qdrant',
+  'redis',
+  'postgres',
+  'aws',
+] as const satisfies readonly ServiceName[];
+
+/** The services of a stack for which none are named: those that most systems use. */
+export const DEFAULT_SERVICES = ['neo4j', 'qdrant', 'redis', 'aws'] as const satisfies readonly ServiceName[];
+export type DefaultService = (typeof DEFAULT_SERVICES)[number];
 
 /** Context for the start of a service. */
 export interface ServiceContext {

@@ -9,8 +9,9 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { z } from 'zod';
 import { installFolder, ROOT, stacksFolder } from '../../local/folders.ts';
 import { isAlive } from '../../local/processes.ts';
+import { explicitAddress } from '../../local/services/explicit.ts';
 import { startStack } from '../../local/stack.ts';
-import { StackState } from '../../local/state.ts';
+import { readState, StackState } from '../../local/state.ts';
 import { withoutAddresses } from './without-addresses.ts';
 
 const environment = withoutAddresses();
@@ -94,6 +95,25 @@ test('local:down without a name does not stop the stacks of running programs', a
     await stack.stop();
     await rm(own.NGBAK_LOCAL_DIR, { recursive: true });
   }
+});
+
+test('local:up starts PostgreSQL on request, and prints the address as ngbak doctor reads it', async () => {
+  const up = await local('up', '--name', name, '--only', 'redis,postgres');
+  expect(up).toMatchObject({ code: 0 });
+  const printed = Object.fromEntries(
+    [...up.stdout.matchAll(/^export (\w+)='?(.*?)'?$/gm)].map(([, variable, value]) => [variable, value]),
+  );
+  const state = await readState(folder);
+  expect(explicitAddress('postgres', printed)).toEqual(state?.addresses.postgres);
+  const status = await local('status', '--name', name);
+  expect(status).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/postgres +postgresql:\/\/127.* \d+ MB {2}healthy/),
+  });
+  expect(await local('up', '--name', name, '--only', 'aws', '--with', 'postgres')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('--only and --with exclude each other'),
+  });
 });
 
 test('an unknown option or service is refused with the usage', async () => {

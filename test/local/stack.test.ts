@@ -1,14 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
+import pg from 'pg';
 import { MissingPrerequisiteError } from '../../local/errors.ts';
 import { stacksFolder } from '../../local/folders.ts';
 import { isAlive, markedProcesses } from '../../local/processes.ts';
+import { clientOptions } from '../../local/services/postgres.ts';
 import { startStack } from '../../local/stack.ts';
 import { readState } from '../../local/state.ts';
 import { servers } from '../servers.ts';
@@ -97,6 +100,50 @@ describe('two local stacks at the same time', () => {
       redis.disconnect();
       await stack.stop();
     }
+  });
+});
+
+describe('a stack with PostgreSQL', () => {
+  /** The number of segments of shared memory that a process created and that still exist. */
+  const segmentsOf = async (pid: number) =>
+    (await readFile('/proc/sysvipc/shm', 'utf8'))
+      .split('\n')
+      .slice(1)
+      .filter((line) => line.trim().split(/\s+/)[4] === String(pid)).length;
+
+  test('has pgvector, asks for the password, and leaves no process, no file and no shared memory', async () => {
+    const stack = await startStack({ services: ['postgres'], environment });
+    const options = clientOptions(stack.postgres);
+    try {
+      const client = new pg.Client(options);
+      await client.connect();
+      await client.query('CREATE EXTENSION vector');
+      const { rows } = await client.query("SELECT '[3,4]'::vector <-> '[0,0]' AS distance");
+      expect(rows).toEqual([{ distance: 5 }]);
+      await client.end();
+      const intruder = new pg.Client({ ...options, password: 'guessed' });
+      await expect(intruder.connect()).rejects.toThrow(/password/);
+
+      const server = (await readState(stack.folder))?.processes.postgres ?? 0;
+      expect(await segmentsOf(server)).toBe(1);
+      const pids = await processesOf(stack.folder);
+      expect(pids).toContain(server);
+      await stack.stop();
+      await expectNothingLeft(stack.folder, pids);
+      expect(await segmentsOf(server)).toBe(0);
+    } finally {
+      await stack.stop();
+    }
+  });
+
+  test('ends with its supervisor, even if that is killed, and leaves no shared memory', async () => {
+    const stack = await startStack({ services: ['postgres'], environment });
+    const state = await readState(stack.folder);
+    const server = state?.processes.postgres ?? 0;
+    process.kill(state?.supervisor ?? 0, 'SIGKILL');
+    await (await startStack({ services: ['redis'], environment })).stop();
+    await expectNothingLeft(stack.folder, [server]);
+    if (process.getuid?.() === 0) expect(await segmentsOf(server)).toBe(0);
   });
 });
 

@@ -3,7 +3,7 @@ import { delimiter, join } from 'node:path';
 import { CloudFormationClient } from '@aws-sdk/client-cloudformation';
 import { installAwsCli } from '../../local/install/python.ts';
 import { recordedCallsOf } from '../../local/services/aws.ts';
-import { SERVICE_NAMES } from '../../local/services/service.ts';
+import { DEFAULT_SERVICES } from '../../local/services/service.ts';
 import { type Stack, startStack } from '../../local/stack.ts';
 import { refuseForeignData } from '../foreign-data.ts';
 import { STACK_NAME } from '../stack/context.ts';
@@ -129,7 +129,7 @@ export class Lanes {
         onProgress: ({ service, text }) => {
           onProgress(`${service}: ${text}`);
           if (!text.startsWith('installing')) past.add(service);
-          if (past.size === SERVICE_NAMES.length) resolve();
+          if (past.size === DEFAULT_SERVICES.length) resolve();
         },
       });
       this.#stacks.push(stack);

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import neo4j from 'neo4j-driver';
-import type { ProofConnections } from '../../local/proof/proof.ts';
+import type { Connections } from '../../local/knowledge-base/load.ts';
 
 /** The names of everything on three servers, so that nothing of a job remains unnoticed: see {@link listServers}. */
 export interface Inventory {
@@ -18,7 +18,7 @@ export interface Inventory {
 }
 
 /** Lists the contents of all three servers, of any target: labels, schema, collections, aliases, snapshots, keys. */
-export async function listServers(connections: ProofConnections): Promise<Inventory> {
+export async function listServers(connections: Connections): Promise<Inventory> {
   const [graph, vectors, keys] = await Promise.all([
     listGraph(connections.neo4j),
     listVectors(connections.qdrant),
@@ -27,7 +27,7 @@ export async function listServers(connections: ProofConnections): Promise<Invent
   return { ...graph, ...vectors, keys };
 }
 
-async function listGraph({ uri, username, password }: ProofConnections['neo4j']) {
+async function listGraph({ uri, username, password }: Connections['neo4j']) {
   const driver = neo4j.driver(uri, neo4j.auth.basic(username, password), { disableLosslessIntegers: true });
   const rows = async (query: string) =>
     (await driver.executeQuery(query)).records.map((record) => record.toObject());
@@ -48,7 +48,7 @@ async function listGraph({ uri, username, password }: ProofConnections['neo4j'])
   }
 }
 
-async function listVectors({ url, api_key }: ProofConnections['qdrant']) {
+async function listVectors({ url, api_key }: Connections['qdrant']) {
   const get = async (path: string): Promise<Record<string, unknown>> => {
     const answer = await fetch(`${url}${path}`, { headers: { 'api-key': api_key ?? '' } });
     if (!answer.ok) throw new Error(`GET ${path}: ${answer.status}`);
@@ -69,7 +69,7 @@ async function listVectors({ url, api_key }: ProofConnections['qdrant']) {
   return { collections, aliases: aliases.sort(), snapshots };
 }
 
-async function listKeys({ url, password }: ProofConnections['redis']) {
+async function listKeys({ url, password }: Connections['redis']) {
   const redis = new Redis(url, password === undefined ? {} : { password });
   const counts: Record<string, number> = {};
   try {

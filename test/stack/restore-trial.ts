@@ -5,8 +5,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { ListExecutionsCommand } from '@aws-sdk/client-sfn';
 import { type Layout, ngraf023Layout } from '../../local/knowledge-base/layout.ts';
-import { loadKnowledgeBase } from '../../local/knowledge-base/load.ts';
-import { type Proof, type ProofConnections, readEverything } from '../../local/proof/proof.ts';
+import { type Connections, loadKnowledgeBase } from '../../local/knowledge-base/load.ts';
+import { type Proof, readEverything } from '../../local/proof/proof.ts';
 import { CATALOG_CACHE_KEY } from '../../shared/aws/keys.ts';
 import { relatedJobId } from '../../shared/core/job-ids.ts';
 import { createRestoreRequest } from '../../shared/workflows/restore/request.ts';
@@ -36,7 +36,7 @@ export interface Side {
 export interface Trial {
   readonly stack: ReturnType<typeof deployedStack>;
   readonly target: string;
-  readonly connections: ProofConnections;
+  readonly connections: Connections;
   readonly layout: Layout;
   /** Folder for the details of reads; emptied after each. */
   readonly folder: string;
@@ -80,7 +80,7 @@ export interface Prepared {
  *
  * @param own  servers of this test, instead of the shared ones; the target's secrets must have their addresses already
  */
-export async function prepareTrial(own: Partial<ProofConnections> = {}): Promise<Prepared> {
+export async function prepareTrial(own: Partial<Connections> = {}): Promise<Prepared> {
   const { uri, username, password } = servers.neo4j;
   const connections = {
     neo4j: { uri, username, password },

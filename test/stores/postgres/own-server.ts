@@ -7,7 +7,8 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { installPostgres } from '../../../local/install/python.ts';
 import { freePorts } from '../../../local/ports.ts';
-import { clientOptions, type PostgresAddress, startPostgres } from '../../../local/services/postgres.ts';
+import { clientOptions, startPostgres } from '../../../local/services/postgres.ts';
+import type { PostgresAddress } from '../../../local/services/service.ts';
 
 /** Includes the installation the first time. */
 const START_TIMEOUT_MS = 300_000;
