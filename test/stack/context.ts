@@ -28,6 +28,16 @@ export const BUSY_FILES = 'busy-files';
 /** Its working directory, under the name that nano-graphrag derives. */
 export const NANO_WORKING_DIR = 'nano-kb';
 
+/** The workspace of target `pgrag` in tables that it shares with others. */
+export const PG_WORKSPACE = 'pgrag';
+/** In place of the connection to a server that a test starts itself. */
+const NO_POSTGRES = {
+  url: 'postgresql://127.0.0.1:1/postgres',
+  username: 'none',
+  password: 'none',
+  tls: false,
+};
+
 /** Largest archive that the test deployment accepts, in bytes: small, so that a test can exceed it. */
 export const UPLOAD_BYTES_MAX = 100 * 1024 ** 2;
 
@@ -103,6 +113,12 @@ const TARGETS: Record<string, TestTarget> = {
     },
   },
   lightrag: { profile: 'lightrag', parameters: { workspace: 'stackrag', model_suffix: 'stub_8d' } },
+  // LightRAG as its Helm chart installs it. The test starts PostgreSQL, and puts its address into the secret.
+  pgrag: {
+    profile: 'lightrag',
+    parameters: { workspace: PG_WORKSPACE },
+    stores: { graph: { kind: 'neo4j' }, kv: { kind: 'postgres' } },
+  },
   nano: {
     profile: 'nano-graphrag',
     parameters: { working_dir: NANO_WORKING_DIR },
@@ -175,7 +191,8 @@ export async function putTestSecrets(
   const files = { location: `s3://${NANO_FILES.bucket}/${NANO_FILES.prefix}` };
   for (const [target, { stores = USUAL_STORES }] of Object.entries(TARGETS)) {
     for (const [store, { kind }] of Object.entries(stores)) {
-      const connection = kind === 'files' ? files : connections[store as keyof TestConnections];
+      const usual = connections[store as keyof TestConnections];
+      const connection = kind === 'files' ? files : kind === 'postgres' ? NO_POSTGRES : usual;
       const [Name, SecretString] = [secretName(target, store), JSON.stringify(connection)];
       try {
         await client.send(new CreateSecretCommand({ Name, SecretString }));
