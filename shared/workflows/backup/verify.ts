@@ -62,7 +62,8 @@ export async function readBack(
   const problems = [...result.problems, ...(await unexplained(bucket, state.job_id, result.warnings))];
   if (problems.length > 0) {
     throw new IntegrityError(`The sealed archive can't be restored: ${problems.slice(0, 5).join('; ')}.`, {
-      remedy: 'The unfinished backup was removed. Start it again, and report it as a bug in ngbak.',
+      remedy:
+        'The unfinished backup was removed. If the store itself is damaged, restore a backup of it without a safety backup ("safety_backup": false, --no-safety-backup). Otherwise start it again, and report it as a bug in ngbak.',
     });
   }
   const [inconsistency] = inconsistencies(result.warnings);

@@ -61,6 +61,14 @@ test('a backup with a node twice, which a constraint forbids, fails with a remed
   expect(error.remedy).toMatch(/Start it again.*hook that pauses the writers/);
 });
 
+test('a backup of a damaged store fails, and says how it can be restored nevertheless', async () => {
+  const error = await readBackOf('damaged', [{ ...node('1', 'a'), labels: 'E' }], []).catch(
+    (thrown) => thrown,
+  );
+  expect(error).toBeInstanceOf(IntegrityError);
+  expect(error.remedy).toContain('without a safety backup ("safety_backup": false');
+});
+
 test('a backup whose records satisfy its constraints passes', async () => {
   const state = await readBackOf('once', [node('1', 'a'), node('9', 'b')], [unique]);
   expect(state).toMatchObject({ cursor: 'references', done: false });
