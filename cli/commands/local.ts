@@ -45,6 +45,7 @@ export function localCommand(program: Command): void {
       'Builds a knowledge base in real servers, backs it up, destroys it, restores it, and verifies that everything is restored.',
     )
     .option(...NAME)
+    .option('--system <system>', 'the system that stores it: ngraf-023, lightrag-pg, ms-graphrag')
     .option('--scale <count>', 'number of copies of the knowledge base')
     .option('--keep', 'keep the servers running')
     .action((options: Options, command: Command) => run(command, 'local/demo/main.ts', [], options));

@@ -2,26 +2,17 @@ import { stat } from 'node:fs/promises';
 import { Bucket } from '../../shared/aws/bucket.ts';
 import pc from '../../shared/core/colors.ts';
 import { compareProofs, type Proof } from '../proof/proof.ts';
-import type { Stack } from '../stack.ts';
 import { downloadArchive, showArchive } from './archive.ts';
-import { damageEverything } from './damage.ts';
-import { refuseFilledStores } from './empty.ts';
 import { DemoFailedError } from './follow.ts';
 import { backUp, restore } from './jobs.ts';
 import { nextSteps } from './next-steps.ts';
 import type { DemoOptions } from './options.ts';
-import { deploy, load, startServers } from './prepare.ts';
+import { deploy } from './prepare.ts';
 import { proofTable, verdict } from './report.ts';
 import { formatCount, type Screen, type StepView } from './screen.ts';
-import {
-  connectionsOf,
-  countThings,
-  type DemoContext,
-  LAYOUT,
-  output,
-  readStores,
-  SAMPLES,
-} from './stage.ts';
+import { countThings, type DemoContext, output, readStores, SAMPLES } from './stage.ts';
+import type { DemoSystem, RunningSystem } from './system.ts';
+import { SYSTEMS } from './systems.ts';
 
 /** The output of `--json`. Durations are in seconds. */
 export interface DemoResult {
@@ -63,17 +54,19 @@ export async function runDemo(
   };
   const started = Date.now();
   // Handles the interruption itself: it ends only after the processes that it started are gone.
-  const stack = await screen.step('Start Neo4j, Qdrant, Redis and an AWS emulator', (view) =>
-    startServers(options.name, view, signal),
+  const system: DemoSystem = SYSTEMS[options.system];
+  const servers = system.servers.length === 0 ? '' : `${system.servers.join(', ')} and `;
+  const running = await screen.step(`Start ${servers}an AWS emulator`, (view) =>
+    system.start({ name: options.name, view, signal }),
   );
   seconds.start = (Date.now() - started) / 1000;
-  const stage = { stack, connections: connectionsOf(stack), scale: options.scale, folder, signal };
+  const stage = { system: running, scale: options.scale, folder, signal };
   try {
-    return await runSteps(stage, { screen, step, seconds, keep: options.keep });
+    return await runSteps(stage, { screen, step, seconds, keep: options.keep, proves: system.proves });
   } finally {
     // A failed stack is kept as well, for inspection; an interrupted one is not.
-    if (options.keep && !signal.aborted) await keep(stack, screen);
-    else await screen.step('Stop everything and remove it', () => stack.stop());
+    if (options.keep && !signal.aborted) await keep(running.stack, screen);
+    else await screen.step('Stop everything and remove it', () => running.stack.stop());
   }
 }
 
@@ -84,15 +77,17 @@ async function runSteps(
     step,
     seconds,
     keep,
-  }: { screen: Screen; step: Step; seconds: Record<string, number>; keep: boolean },
+    proves,
+  }: { screen: Screen; step: Step; seconds: Record<string, number>; keep: boolean; proves: string },
 ): Promise<DemoResult> {
-  await refuseFilledStores(stage.connections);
+  const { system, scale, folder, signal } = stage;
+  await system.refuseFilled();
   const outputs = await step('deploy', 'Deploy the CDK stack', (view) => deploy(stage, view));
   const bucket = new Bucket(output(outputs, 'BucketName'));
   const counts = await step('load', 'Load the knowledge base of the installed npm packages', (view) =>
-    load(stage, view),
+    system.load({ scale, folder, view, signal }),
   );
-  const before = await step('read', 'Read all three stores, independently, for the proof', (view) =>
+  const before = await step('read', 'Read all stores, independently, for the proof', (view) =>
     readForProof(stage, view),
   );
   const backup = await step('backup', 'Back up, through Step Functions', (view) =>
@@ -103,21 +98,20 @@ async function runSteps(
     await showArchive(file, stage.folder, view, stage.signal);
     return file;
   });
-  const damaged = await step('damage', 'Damage all three stores', (view) => damage(stage, before, view));
+  const damaged = await step('damage', 'Damage all stores', (view) => damage(stage, before, view));
   await step('restore', 'Restore, by an upload to a presigned URL', (view) =>
     restore(stage, bucket, path, view),
   );
-  const after = await step('prove', 'Read all three stores again, and compare', () =>
-    readStores(stage, 'after'),
-  );
+  const after = await step('prove', 'Read all stores again, and compare', () => readStores(stage, 'after'));
 
   const comparison = await compareProofs(before, after, SAMPLES);
   const bytes = (await stat(path)).size;
   screen.print();
   for (const line of proofTable(before, damaged.proof, after)) screen.print(`   ${line}`);
   screen.print();
-  for (const line of verdict(comparison, { before, counts, backup, bytes, seconds })) screen.print(line);
-  if (keep) screen.print(nextSteps(stage.stack, outputs, backup.backup_id));
+  for (const line of verdict(comparison, { before, counts, backup, bytes, seconds, proves }))
+    screen.print(line);
+  if (keep) screen.print(nextSteps(system.stack, outputs, backup.backup_id));
   return {
     identical: comparison.identical,
     backup_id: backup.backup_id,
@@ -144,11 +138,11 @@ async function damage(
   before: Proof,
   view: StepView,
 ): Promise<{ proof: Proof; total: number }> {
-  for (const line of await damageEverything(stage.connections, LAYOUT)) view.line(line);
+  for (const line of await stage.system.damage()) view.line(line);
   const proof = await readStores(stage, 'damaged');
   const { total, identical, differences } = await compareProofs(before, proof, SAMPLES);
   if (identical) {
-    throw new DemoFailedError('The proof found no difference after all three stores were damaged.', {
+    throw new DemoFailedError('The proof found no difference after all stores were damaged.', {
       remedy: 'The proof is broken: its results cannot be trusted.',
     });
   }
@@ -161,7 +155,7 @@ async function damage(
   return { proof, total };
 }
 
-async function keep(stack: Stack, screen: Screen): Promise<void> {
+async function keep(stack: RunningSystem['stack'], screen: Screen): Promise<void> {
   await stack.keep();
   screen.print(`Logs      ${stack.logs}
 Status    npm run local:status -- --name ${stack.name}

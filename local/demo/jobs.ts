@@ -29,7 +29,8 @@ export async function backUp(
   const statistics = Object.entries(backup.statistics).map(
     ([name, count]) => `${formatCount(count)} ${name}`,
   );
-  view.line(statistics.join(', '));
+  // Tables in files are opaque: such a system has no statistics.
+  if (statistics.length > 0) view.line(statistics.join(', '));
   view.line(`${backup.archive}  ${prettyBytes(backup.bytes)}`);
   view.line(`checksum ${backup.checksum}`);
   view.line(`consistency: ${backup.consistency}; read back from S3 and verified`);

@@ -40,12 +40,19 @@ function damagedCell(was: AspectProof | undefined, broken: AspectProof | undefin
 }
 
 function rowsOf(before: Proof): Row[] {
-  const part = (title: string, name: string, aspects: Record<string, string>): Row[] => [
-    { title, of: (parts) => parts[name] },
-    ...Object.entries(aspects)
-      .filter(([aspect]) => before.parts[name]?.aspects[aspect] !== undefined)
-      .map(([aspect, label]): Row => ({ title: `  ${label}`, of: (parts) => parts[name]?.aspects[aspect] })),
-  ];
+  const part = (title: string, name: string, aspects: Record<string, string>): Row[] => {
+    const found = before.parts[name];
+    // A part that only the other readings have is a difference of the comparison.
+    if (found === undefined) return [];
+    return [
+      { title, of: (parts) => parts[name] },
+      ...Object.entries(aspects)
+        .filter(([aspect]) => found.aspects[aspect] !== undefined)
+        .map(
+          ([aspect, label]): Row => ({ title: `  ${label}`, of: (parts) => parts[name]?.aspects[aspect] }),
+        ),
+    ];
+  };
   const names = Object.keys(before.parts);
   return [
     ...part('Neo4j nodes', 'nodes', { label: 'labels', property: 'properties' }),
@@ -59,6 +66,16 @@ function rowsOf(before: Proof): Row[] {
     ...names
       .filter((name) => name.startsWith('keys '))
       .flatMap((name) => part(`Redis ${name}`, name, { value: 'values', expiry: 'expiry times' })),
+    ...part('PostgreSQL tables', 'tables', {
+      column: 'columns',
+      constraint: 'constraints',
+      index: 'indexes',
+    }),
+    ...part('PostgreSQL sequences', 'sequences', {}),
+    ...names
+      .filter((name) => name.startsWith('rows '))
+      .flatMap((name) => part(`PostgreSQL ${name}`, name, { column: 'values' })),
+    ...names.filter((name) => name.startsWith('files ')).flatMap((name) => part(`S3 ${name}`, name, {})),
   ];
 }
 
@@ -71,9 +88,11 @@ export function verdict(
     backup: BackupResult;
     bytes: number;
     seconds: Readonly<Record<string, number>>;
+    /** What was compared, as in {@link DemoSystem.proves}. */
+    proves: string;
   },
 ): string[] {
-  const { before, counts, backup, bytes, seconds } = facts;
+  const { before, counts, backup, bytes, seconds, proves } = facts;
   const took = (name: string) => formatDuration((seconds[name] ?? 0) * 1000);
   const total = Object.values(seconds).reduce((sum, value) => sum + value, 0);
   const rows = [
@@ -89,12 +108,7 @@ export function verdict(
   const facing = alignColumns(rows, 2).map((line) => `   ${line}`);
   if (comparison.identical) {
     const all = pc.bold(`All ${formatCount(countThings(before))} things are back, exactly as they were`);
-    return [
-      `${pc.green('✔')}  ${all}: every node, relationship,`,
-      '   property, vector, payload, key, value, expiry time, constraint and index.',
-      '',
-      ...facing,
-    ];
+    return [`${pc.green('✔')}  ${all}:`, `   every ${proves}.`, '', ...facing];
   }
   const samples = comparison.differences.map(({ part, thing, problem }) => `   ${part}: ${thing} ${problem}`);
   return [

@@ -166,11 +166,12 @@ function chunkJson(copy: Copy, chunk: Chunk): string {
 }
 
 /** One copy at a time: its ids are freed before the next one, so memory does not grow with the scale. */
-function* copies(blueprint: Blueprint, scale: number): Generator<Copy> {
+export function* copies(blueprint: Blueprint, scale: number): Generator<Copy> {
   for (let index = 0; index < scale; index++) yield new Copy(blueprint, index);
 }
 
-class Copy {
+/** One copy of a knowledge base: the ids and texts of its records. */
+export class Copy {
   readonly index: number;
   readonly #blueprint: Blueprint;
   readonly #documentIds: string[];
@@ -201,7 +202,11 @@ class Copy {
 
   /** In quotes and upper case, as nano-graphrag stores the LLM's answer. */
   entityId(entity: Entity): string {
-    return this.index === 0 ? `"${entity.name}"` : `"${entity.name} #${this.index + 1}"`;
+    return `"${this.entityName(entity)}"`;
+  }
+
+  entityName(entity: Entity): string {
+    return this.index === 0 ? entity.name : `${entity.name} #${this.index + 1}`;
   }
 
   entityIdAt(index: number): string {

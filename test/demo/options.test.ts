@@ -1,13 +1,22 @@
 import { describe, expect, it } from '@jest/globals';
-import { readOptions } from '../../local/demo/options.ts';
+import { HELP, readOptions } from '../../local/demo/options.ts';
 
 describe('the command line of the demo', () => {
   it('needs no arguments', () => {
-    expect(readOptions([])).toEqual({ keep: false, scale: 1, name: undefined, json: false, help: false });
+    expect(readOptions([])).toEqual({
+      system: 'ngraf-023',
+      keep: false,
+      scale: 1,
+      name: undefined,
+      json: false,
+      help: false,
+    });
   });
 
-  it('accepts a scale, a name, --keep and --json', () => {
-    expect(readOptions(['--keep', '--scale', '10', '--name=mine', '--json'])).toEqual({
+  it('accepts a system, a scale, a name, --keep and --json', () => {
+    const args = ['--system', 'lightrag-pg', '--keep', '--scale', '10', '--name=mine', '--json'];
+    expect(readOptions(args)).toEqual({
+      system: 'lightrag-pg',
       keep: true,
       scale: 10,
       name: 'mine',
@@ -24,6 +33,20 @@ describe('the command line of the demo', () => {
       );
     },
   );
+
+  it.each(['lightrag', 'toString', ''])('refuses --system "%s" and names those that there are', (system) => {
+    expect(() => readOptions([`--system=${system}`])).toThrow(
+      expect.objectContaining({
+        name: 'InvalidInputError',
+        remedy: 'Give one of ngraf-023, lightrag-pg, ms-graphrag.',
+      }),
+    );
+  });
+
+  it('explains every system in its help, within 120 columns', () => {
+    for (const name of ['ngraf-023', 'lightrag-pg', 'ms-graphrag']) expect(HELP).toContain(`${name} `);
+    expect(Math.max(...HELP.split('\n').map((line) => line.length))).toBeLessThanOrEqual(120);
+  });
 
   it.each([['--kep'], ['extra'], ['--scale']])('refuses %s', (argument) => {
     expect(() => readOptions([argument])).toThrow(

@@ -41,6 +41,33 @@ describe('the downloaded software', () => {
   });
 });
 
+/** The clients that prove profiles, by the file that pins them. */
+const CLIENTS: [string, string[]][] = [
+  ['graphrag-clients', ['nano-graphrag', 'lightrag-hku']],
+  ['ms-graphrag', ['graphrag']],
+  ['neo4j-clients', ['graphiti-core', 'neo4j-graphrag', 'langchain-neo4j']],
+  ['llamaindex', ['llama-index-graph-stores-neo4j', 'llama-index-vector-stores-neo4jvector']],
+  ['mem0', ['mem0ai']],
+];
+
+test.each(['README.md', 'docs/profiles.md'])(
+  '%s names the version of every client that proves a profile, as it is pinned',
+  async (page) => {
+    const text = await readFile(join(ROOT, page), 'utf8');
+    const rows = text.split('\n').filter((line) => line.startsWith('| '));
+    for (const [file, names] of CLIENTS) {
+      const pins = await readFile(join(ROOT, `local/pins/${file}-requirements.txt`), 'utf8');
+      for (const name of names) {
+        const version = new RegExp(`^${name}==(\\S+)`, 'm').exec(pins)?.[1];
+        const expected = `${name} ${version}`;
+        expect(
+          rows.filter((row) => row.split(/ \| |, /).some((cell) => cell.startsWith(expected))),
+        ).toHaveLength(1);
+      }
+    }
+  },
+);
+
 test('the unpacked browser has the version in package.json', async () => {
   const { devDependencies } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
   expect(devDependencies['@sparticuz/chromium']).toBe(VERSIONS.chromium);
