@@ -11,7 +11,7 @@ const SMALL = { entryBytes: 6_000, pageRows: 60, pageBytes: 20_000 };
 function conforms(
   kind: string,
   workspace: object | undefined,
-  own: (client: Client) => Partial<Conformance>,
+  own: (client: Client, open: (scope: object) => PostgresStore) => Partial<Conformance>,
 ): void {
   conformsToPort(kind, async (): Promise<Conformance> => {
     const server = await OwnPostgres.start();
@@ -20,10 +20,10 @@ function conforms(
     const { url, username, password } = server.address;
     const exclude = workspace ? { exclude: ['types'], workspace } : {};
     const scope = postgresAdapter.Scope.parse({ schema: 'kb', ...exclude });
-    const open = (connection: object) =>
+    const open = (connection: object, within: object = scope) =>
       new PostgresStore(
         postgresAdapter.Connection.parse({ url, username, password, tls: false, ...connection }),
-        scope,
+        postgresAdapter.Scope.parse(within),
         'test',
         SMALL,
       );
@@ -60,12 +60,18 @@ function conforms(
       content: () => server.dump('kb'),
       merges: true,
       close: () => server.stop(),
-      ...own(client),
+      ...own(client, (within) => open({}, within)),
     };
   });
 }
 
-conforms('postgres (schema)', undefined, () => ({}));
+conforms('postgres (schema)', undefined, (_client, open) => ({
+  compared: {
+    scope: postgresAdapter.Scope.parse({ schema: 'kb' }),
+    open: (scope) => open(Object(scope)),
+    changes: { 'rows:docs': [0, 42, 0], 'rows:chunks': [8, 0, 0], 'rows:Odd "Näme': [0, 0, 1] },
+  },
+}));
 conforms('postgres (workspace)', { column: 'workspace', in: ['main'] }, (client) => ({
   empty: async () => {
     await plant(client, 'kb', 'reader');

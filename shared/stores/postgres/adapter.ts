@@ -7,6 +7,7 @@ import { NAMES_MAX } from '../store.ts';
 import { admitPostgres } from './admits.ts';
 import { PostgresCheck } from './check.ts';
 import { PostgresClient } from './client.ts';
+import { tablesComparison } from './comparison.ts';
 import { PostgresConnection } from './connection.ts';
 import { exportPostgres } from './export.ts';
 import { postgresFacts } from './facts.ts';
@@ -17,6 +18,7 @@ import { lacksTables, narrowTables, routeTables } from './route.ts';
 import { PostgresScope } from './scope.ts';
 import { postgresOverlaps, postgresScratch } from './scratch.ts';
 import { LIMITS, type Limits, type PostgresSite } from './site.ts';
+import { queryTables, TablesQuestion, tablesQuestions } from './smoke.ts';
 import { verifyPostgres } from './verify.ts';
 import { viewTables } from './view.ts';
 
@@ -30,6 +32,8 @@ export const postgresAdapter = defineAdapter({
   Connection: PostgresConnection,
   Scope: PostgresScope,
   create: (connection, scope, { target }) => new PostgresStore(connection, scope, target),
+  Smoke: TablesQuestion,
+  questions: tablesQuestions,
   narrow: narrowTables,
   lacks: lacksTables,
   route: routeTables,
@@ -37,6 +41,7 @@ export const postgresAdapter = defineAdapter({
   overlaps: postgresOverlaps,
   scratch: postgresScratch,
   check: (_origin, from) => new PostgresCheck(from),
+  comparison: tablesComparison,
 });
 
 /** The tables of one scope in one database. */
@@ -81,6 +86,10 @@ export class PostgresStore extends BaseStore {
 
   verify(leg: RestoreLeg): Promise<VerifyResult> {
     return verifyPostgres(this.#site, leg);
+  }
+
+  override smoke(question: unknown, context: LegContext): Promise<string> {
+    return queryTables(this.#site, question, context);
   }
 
   override async occupied({ signal }: LegContext): Promise<readonly string[]> {

@@ -1,5 +1,5 @@
-import { keyLiterals, keyOf } from './export.ts';
 import type { TableDefinition } from './definition.ts';
+import { keyLiterals, keyOf } from './export.ts';
 import { quoteName } from './names.ts';
 import type { Limits } from './site.ts';
 

@@ -17,7 +17,8 @@ export const postgresScratch: Scratch<PostgresScope> = {
     // What was saved, whatever the target would restore of it.
     return { saved, scope: { ...(saved ?? target), schema }, names: {}, changes };
   },
-  question: () => undefined,
+  // Tables keep their names.
+  question: (question) => question,
 };
 
 /** Whether a row could belong to both scopes. */

@@ -490,6 +490,29 @@ describe('a workspace', () => {
   });
 });
 
+describe('a smoke check', () => {
+  test('counts rows of the workspace by the values of columns, and cannot write or leave the scope', async () => {
+    const { schema, open } = await place(
+      `CREATE TABLE t (workspace text, id int, at timestamp, v text, PRIMARY KEY (workspace, id));
+       INSERT INTO t SELECT w, n, '2026-01-01', 'it''s' FROM unnest(ARRAY['a', 'b']) w, generate_series(1, 3) n; CREATE TABLE u (workspace text PRIMARY KEY)`,
+      { workspace: { column: 'workspace', in: ['a'] } },
+    );
+    const answer = (question: unknown, own: object = {}) =>
+      withStore(
+        () => open(own),
+        (store) => store.smoke(question, legContext()),
+      );
+    const [standard] = postgresAdapter.questions(postgresAdapter.Scope.parse({ schema }));
+    expect(await answer(standard)).toBe('row found');
+    expect(await answer(standard, { tables: ['u'] })).toBe('no row found');
+    expect(await answer({ table: 't', where: {} })).toBe('3');
+    expect(await answer({ table: 't', where: { id: '02', at: '2026-01-01T00:00', v: "it's" } })).toBe('1');
+    expect(await answer({ table: 't', where: { v: "' OR true --" } })).toBe('0');
+    await expect(answer({ table: 't', where: { 'id" = 1; --': '1' } })).rejects.toThrow(/column .* not part/);
+    await expect(answer({ table: 'pg_class', where: {} })).rejects.toThrow(/table "pg_class".* not part/);
+  });
+});
+
 describe('rights', () => {
   const login = { username: 'least', password: 'least-password' };
 
