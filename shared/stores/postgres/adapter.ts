@@ -2,6 +2,7 @@ import { BaseStore } from '../base-store.ts';
 import { defineAdapter } from '../define-adapter.ts';
 import type { ExportStep, Shard, StoreProbe } from '../export-step.ts';
 import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
+import type { StoreProof } from '../proof.ts';
 import type { RestoreInput, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { NAMES_MAX } from '../store.ts';
 import { admitPostgres } from './admits.ts';
@@ -13,6 +14,7 @@ import { exportPostgres } from './export.ts';
 import { postgresFacts } from './facts.ts';
 import { clearPostgres, dropStaging, loadPostgres } from './load.ts';
 import { probePostgres } from './probe.ts';
+import { proveTables } from './proof.ts';
 import { occupiedTables, removeTables } from './remove.ts';
 import { lacksTables, narrowTables, routeTables } from './route.ts';
 import { PostgresScope } from './scope.ts';
@@ -56,6 +58,11 @@ export class PostgresStore extends BaseStore {
 
   probe(context: LegContext): Promise<StoreProbe> {
     return probePostgres(this.#site, context);
+  }
+
+  prove({ signal }: LegContext): Promise<StoreProof> {
+    this.#site.client.obey(signal);
+    return proveTables(this.#site);
   }
 
   /** Tables of all schemas: `schema.table`. */

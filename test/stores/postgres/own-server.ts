@@ -1,13 +1,14 @@
-import { type ChildProcess, execFile } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { installPostgres } from '../../../local/install/python.ts';
 import { freePorts } from '../../../local/ports.ts';
-import { clientOptions, startPostgres } from '../../../local/services/postgres.ts';
+import { checkPostgres, clientOptions, startPostgres } from '../../../local/services/postgres.ts';
 import type { PostgresAddress } from '../../../local/services/service.ts';
 
 /** Includes the installation the first time. */
@@ -17,7 +18,7 @@ const START_TIMEOUT_MS = 300_000;
 export class OwnPostgres {
   readonly address: PostgresAddress;
   readonly #folder: string;
-  readonly #process: ChildProcess;
+  #process: ChildProcess;
   readonly #clients: pg.Client[] = [];
 
   private constructor(folder: string, address: PostgresAddress, child: ChildProcess) {
@@ -86,13 +87,35 @@ export class OwnPostgres {
     return stdout.split('\n').sort().join('\n');
   }
 
-  async stop(): Promise<void> {
-    for (const client of this.#clients) await client.end();
-    if (this.#process.exitCode === null && this.#process.signalCode === null) {
-      const exited = once(this.#process, 'exit');
-      this.#process.kill('SIGINT');
-      await exited;
+  /** Stops the server in order, and starts it again with the same data. */
+  async restart(): Promise<void> {
+    const { spawnfile, spawnargs } = this.#process;
+    await this.#end();
+    this.#process = spawn(spawnfile, spawnargs.slice(1), { stdio: 'ignore' });
+    await this.ready();
+  }
+
+  /** Waits until the server accepts connections, as after a recovery. */
+  async ready(): Promise<void> {
+    for (const deadline = Date.now() + START_TIMEOUT_MS; ; await sleep(50)) {
+      try {
+        return await checkPostgres(this.address);
+      } catch (error) {
+        if (Date.now() > deadline) throw error;
+      }
     }
+  }
+
+  async stop(): Promise<void> {
+    await this.#end();
     await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async #end(): Promise<void> {
+    for (const client of this.#clients.splice(0)) await client.end().catch(() => undefined);
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const exited = once(this.#process, 'exit');
+    this.#process.kill('SIGINT');
+    await exited;
   }
 }

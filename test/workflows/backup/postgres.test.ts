@@ -88,3 +88,17 @@ test('a backup is consistent, verified and catalogued; a drill proves that it ca
   expect(rows).toEqual([]);
   expect(await server.dump('public')).toBe(before);
 });
+
+test('tables that did not change are carried into the next backup, and read again after a change', async () => {
+  const readingOf = async (start: string) => {
+    const { record } = await runBackup(environment, {}, { start: new Date(start) });
+    expect(record).toMatchObject({ tallies: { kv: { 'rows:docs': { count: 200 } } } });
+    return record.readings?.kv;
+  };
+  expect(await readingOf('2026-01-03T03:00:00Z')).toMatchObject({ carried: 0 });
+  const carried = await readingOf('2026-01-03T04:00:00Z');
+  expect(carried).toMatchObject({ carried: 1, from: 'snapshot_2026-01-03T03-00-00Z' });
+  await client.query("UPDATE docs SET v = v WHERE id = 'd1'");
+  const read = await readingOf('2026-01-03T05:00:00Z');
+  expect(read).toMatchObject({ carried: 0, reason: expect.stringContaining('next_transaction') });
+});
