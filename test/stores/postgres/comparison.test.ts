@@ -25,7 +25,7 @@ const ENTRIES = {
 /** Reads all records, with a new reader for each entry, as separate legs have. */
 async function recordsIn(live: boolean) {
   const archive = new MemoryArchive();
-  const probe = { kind: 'postgres', version: '18.6', counts: {}, estimatedBytes: 0, fence: {} };
+  const probe = { kind: 'postgres', version: '18.6', counts: {}, estimatedBytes: 0, fence: {}, warnings: [] };
   const options = { mode: 'replace', onConflict: 'fail' } as const;
   const basis = await tablesComparison.prepare({
     archives: [archive],
