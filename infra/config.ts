@@ -14,6 +14,7 @@ import { ReadableClass, Transition, transitionProblems } from '../shared/core/st
 import { resolveStore } from '../shared/profiles/open.ts';
 import { parseExpression, ScheduleExpression } from '../shared/schedules/expression.ts';
 import { TimeZone } from '../shared/schedules/time-zone.ts';
+import { FACTS } from '../shared/stores/known-facts.ts';
 import { DATA_MB, STORES_WITH_SERVER, type StoreWithServer } from './functions.ts';
 
 /** Retention periods that CloudWatch Logs supports, in days: the allowed values of its PutRetentionPolicy call. */
@@ -459,9 +460,10 @@ function checkStores(deployment: DeploymentConfig): void {
       const settings = stores[store];
       if (!settings) continue;
       resolveStore(config, target, store);
-      if (settings.databaseUsers === undefined || settings.kind === 'postgres') continue;
+      const kinds = FACTS.flatMap(({ kind, hasDatabaseUsers }) => (hasDatabaseUsers ? [`"${kind}"`] : []));
+      if (settings.databaseUsers === undefined || kinds.includes(`"${settings.kind}"`)) continue;
       throw new InvalidInputError(
-        `ngbak.targets.${target}.stores.${store}.databaseUsers is for stores of the kind "postgres", not "${settings.kind}".`,
+        `ngbak.targets.${target}.stores.${store}.databaseUsers is for stores of the kind ${kinds.join(', ')}, not "${settings.kind}".`,
         { remedy: 'Remove it, or correct "kind".', help: HELP.configuration },
       );
     }

@@ -54,4 +54,6 @@ export interface StoreFacts {
   readonly refusedFor?: readonly string[];
   /** Suffix of the names of entries that are loaded unmodified, whatever the route. */
   readonly opaqueEntries?: string;
+  /** True if it can run in RDS with users who have IAM authentication ("databaseUsers"). */
+  readonly hasDatabaseUsers?: boolean;
 }

@@ -3,6 +3,7 @@ import type { StoreFacts } from '../facts.ts';
 export const postgresFacts: StoreFacts = {
   kind: 'postgres',
   name: 'kv',
+  hasDatabaseUsers: true,
   tallies: [
     { name: 'tables' },
     {
