@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { BusyModel } from './stack/busy-model.ts';
+import { until } from './support/until.ts';
 
 const isOdd = (step: number) => step % 2 === 1;
 
@@ -16,8 +17,8 @@ test('the model of possible reads rejects impossible ones', async () => {
     },
   );
   const later = async (steps: number) => {
-    const until = small.steps + steps;
-    while (small.steps < until) await new Promise((resolve) => setTimeout(resolve, 1));
+    const last = small.steps + steps;
+    await until(`${steps} more steps`, () => small.steps >= last, { pauseMs: 1 });
   };
   await later(10);
   const early = new Map(stored);

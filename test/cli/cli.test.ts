@@ -8,6 +8,7 @@ import { freshContext } from '../operations/context.ts';
 import { servers } from '../servers.ts';
 import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';
+import { until } from '../support/until.ts';
 import { environmentOf, type Ran, run, Session } from './run.ts';
 
 let context: Awaited<ReturnType<typeof freshContext>>;
@@ -295,9 +296,7 @@ async function jobs(): Promise<{ job_id: string }[]> {
   return (executions ?? []).map(({ name }) => ({ job_id: name ?? '' }));
 }
 
-async function untilStarted(): Promise<void> {
-  while ((await jobs()).length === 0) await new Promise((resolve) => setTimeout(resolve, 50));
-}
+const untilStarted = () => until('the job has started', async () => (await jobs()).length > 0);
 
 async function statusOf(jobId: string): Promise<string | undefined> {
   const arn = executionArn(context.stateMachines.backup, jobId);

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { json } from 'node:stream/consumers';
 import type { OperationsContext } from '../../shared/operations/context.ts';
+import { until } from '../support/until.ts';
 import type { CommandLine, Ended } from './host.ts';
 
 const MAIN = resolve(import.meta.dirname, '../../cli/main.ts');
@@ -81,13 +82,9 @@ export class Session {
 
   /** Waits until the output contains this text. */
   async shows(text: string | RegExp): Promise<void> {
-    const deadline = Date.now() + 60_000;
-    for (;;) {
-      const all = this.#stdout + this.#stderr;
-      if (typeof text === 'string' ? all.includes(text) : text.test(all)) return;
-      if (Date.now() > deadline) throw new Error(`"${text}" does not come; there is: ${all}`);
-      await new Promise((done) => setTimeout(done, 50));
-    }
+    await until(`the output contains "${text}"`, () => this.#stdout + this.#stderr, {
+      holds: (all) => (typeof text === 'string' ? all.includes(text) : text.test(all)),
+    });
   }
 
   async end(): Promise<Ran> {

@@ -18,6 +18,7 @@ import { readJob } from '../../shared/workflows/job/record.ts';
 import { UploadRequest } from '../../shared/workflows/restore/request.ts';
 import { type FaultProxy, startFaultProxy } from '../archive/fault-proxy.ts';
 import { freshContext } from '../operations/context.ts';
+import { until } from '../support/until.ts';
 import { environmentOf, run, Session } from './run.ts';
 
 const MIB = 1024 ** 2;
@@ -257,15 +258,12 @@ describe('ngbak restore FILE', () => {
     return { session, jobId };
   }
 
-  async function untilThere(count: number): Promise<string> {
-    for (const deadline = Date.now() + 60_000; Date.now() < deadline; ) {
+  const untilThere = (count: number) =>
+    until(`S3 has ${count} parts`, async () => {
       const { jobs } = await client.listJobs({ limit: 10 });
       const jobId = jobs[0]?.job_id;
-      if (jobId !== undefined && (await there(jobId)).length === count) return jobId;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-    throw new Error(`S3 does not get ${count} parts; the proxy has seen:\n${proxy.seen.join('\n')}`);
-  }
+      return jobId !== undefined && (await there(jobId)).length === count && jobId;
+    });
 
   test('resumes an upload that was killed, without a local record', async () => {
     const { session, jobId } = await halfWay(false);

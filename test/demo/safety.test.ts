@@ -11,6 +11,7 @@ import { connectRedis } from '../../local/knowledge-base/load.ts';
 import { markedProcesses } from '../../local/processes.ts';
 import { withoutAddresses } from '../local/without-addresses.ts';
 import { servers } from '../servers.ts';
+import { until } from '../support/until.ts';
 
 const { uri, username, password } = servers.neo4j;
 const connections = {
@@ -47,9 +48,9 @@ describe('the demo', () => {
     let output = '';
     for (const stream of [demo.stdout, demo.stderr]) stream.on('data', (chunk) => (output += String(chunk)));
     const exited = new Promise<number | null>((resolve) => demo.once('close', resolve));
-    while (!output.includes('qdrant: starting') && demo.exitCode === null) {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    await until('the demo starts Qdrant, or has ended', () => output, {
+      holds: (text) => text.includes('qdrant: starting') || demo.exitCode !== null,
+    });
     expect(existsSync(folder)).toBe(true);
     demo.kill('SIGINT');
     expect({ code: await exited, said: output.trim().split('\n').at(-1) }).toEqual({

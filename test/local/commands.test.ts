@@ -12,6 +12,7 @@ import { isAlive } from '../../local/processes.ts';
 import { explicitAddress } from '../../local/services/explicit.ts';
 import { startStack } from '../../local/stack.ts';
 import { readState, StackState } from '../../local/state.ts';
+import { until } from '../support/until.ts';
 import { withoutAddresses } from './without-addresses.ts';
 
 const environment = withoutAddresses();
@@ -74,11 +75,9 @@ describe('a stack of local:up', () => {
     const state = StackState.parse(JSON.parse(up.stdout));
     process.kill(state.supervisor, 'SIGKILL');
     expect(await local('down', '--name', name)).toMatchObject({ code: 0 });
-    const end = Date.now() + 10_000;
     const pids = Object.values(state.processes);
     // They were killed: the kernel takes some time.
-    while (pids.some(isAlive) && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(pids.filter(isAlive)).toEqual([]);
+    await until('the servers are gone', () => pids.filter(isAlive), { holds: (alive) => alive.length === 0 });
     expect(existsSync(folder)).toBe(false);
   });
 });

@@ -3,7 +3,6 @@ import { mkdtempSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import {
   CloudFormationClient,
@@ -34,7 +33,6 @@ import { DeleteSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secre
 import {
   CreateStateMachineCommand,
   DeleteStateMachineCommand,
-  DescribeExecutionCommand,
   SendTaskSuccessCommand,
   SFNClient,
   StartExecutionCommand,
@@ -42,6 +40,8 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { lambdaCommandLine } from '../../infra/process-settings.ts';
 import { servers } from '../servers.ts';
+import { untilEnded } from '../support/aws.ts';
+import { until } from '../support/until.ts';
 
 /**
  * Behaviour that the emulator must share with AWS, because other tests would prove nothing otherwise: see
@@ -176,11 +176,7 @@ async function execute(states: object, input: unknown = {}) {
     const { executionArn } = await sfn.send(
       new StartExecutionCommand({ stateMachineArn, input: JSON.stringify(input) }),
     );
-    for (;;) {
-      const found = await sfn.send(new DescribeExecutionCommand({ executionArn }));
-      if (found.status !== 'RUNNING') return found;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+    return await untilEnded(sfn, executionArn);
   } finally {
     await sfn.send(new DeleteStateMachineCommand({ stateMachineArn }));
   }
@@ -285,11 +281,9 @@ describe('the emulator, like AWS,', () => {
     };
     const [quick, slow] = [await thaw('quick', 2), await thaw('slow', 365)];
     expect([await quick(), await slow()]).toEqual(Array(2).fill('ongoing-request="true"'));
-    const deadline = Date.now() + 30_000;
-    while (!(await quick())?.startsWith('ongoing-request="false"')) {
-      if (Date.now() > deadline) throw new Error('It is not thawed after 30 seconds.');
-      await sleep(100);
-    }
+    await until('the object is thawed', quick, {
+      holds: (state) => state?.startsWith('ongoing-request="false"') === true,
+    });
     expect(await slow()).toBe('ongoing-request="true"');
   });
 
@@ -349,7 +343,7 @@ describe('the emulator, like AWS,', () => {
         Type: 'Task',
         Resource: 'arn:aws:states:::lambda:invoke.waitForTaskToken',
         Arguments: { FunctionName: throws, Payload: { token: '{% $states.context.Task.Token %}' } },
-        TimeoutSeconds: 20,
+        TimeoutSeconds: 120,
         End: true,
       },
     });
@@ -362,13 +356,15 @@ describe('the emulator, like AWS,', () => {
         Type: 'Task',
         Resource: 'arn:aws:states:::lambda:invoke.waitForTaskToken',
         Arguments: { FunctionName: throws, Payload: { hand_on: '{% $states.context.Task.Token %}' } },
-        TimeoutSeconds: 30,
+        TimeoutSeconds: 120,
         End: true,
       },
     });
-    const token = () => readFile(`${notes}.token`, 'utf8').catch(() => '');
-    for (let tries = 0; tries < 100 && (await token()) === ''; tries++) await sleep(100);
-    const taskToken = await token();
+    const taskToken = await until(
+      'the task has its token',
+      () => readFile(`${notes}.token`, 'utf8').catch(() => ''),
+      { holds: (token) => token !== '' },
+    );
     const answer = (output: string) => sfn.send(new SendTaskSuccessCommand({ taskToken, output }));
     const answers = await Promise.allSettled(['1', '2', '3'].map(answer));
     const late = await answer('4').catch((error: Error) => error.name);
@@ -382,7 +378,7 @@ describe('the emulator, like AWS,', () => {
     const Key = 'noted/once';
     await s3.send(new PutObjectCommand({ Bucket, Key, Body: 'x' }));
     const noted = () => readFile(notes, 'utf8').catch(() => '');
-    for (let tries = 0; tries < 100 && (await noted()).split('\n').length < 3; tries++) await sleep(100);
+    await until('the function was started twice', noted, { holds: (text) => text.split('\n').length >= 3 });
     expect(await noted()).toBe(`${Key}\n${Key}\n`);
     await s3.send(new DeleteObjectCommand({ Bucket, Key }));
   });
@@ -459,12 +455,14 @@ function functionBody(name: string, answer: string, properties: object = {}) {
 /** Creates a stack and waits for its final state. */
 async function deploy(StackName: string, body: object): Promise<string | undefined> {
   await cloudFormation.send(new CreateStackCommand({ StackName, TemplateBody: JSON.stringify(body) }));
-  for (;;) {
-    const { Stacks } = await cloudFormation.send(new DescribeStacksCommand({ StackName }));
-    const status = Stacks?.[0]?.StackStatus;
-    if (!status?.endsWith('_IN_PROGRESS')) return status;
-    await sleep(100);
-  }
+  return until(
+    `the stack ${StackName} is not in progress`,
+    async () => {
+      const { Stacks } = await cloudFormation.send(new DescribeStacksCommand({ StackName }));
+      return Stacks?.[0]?.StackStatus;
+    },
+    { holds: (status) => !status?.endsWith('_IN_PROGRESS') },
+  );
 }
 
 async function remove(StackName: string): Promise<void> {

@@ -4,7 +4,6 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import pg from 'pg';
@@ -15,10 +14,9 @@ import { clientOptions } from '../../local/services/postgres.ts';
 import { startStack } from '../../local/stack.ts';
 import { readState } from '../../local/state.ts';
 import { servers } from '../servers.ts';
+import { until } from '../support/until.ts';
 import { withoutAddresses } from './without-addresses.ts';
 
-/** Timeout of background work: a deadline for hangs. */
-const DEADLINE_MS = 30_000;
 const environment = withoutAddresses();
 const redisOf = ({ redis }: { redis: { url: string; password: string } }) =>
   new Redis(redis.url, { password: redis.password });
@@ -30,8 +28,7 @@ async function processesOf(folder: string): Promise<number[]> {
 }
 
 async function expectNothingLeft(folder: string, pids: readonly number[]): Promise<void> {
-  const end = Date.now() + DEADLINE_MS;
-  while ((existsSync(folder) || pids.some(isAlive)) && Date.now() < end) await sleep(50);
+  await until('the folder and the processes are gone', () => !existsSync(folder) && !pids.some(isAlive));
   expect(pids.filter(isAlive)).toEqual([]);
   expect(await markedProcesses(folder)).toEqual([]);
   expect(existsSync(folder)).toBe(false);

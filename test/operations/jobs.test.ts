@@ -27,6 +27,7 @@ import {
 } from '../../shared/workflows/job/record.ts';
 import { SingleUpload } from '../../shared/workflows/restore/request.ts';
 import { catalogue } from '../support/catalog.ts';
+import { until } from '../support/until.ts';
 import { freshContext } from './context.ts';
 
 let context: Awaited<ReturnType<typeof freshContext>>;
@@ -265,11 +266,11 @@ describe('a job', () => {
       new StartExecutionCommand({ stateMachineArn: machine.stateMachineArn, name: 'job-1' }),
     );
     await job('job-1', { execution_arn: executionArn });
-    const deadline = Date.now() + 30_000;
-    let log: string[] = [];
-    while (!log.includes('Complete') && Date.now() < deadline) {
-      log = (await showJob(context, 'job-1')).log.map(({ text }) => text);
-    }
+    const log = await until(
+      'the log is complete',
+      async () => (await showJob(context, 'job-1')).log.map(({ text }) => text),
+      { holds: (lines) => lines.includes('Complete') },
+    );
     expect(log).toEqual(['Work', 'Complete']);
   });
 });

@@ -20,6 +20,7 @@ import { RestoreOptions } from '../../shared/workflows/restore/request.ts';
 import { thawForRestore } from '../../shared/workflows/restore/thaw.ts';
 import { makeArchive } from '../support/archive.ts';
 import { catalogue } from '../support/catalog.ts';
+import { until } from '../support/until.ts';
 import { freshContext } from './context.ts';
 
 const ID = 'snapshot_2026-01-02T03-04-05Z';
@@ -86,14 +87,8 @@ async function admit(thaw?: ThawRequest): Promise<void> {
   });
 }
 
-/** Repeats a look until it is true. The emulator thaws in two seconds. */
-async function until(look: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 30_000;
-  while (!(await look())) {
-    if (Date.now() > deadline) throw new Error('It is not readable after 30 seconds.');
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
+const untilThawed = () =>
+  until('the archive is thawed', async () => (await thawBackup(context, ID, quick)).readable);
 
 const restore = (more: object = {}) =>
   restoreBackup(context, RestoreBackupInput.parse({ backup_id: ID, ...more }), me);
@@ -146,7 +141,7 @@ test('a backup is thawed once, however often that is requested, and can then be 
   expect(Date.parse(first.expected_by ?? '') - Date.now()).toBeGreaterThan(4.9 * 3_600_000);
   expect(await thawBackup(context, ID, quick)).toMatchObject({ readable: false, requested: false });
   await expect(verifyBackup(context, ID, leg)).rejects.toThrow(/is being thawed/);
-  await until(async () => (await thawBackup(context, ID, quick)).readable);
+  await untilThawed();
   expect(sent).toMatchObject([
     {
       RestoreRequest: { Days: 7, GlacierJobParameters: { Tier: 'Standard' } },
@@ -162,7 +157,7 @@ test('a backup is thawed once, however often that is requested, and can then be 
 
 test('a thawed copy that expires within a day is kept for longer', async () => {
   await thawBackup(context, ID, quick);
-  await until(async () => (await thawBackup(context, ID, quick)).readable);
+  await untilThawed();
   const later = Date.now() + 7 * 24 * 3_600_000;
   expect(await thawBackup(context, ID, quick, later)).toMatchObject({ readable: true, requested: true });
   expect(sent.at(-1)?.RestoreRequest).toEqual({ Days: 7 });
@@ -214,7 +209,10 @@ test('a job waits for its archive, states until when, and continues once it is r
   // Repeated looks change nothing.
   expect((await thawForRestore(context.environment, 'job', { pollSeconds: 1 })).wait_seconds).toBe(1);
   expect((await job())?.thaw).toEqual(waiting);
-  await until(async () => (await thawForRestore(context.environment, 'job')).readable);
+  await until(
+    'the job knows that the archive is readable',
+    async () => (await thawForRestore(context.environment, 'job')).readable,
+  );
   expect((await job())?.thaw).toMatchObject({
     ...waiting,
     ready_at: expect.any(String),

@@ -3,12 +3,15 @@ import { CreateBucketCommand, PutBucketVersioningCommand } from '@aws-sdk/client
 import {
   CreateStateMachineCommand,
   DeleteStateMachineCommand,
+  DescribeExecutionCommand,
+  type DescribeExecutionCommandOutput,
   SFNClient,
   StartExecutionCommand,
 } from '@aws-sdk/client-sfn';
 import { Bucket } from '../../shared/aws/bucket.ts';
 import { NgbakConfig } from '../../shared/core/config.ts';
 import type { Environment } from '../../shared/workflows/environment.ts';
+import { type UntilOptions, until } from './until.ts';
 
 /** An environment like that of the functions, on a new versioned bucket of the emulator. */
 export async function freshEnvironment(targets: object = { default: { stores: {} } }): Promise<Environment> {
@@ -42,4 +45,16 @@ export async function waitingMachine(sfn: SFNClient) {
     },
     remove: () => sfn.send(new DeleteStateMachineCommand({ stateMachineArn })),
   };
+}
+
+/** Waits until an execution has ended, and returns how. */
+export function untilEnded(
+  sfn: SFNClient,
+  executionArn: string | undefined,
+  options: UntilOptions = {},
+): Promise<DescribeExecutionCommandOutput> {
+  return until(`${executionArn} has ended`, () => sfn.send(new DescribeExecutionCommand({ executionArn })), {
+    ...options,
+    holds: ({ status }) => status !== 'RUNNING',
+  });
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
 import type { LoadOptions } from '../../../shared/stores/restore-leg.ts';
+import { until } from '../../support/until.ts';
 import { exportAll, legContext, withStore } from '../memory-archive.ts';
 import { openGraph, plainDriver, run } from './graph.ts';
 import { OwnNeo4j } from './own-server.ts';
@@ -84,21 +85,18 @@ test('an active trigger is found before a restore, and does not stop a rollback'
     );
   const triggers = () =>
     run(driver, 'CALL apoc.trigger.list() YIELD name, paused WHERE NOT paused RETURN name');
-  const until = async (count: number) => {
-    for (const end = Date.now() + 60_000; (await triggers()).length !== count; ) {
-      if (Date.now() > end) throw new Error('the trigger did not change');
-    }
-  };
+  const untilActive = (count: number) =>
+    until(`${count} triggers are active`, triggers, { holds: ({ length }) => length === count });
   const inSystem = (cypher: string) => driver.executeQuery(cypher, {}, { database: 'system' });
   expect(await admits(false)).toEqual([]);
   await inSystem(
     "CALL apoc.trigger.install('neo4j', 'stamp', 'UNWIND $createdNodes AS n SET n.ts = timestamp()', {phase: 'before'})",
   );
-  await until(1);
+  await untilActive(1);
   expect(await admits(false)).toEqual([expect.stringContaining('the APOC trigger "stamp" is active')]);
   expect(await admits(true)).toEqual([]);
   await inSystem("CALL apoc.trigger.stop('neo4j', 'stamp')");
-  await until(0);
+  await untilActive(0);
   expect(await admits(false)).toEqual([]);
   await inSystem("CALL apoc.trigger.drop('neo4j', 'stamp')");
 });

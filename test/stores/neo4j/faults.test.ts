@@ -1,11 +1,11 @@
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
 import { addTallies, type Tallies } from '../../../shared/core/digest.ts';
 import { UnavailableError } from '../../../shared/core/errors.ts';
 import type { Cursor, LegResult } from '../../../shared/stores/leg.ts';
 import type { LoadOptions } from '../../../shared/stores/restore-leg.ts';
+import { until } from '../../support/until.ts';
 import { exportAll, legContext, MemoryArchive, withStore } from '../memory-archive.ts';
 import { graphLeftovers, openGraph, plainDriver, run } from './graph.ts';
 import { OwnNeo4j } from './own-server.ts';
@@ -139,7 +139,7 @@ test('a read-only database is backed up; a restore is refused before it begins, 
 /**
  * A proxy that holds back a query until the server has ended its transaction: to the server, the query takes that long.
  */
-async function startSlowProxy(port: number, query: string, ended: () => Promise<void>): Promise<Server> {
+async function startSlowProxy(port: number, query: string, ended: () => Promise<unknown>): Promise<Server> {
   const proxy = createServer((client) => {
     const upstream = connect(port, '127.0.0.1');
     for (const socket of [client, upstream]) {
@@ -179,13 +179,11 @@ test('a transaction timeout that is shorter than a scan of the scope ends the ba
   const whole = await exportAll(open);
   await server.kill();
   await server.up(['db.transaction.timeout=5s', 'db.transaction.monitor.check.interval=100ms']);
-  const ended = async () => {
-    for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(100)) {
+  const ended = () =>
+    until('the server has ended a transaction', async () => {
       const transactions = await run(driver, 'SHOW TRANSACTIONS YIELD status');
-      if (transactions.some(({ status }) => String(status).includes('TransactionTimedOut'))) return;
-    }
-    throw new Error('The server ended no transaction.');
-  };
+      return transactions.some(({ status }) => String(status).includes('TransactionTimedOut'));
+    });
   const scan = 'RETURN count(r) AS found, count(CASE';
   const proxy = await startSlowProxy(Number(new URL(server.address.uri).port), scan, ended);
   const uri = `bolt://127.0.0.1:${(proxy.address() as AddressInfo).port}`;

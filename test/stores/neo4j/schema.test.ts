@@ -5,6 +5,7 @@ import { scopeText } from '../../../shared/stores/neo4j/scope.ts';
 import type { Neo4jServer } from '../../../shared/stores/neo4j/server.ts';
 import type { LoadOptions } from '../../../shared/stores/restore-leg.ts';
 import type { StoreWarning } from '../../../shared/stores/warning.ts';
+import { until } from '../../support/until.ts';
 import { exportAll, legContext, type MemoryArchive, restoreAll, withStore } from '../memory-archive.ts';
 import {
   dropSchema,
@@ -40,7 +41,7 @@ beforeEach(async () => {
 afterAll(async () => {
   await driver.close();
   await leaveServer();
-}, 120_000);
+});
 
 const mine = () => openGraph(server, { label: 'Mine', key_property: 'id' });
 
@@ -65,9 +66,7 @@ const stateOf = async (name: string) =>
 const failIndex = async (label: string, name: string) => {
   await run(driver, `CREATE (:${label} {id: '${name}', text: ${TOO_LARGE}})`);
   await run(driver, `CREATE INDEX ${name} FOR (n:${label}) ON (n.text)`);
-  for (const end = Date.now() + 60_000; (await stateOf(name)) !== 'FAILED'; ) {
-    if (Date.now() > end) throw new Error('the index did not fail');
-  }
+  await until('the index has failed', () => stateOf(name), { holds: (state) => state === 'FAILED' });
 };
 
 /** Replaces the line of the schema with this name. */

@@ -12,6 +12,7 @@ import { answerError } from '../../../shared/stores/qdrant/errors.ts';
 import type { RestoreLeg } from '../../../shared/stores/restore-leg.ts';
 import { missing, testUnless } from '../../conditions.ts';
 import { selfSigned } from '../../support/certificate.ts';
+import { until } from '../../support/until.ts';
 import { CuttingProxy, OwnServer, startInterceptor } from './own-server.ts';
 import {
   ask,
@@ -45,10 +46,6 @@ afterEach(async () => {
 /** A collection whose snapshot has several pieces with the small limits. */
 async function seedLarge(name: string): Promise<void> {
   await seedPlain(server, name, 1000, { dimensions: 64 });
-}
-
-async function until(happened: () => Promise<boolean>): Promise<void> {
-  while (!(await happened())) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 async function failure(
@@ -173,22 +170,29 @@ test('an export that is killed while the server writes its snapshot leaves nothi
   const path = `/collections/${encodeURIComponent(name)}/snapshots`;
   await ask(server, 'POST', path);
   const [foreign] = await result<{ name: string }[]>(server, 'GET', path);
-  await new Promise((resolve) => setTimeout(resolve, 1100));
+  // Names of snapshots have seconds.
+  const second = () => Math.trunc(Date.now() / 1000);
+  const former = second();
+  await until('the next second has begun', () => second() > former);
   const context = legContext();
   // The server starts, but the response is lost: a snapshot is created whose name is unknown to the client.
   let creation: Promise<string> | undefined;
   const interceptor = await startInterceptor(server, async (method, called) => {
     if (method !== 'POST' || !called.includes('/snapshots')) return;
     creation = ask(server, 'POST', path);
-    await until(async () => {
-      const { collections } = await result<{
-        collections: { snapshots: { id: string; running_snapshots: number }[] };
-      }>(server, 'GET', '/telemetry?details_level=2');
-      const running = collections.snapshots.some(
-        ({ id, running_snapshots }) => id === name && running_snapshots > 0,
-      );
-      return running || (await result<unknown[]>(server, 'GET', path)).length > 1;
-    });
+    await until(
+      'the server is writing the snapshot, or has written it',
+      async () => {
+        const { collections } = await result<{
+          collections: { snapshots: { id: string; running_snapshots: number }[] };
+        }>(server, 'GET', '/telemetry?details_level=2');
+        const running = collections.snapshots.some(
+          ({ id, running_snapshots }) => id === name && running_snapshots > 0,
+        );
+        return running || (await result<unknown[]>(server, 'GET', path)).length > 1;
+      },
+      { pauseMs: 5 },
+    );
     await interceptor.stop();
   });
   const cut = openStore({ url: interceptor.url, apiKey: server.apiKey }, { method: 'snapshot' });

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { Cluster, Redis } from 'ioredis';
 import { LIMITS } from '../../../shared/stores/redis/keys.ts';
+import { until } from '../../support/until.ts';
 import { OwnServer } from './own-server.ts';
 import { closeStores, exportAll, legContext, openStore, REPLACE, restoreAll } from './support.ts';
 
@@ -33,21 +34,19 @@ beforeAll(async () => {
     }
     await node.quit();
   }
-  for (let tries = 0; ; tries++) {
+  await until('every node knows the cluster', async () => {
     const states: boolean[] = [];
     for (const server of servers) {
       const node = new Redis(server.url, { protocol: 2 });
       states.push(String(await node.call('CLUSTER', 'INFO')).includes('cluster_state:ok'));
       await node.quit();
     }
-    if (states.every(Boolean)) break;
-    if (tries === 200) throw new Error('the cluster does not form');
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+    return states.every(Boolean);
+  });
   cluster = new Cluster([{ host: '127.0.0.1', port: servers[0]?.port ?? 0 }], {
     redisOptions: { protocol: 2 },
   });
-}, 120_000);
+});
 afterEach(async () => {
   await closeStores();
 });
@@ -120,10 +119,9 @@ test('a cluster is found by an IPv6 address', async () => {
   try {
     const direct = new Redis({ host: '::1', port: node.port, protocol: 2 });
     await direct.call('CLUSTER', 'ADDSLOTSRANGE', 0, SLOTS - 1);
-    for (let tries = 0; !String(await direct.call('CLUSTER', 'INFO')).includes('cluster_state:ok'); tries++) {
-      if (tries === 200) throw new Error('the cluster does not form');
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    await until('the node is a cluster', async () =>
+      String(await direct.call('CLUSTER', 'INFO')).includes('cluster_state:ok'),
+    );
     await direct.rpush('app:l:1', ...Array.from({ length: 900 }, (_, index) => `item ${index}`));
     await direct.quit();
     const store = () =>

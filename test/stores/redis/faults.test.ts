@@ -2,7 +2,6 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { connect as connectSocket, createServer, type Server, type Socket } from 'node:net';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { AccessDeniedError, UnavailableError } from '../../../shared/core/errors.ts';
@@ -13,6 +12,7 @@ import type { SpaceEstimate } from '../../../shared/stores/room.ts';
 import type { StoreWarning } from '../../../shared/stores/warning.ts';
 import { describeUnless, missing } from '../../conditions.ts';
 import { selfSigned } from '../../support/certificate.ts';
+import { until } from '../../support/until.ts';
 import { HookProxy } from './hook-proxy.ts';
 import { OwnServer } from './own-server.ts';
 import { closeStores, exportAll, legContext, openStore, REPLACE, restoreAll, runLegs } from './support.ts';
@@ -46,14 +46,6 @@ async function plant(count: number): Promise<void> {
     pipeline.set(`app:docs:${number}`, JSON.stringify({ number }));
   pipeline.rpush('app:list:1', ...Array.from({ length: 3000 }, (_, index) => String(index)));
   await pipeline.exec();
-}
-
-/** Waits for a state of the server. */
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 30_000; !(await isSo()); ) {
-    if (Date.now() > end) throw new Error('the server does not come into that state');
-    await sleep(50);
-  }
 }
 
 /** A proxy that cuts each connection after a number of bytes from the server; later connections last longer. */
@@ -233,7 +225,9 @@ describe('a server that cannot be used is an error with a remedy', () => {
       await direct.config('SET', 'save', '1 1');
       await rm(gone, { recursive: true });
       await direct.set('x', '1');
-      await until(async () => (await direct.info('persistence')).includes('rdb_last_bgsave_status:err'));
+      await until('the save has failed', async () =>
+        (await direct.info('persistence')).includes('rdb_last_bgsave_status:err'),
+      );
       const problems = await open(own.url).admits({ archive, options: REPLACE, context: legContext() });
       expect(problems.join()).toMatch(
         /its last save to disk failed \(MISCONF\).*stop-writes-on-bgsave-error/,
@@ -248,7 +242,9 @@ describe('a server that cannot be used is an error with a remedy', () => {
       await mkdir(gone);
       await direct.config('SET', 'dir', gone);
       await direct.bgsave();
-      await until(async () => (await direct.info('persistence')).includes('rdb_last_bgsave_status:ok'));
+      await until('the data is saved', async () =>
+        (await direct.info('persistence')).includes('rdb_last_bgsave_status:ok'),
+      );
       expect((await restoreAll(open(own.url), archive)).verified).toMatchObject({ differences: 0, tallies });
     } finally {
       direct.disconnect();

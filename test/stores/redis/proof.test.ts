@@ -1,9 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import type { StoreProof } from '../../../shared/stores/proof.ts';
 import { proofOf } from '../../../shared/stores/redis/proof.ts';
 import type { Store } from '../../../shared/stores/store.ts';
+import { until } from '../../support/until.ts';
 import { OwnServer } from './own-server.ts';
 import { closeStores, exportAll, legContext, openStore } from './support.ts';
 
@@ -41,14 +41,6 @@ const prove = async (store: Store = open()): Promise<StoreProof> => {
   if (!proof) throw new Error('no proof');
   return proof;
 };
-
-async function until(what: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000;
-  while (!(await what())) {
-    if (Date.now() > deadline) throw new Error('did not happen in time');
-    await sleep(20);
-  }
-}
 
 describe('the proof that keys did not change', () => {
   test('is the same after everything that a backup reads, and after reads of other clients', async () => {
@@ -110,7 +102,7 @@ describe('the proof that keys did not change', () => {
 
   test('differs after a change and a save within one second, although the counter of changes is the same', async () => {
     // In one second by the clock of the server: otherwise again.
-    await until(async () => {
+    await until('both saves are in one second', async () => {
       await redis.save();
       const before = await prove();
       await redis.set('app:docs:1', `changed ${Date.now()}`);
@@ -165,7 +157,9 @@ describe('the proof that keys did not change', () => {
     try {
       const before = await prove();
       await redis.replicaof('127.0.0.1', other.port);
-      await until(async () => (await redis.info('replication')).includes('master_link_status:up'));
+      await until('the server is a replica', async () =>
+        (await redis.info('replication')).includes('master_link_status:up'),
+      );
       const replica = proofOf(await redis.info('everything'), 0);
       expect(replica.reason).toContain('replica');
       await redis.replicaof('NO', 'ONE');

@@ -13,7 +13,7 @@ import { CopiesConfig } from '../../../shared/core/copies.ts';
 import { pendingCopy, updateCopy } from '../../../shared/workflows/copy/progress.ts';
 import { startDueCopies } from '../../../shared/workflows/copy/start.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
-import { freshEnvironment, waitingMachine } from '../../support/aws.ts';
+import { freshEnvironment, untilEnded, waitingMachine } from '../../support/aws.ts';
 import { catalogue } from '../../support/catalog.ts';
 
 const leg = { timeLeft: () => 60_000 };
@@ -47,16 +47,7 @@ afterAll(async () => {
 const state = async () =>
   (await environment.bucket.requireRecord(catalogKey(id), CatalogRecord, '')).copies?.[0];
 
-async function untilEnded(name: string): Promise<void> {
-  const executionArn = `${ended.replace(':stateMachine:', ':execution:')}:${name}`;
-  const deadline = Date.now() + 10_000;
-  for (;;) {
-    const found = await environment.sfn.send(new DescribeExecutionCommand({ executionArn }));
-    if (found.status !== 'RUNNING') return;
-    if (Date.now() > deadline) throw new Error(`${name} is still running.`);
-    await new Promise((done) => setTimeout(done, 50));
-  }
-}
+const executionOf = (name: string) => `${ended.replace(':stateMachine:', ':execution:')}:${name}`;
 
 test('without the workflow, or without copies, nothing is started', async () => {
   expect(await startDueCopies({ ...environment, copyMachine: undefined }, leg)).toEqual([]);
@@ -74,7 +65,7 @@ test('an attempt that is running is not started a second time, nor taken for a f
 test('an attempt that ended without a result is reported as failed, and the next one has another name', async () => {
   const others = { ...environment, copyMachine: ended };
   expect(await startDueCopies(others, leg)).toEqual([`copy_${id}_vault_0`]);
-  await untilEnded(`copy_${id}_vault_0`);
+  await untilEnded(environment.sfn, executionOf(`copy_${id}_vault_0`));
   const logged: unknown[] = [];
   expect(await startDueCopies({ ...others, log: (...all) => logged.push(all) }, leg)).toEqual([]);
   expect(logged).toEqual([]);

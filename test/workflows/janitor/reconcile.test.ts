@@ -22,7 +22,7 @@ import { reconcile } from '../../../shared/workflows/janitor/reconcile.ts';
 import { readUndelivered, UndeliveredEvents } from '../../../shared/workflows/janitor/undelivered.ts';
 import { takeLock } from '../../../shared/workflows/job/lock.ts';
 import { createJob, type JobRecord, readJob } from '../../../shared/workflows/job/record.ts';
-import { freshEnvironment } from '../../support/aws.ts';
+import { freshEnvironment, untilEnded } from '../../support/aws.ts';
 import { catalogue } from '../../support/catalog.ts';
 import { begun } from '../../support/restore-records.ts';
 
@@ -87,13 +87,7 @@ async function ended(name: string, end: End, { stop = true } = {}): Promise<stri
       { step: 'initialize' },
     );
   }
-  const deadline = Date.now() + 20_000;
-  while (stop) {
-    const { status } = await sfn.send(new DescribeExecutionCommand({ executionArn }));
-    if (status !== 'RUNNING') break;
-    if (Date.now() > deadline) throw new Error(`${name} did not end.`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  if (stop) await untilEnded(sfn, executionArn);
   return executionArn;
 }
 
@@ -205,13 +199,7 @@ describe('an execution whose end was not reported', () => {
         expect((await reconcile(environment, NOW, leg)).jobs).toEqual([]);
         await sfn.send(new StopExecutionCommand({ executionArn: rollbackArn, cause: 'stopped too' }));
       }
-      const deadline = Date.now() + 20_000;
-      for (;;) {
-        const { status } = await sfn.send(new DescribeExecutionCommand({ executionArn: rollbackArn }));
-        if (status !== 'RUNNING') break;
-        if (Date.now() > deadline) throw new Error('The rollback did not end.');
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
+      await untilEnded(sfn, rollbackArn);
       // It ended before it could record its own job: the restore is closed nevertheless, and the target stays locked.
       expect((await reconcile(environment, NOW, leg)).jobs).toEqual([name]);
       const closed = await readJob(bucket, name);

@@ -2,6 +2,7 @@ import { expect, jest, test } from '@jest/globals';
 import { jobProgressPrefix } from '../../../shared/aws/keys.ts';
 import { ProgressWriter, readProgress, totalsOf } from '../../../shared/workflows/job/progress.ts';
 import { freshEnvironment } from '../../support/aws.ts';
+import { until } from '../../support/until.ts';
 
 const TIMERS = [
   ...(['hrtime', 'nextTick', 'performance', 'queueMicrotask', 'setImmediate', 'clearImmediate'] as const),
@@ -40,12 +41,10 @@ test('a leg continues the progress of the leg before it: its units, its start an
 test('a leg knows the progress of earlier legs, also if it repeats an interrupted leg', async () => {
   const { bucket } = await freshEnvironment();
   /** An interrupted leg has written its progress, but not closed it. */
-  const untilWritten = async (done: number) => {
-    const deadline = Date.now() + 30_000;
-    while ((await readProgress(bucket, 'job-1'))[0]?.units.keys?.done !== done) {
-      if (Date.now() > deadline) throw new Error('the progress is not written');
-    }
-  };
+  const untilWritten = (done: number) =>
+    until('the progress is written', () => readProgress(bucket, 'job-1'), {
+      holds: ([progress]) => progress?.units.keys?.done === done,
+    });
   const legs = async (done: number, ends: boolean) => {
     const leg = await ProgressWriter.open(bucket, 'job-1', PART, { keys: 30 });
     const before = leg.doneBefore('keys');
