@@ -64,13 +64,13 @@ test('the checklist shows what is missing before and after a deployment, and cha
   });
   expect(found.has('notifications')).toBe(false);
   expect(JSON.stringify(checks)).not.toContain('a-password');
-}, 60_000);
+});
 
 test('a wrong configuration fails the check', async () => {
   const { code, checks } = await check({ targets: { default: { stores: { graph: { kind: 'no-such' } } } } });
   expect(code).not.toBe(0);
   expect(checks[0]).toMatchObject({ name: 'configuration', state: 'failed' });
-}, 60_000);
+});
 
 test('the buckets of copies are checked', async () => {
   const s3 = new S3Client({});
@@ -94,7 +94,7 @@ test('the buckets of copies are checked', async () => {
   const after = await found();
   expect(after.get('copy vault: versions')).toBe('ok: enabled');
   expect(after.has('copy typo: Object Lock')).toBe(false);
-}, 60_000);
+});
 
 test('the settings of an existing bucket are checked one by one, each with the step its owner should take', async () => {
   const s3 = new S3Client({});
@@ -182,7 +182,7 @@ test('the settings of an existing bucket are checked one by one, each with the s
   expect(await states(keyArn, 'team/kb')).toMatchObject({ lifecycle: 'ok' });
   await s3.send(new PutObjectCommand({ Bucket, Key: 'team/kb/uploads/x', Body: 'x' }));
   expect(await states(keyArn, 'team/kb')).toMatchObject({ contents: 'warning' });
-}, 120_000);
+});
 
 test('an existing bucket that does not exist, or belongs to another account, fails the check', async () => {
   const { code, checks } = await check({
@@ -191,4 +191,4 @@ test('an existing bucket that does not exist, or belongs to another account, fai
   });
   expect(code).not.toBe(0);
   expect(checks.find(({ name }) => name === 'bucket: region')).toMatchObject({ state: 'failed' });
-}, 60_000);
+});

@@ -183,5 +183,5 @@ describe('an encrypted download', () => {
     expect(read).toBe(bytes);
     expect(peaks.downloaded).toBeLessThan(peaks.quarter * 1.25);
     expect(peaks.read).toBeLessThan(peaks.quarter * 1.25);
-  }, 120_000);
+  });
 });

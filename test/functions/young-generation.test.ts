@@ -42,4 +42,4 @@ test('with the command line of Lambda’s runtime, the young generation of a fun
   const step = fileURLToPath(new URL('../../functions/step.ts', import.meta.url));
   // It stays at its size after the modules are loaded, 16 or 31 MiB.
   expect(await youngGeneration(step)).toBeLessThan(40);
-}, 60_000);
+});

@@ -175,4 +175,4 @@ test('an unreachable store fails only a job that needs it anyway', async () => {
   const target = { stores: { kv }, configuration_from: ['settings'] };
   expect(await read(target, false)).toMatchObject({ read: {}, warnings: [{ samples: ['settings'] }] });
   await expect(read(target, true)).rejects.toMatchObject({ name: 'UnavailableError' });
-}, 60_000);
+});

@@ -60,7 +60,7 @@ afterAll(async () => {
     await cancelJob(context, job_id, { requestedBy: 'a test' });
   }
   await rm(folder, { recursive: true, force: true });
-}, 120_000);
+});
 
 test('the API responds to all that its OpenAPI document allows or forbids as documented, and never with 500', async () => {
   const without = WITH_EFFECT.flatMap((path) => ['--exclude-path', path]);

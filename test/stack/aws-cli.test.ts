@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { readJob } from '../../shared/workflows/job/record.ts';
 import { answerConfirmation } from '../../shared/workflows/restore/confirmation.ts';
+import { until } from '../support/until.ts';
 import { AWS_CLI, fillTarget, readTarget } from './content.ts';
-import { deployedStack, sleep } from './harness.ts';
+import { deployedStack } from './harness.ts';
 
 const stack = deployedStack();
 /** The README uses the target "default"; this test has its own. */
@@ -95,15 +96,12 @@ test('the commands in the README back up, download, share and restore with the A
 }, 300_000);
 
 /** The restore into the target that waits for its confirmation; its ID is derived from the upload's version. */
-async function jobThatWaits(): Promise<string> {
-  const deadline = Date.now() + 60_000;
-  for (;;) {
+const jobThatWaits = () =>
+  until('a restore awaits its confirmation', async () => {
     for (const key of await stack.keys('jobs/upload_')) {
       const id = key.split('/')[1] ?? '';
       const job = key.endsWith('/job.json') ? await readJob(stack.bucket, id) : undefined;
       if (job?.target === target && job.state === 'awaiting_confirmation') return id;
     }
-    if (Date.now() > deadline) throw new Error('No restore came to wait for a confirmation.');
-    await sleep(200);
-  }
-}
+    return undefined;
+  });

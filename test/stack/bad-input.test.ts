@@ -7,9 +7,10 @@ import { readJob } from '../../shared/workflows/job/record.ts';
 import { answerConfirmation } from '../../shared/workflows/restore/confirmation.ts';
 import { createRestoreRequest } from '../../shared/workflows/restore/request.ts';
 import { servers } from '../servers.ts';
+import { until } from '../support/until.ts';
 import { fillTarget, makeEmptyCollection, readTarget } from './content.ts';
 import { secretName } from './context.ts';
-import { deployedStack, sleep } from './harness.ts';
+import { deployedStack } from './harness.ts';
 
 const stack = deployedStack();
 const target = 'scratch';
@@ -42,13 +43,9 @@ async function withConnections<T>(
 
 /** The allowed leftovers of a job: its records, and nothing else. */
 async function expectNothingLeft(jobId: string) {
-  const deadline = Date.now() + 30_000;
-  let left: string[] = [];
-  do {
-    left = (await stack.keys()).filter((key) => key.includes(jobId) && !key.startsWith('jobs/'));
-    if (left.length > 0) await sleep(200);
-  } while (left.length > 0 && Date.now() < deadline);
-  expect(left).toEqual([]);
+  const left = async () =>
+    (await stack.keys()).filter((key) => key.includes(jobId) && !key.startsWith('jobs/'));
+  await until(`nothing is left of ${jobId}`, left, { holds: ({ length }) => length === 0 });
   expect(await stack.keys(`locks/${target}.`)).toEqual([]);
 }
 
@@ -80,7 +77,7 @@ beforeAll(async () => {
   const { status, output, cause } = await stack.run('Backup', { target });
   if (status !== 'SUCCEEDED') throw new Error(`The backup that these tests start from failed: ${cause}`);
   archive = await stack.download((JSON.parse(output ?? '{}') as { backup_id: string }).backup_id);
-}, 180_000);
+});
 
 describe('a backup', () => {
   test('of a store that does not respond fails and names address and remedy', async () => {
@@ -90,7 +87,7 @@ describe('a backup', () => {
     );
     expect(message).toMatch(/127\.0\.0\.1:9/);
     expect(message).not.toContain(connections.graph.password);
-  }, 180_000);
+  });
 
   test('with a wrong Neo4j password fails at once and does not repeat the password', async () => {
     const message = await withConnections(
@@ -99,7 +96,7 @@ describe('a backup', () => {
     );
     expect(message).toMatch(/password|credentials|authenti/i);
     expect(message).not.toContain('wrong-password');
-  }, 180_000);
+  });
 
   test('with a wrong Qdrant API key fails at once and does not repeat the key', async () => {
     const message = await withConnections(
@@ -108,7 +105,7 @@ describe('a backup', () => {
     );
     expect(message).toMatch(/API key/i);
     expect(message).not.toContain('wrong-api-key');
-  }, 180_000);
+  });
 
   test('with a wrong Redis password fails at once and does not repeat it', async () => {
     const message = await withConnections({ kv: { ...connections.kv, password: 'wrong-password' } }, () =>
@@ -116,7 +113,7 @@ describe('a backup', () => {
     );
     expect(message).toMatch(/password|credentials|authenti/i);
     expect(message).not.toContain('wrong-password');
-  }, 180_000);
+  });
 
   test('of a configured collection that does not exist fails and names the collection', async () => {
     const message = await failingBackup({ target: 'missing' });
@@ -129,12 +126,8 @@ describe('a backup', () => {
       return /^ngbak_backup_failures_total\{target="missing"\} (\d+)$/m.exec(await answer.text())?.[1];
     };
     // The janitor closes the job after the end of its execution.
-    const deadline = Date.now() + 60_000;
-    while (!(Number(await failures()) >= 1)) {
-      if (Date.now() > deadline) throw new Error(`Failures of "missing": ${await failures()}.`);
-      await sleep(200);
-    }
-  }, 180_000);
+    await until('the failure is counted', failures, { holds: (count) => Number(count) >= 1 });
+  });
 
   test('of empty stores succeeds, is verified and can be restored', async () => {
     await makeEmptyCollection();
@@ -144,13 +137,13 @@ describe('a backup', () => {
     expect(Object.values(statistics).every((count) => count === 0)).toBe(true);
     const restore = await stack.run('Restore', { backup_id, confirm: 'empty' });
     expect(restore.cause ?? restore.status).toBe('SUCCEEDED');
-  }, 180_000);
+  });
 
   test('of a target that does not exist is refused, and the existing ones are named', async () => {
     const execution = await stack.run('Backup', { target: 'nowhere' });
     expect(execution.status).toBe('FAILED');
     expect(execution.cause).toMatch(/scratch/);
-  }, 60_000);
+  });
 
   test('while another one of the same target runs is refused, and the other job is named', async () => {
     const stateMachineArn = stack.output('BackupStateMachineArn');
@@ -173,30 +166,30 @@ describe('a backup', () => {
       await stack.waitForJob(name);
       await expectNothingLeft(name);
     }
-  }, 180_000);
+  });
 });
 
 describe('a restore, with the target left unchanged,', () => {
   test('of a file that is not an archive fails with the reason', async () => {
     expect(await failingRestore(randomBytes(5000))).toMatch(/archive/i);
-  }, 120_000);
+  });
 
   test('of a gzip file that holds no archive fails and says so', async () => {
     expect(await failingRestore(gzipSync('hello'))).toMatch(/archive|tar/i);
-  }, 120_000);
+  });
 
   test('of a truncated archive fails and says so', async () => {
     expect(await failingRestore(archive.subarray(0, Math.floor(archive.length / 2)))).toMatch(
       /truncated|ends|incomplete|damaged/i,
     );
-  }, 120_000);
+  });
 
   test('of an archive with a changed byte fails and names the location', async () => {
     const damaged = new Uint8Array(archive);
     const place = Math.floor(damaged.length / 3);
     damaged[place] = (damaged[place] ?? 0) ^ 0xff;
     expect(await failingRestore(damaged)).toMatch(/(graph|vectors|kv|config)\/|damaged/);
-  }, 120_000);
+  });
 
   test('uploaded without a request waits for a confirmation, and leaves no trace when it is rejected', async () => {
     const before = await readTarget();
@@ -210,7 +203,7 @@ describe('a restore, with the target left unchanged,', () => {
     await expectNothingLeft(job.job_id);
     expect(await stack.keys(key)).toEqual([]);
     expect(await readTarget()).toEqual(before);
-  }, 120_000);
+  });
 
   test('is refused if the confirmation is not the name of the target', async () => {
     await expect(
@@ -246,18 +239,15 @@ test('whose upload event arrives ten times is started once', async () => {
     if (executionArn !== job.execution_arn) expect(JSON.parse(output ?? '{}').admitted).toBe(false);
   }
   await expectNothingLeft(upload.job_id);
-}, 180_000);
+});
 
 /** The newest waiting restore; the upload was made by hand, so the name of its job is unknown. */
-async function jobAwaitingConfirmation() {
-  const deadline = Date.now() + 60_000;
-  for (;;) {
+const jobAwaitingConfirmation = () =>
+  until('a restore awaits its confirmation', async () => {
     for (const key of await stack.keys('jobs/upload_')) {
       if (!key.endsWith('/job.json')) continue;
       const job = await readJob(stack.bucket, key.split('/')[1] ?? '');
       if (job?.target === target && job.state === 'awaiting_confirmation') return job;
     }
-    if (Date.now() > deadline) throw new Error('No restore came to wait for a confirmation.');
-    await sleep(200);
-  }
-}
+    return undefined;
+  });

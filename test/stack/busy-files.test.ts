@@ -13,9 +13,10 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { catalogKey } from '../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { NIGHTLY } from '../nightly.ts';
+import { until } from '../support/until.ts';
 import { BusyModel, isOdd } from './busy-model.ts';
 import { BUSY_FILES, secretName } from './context.ts';
-import { deployedStack, sleep } from './harness.ts';
+import { deployedStack } from './harness.ts';
 
 /** Backups of files during writes, each restored into another folder; busy.test.ts covers the other stores. */
 const BACKUPS = NIGHTLY ? 100 : 1;
@@ -169,8 +170,7 @@ test.each<[string, () => Promise<{ from: Place; to: Place; inPlace?: string }>]>
     const failures: unknown[] = [];
     const counts: number[] = [];
     try {
-      for (const deadline = Date.now() + 60_000; created() < NEW_FILES / 2; await sleep(100))
-        if (Date.now() > deadline) throw new Error('The writers are not at work.');
+      await until('half of the new files are created', created, { holds: (count) => count >= NEW_FILES / 2 });
       for (let number = 0; number < BACKUPS && failures.length < 5; number++) {
         await stack.putSecret(secret, { location: from.location });
         const begin = Date.now();

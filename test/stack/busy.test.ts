@@ -60,7 +60,7 @@ beforeAll(async () => {
   await startKeys();
   await startGraph();
   await startPoints();
-}, 60_000);
+});
 
 afterAll(async () => {
   await model.stop();

@@ -12,8 +12,8 @@ import {
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
-import { StartExecutionCommand, StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { StartExecutionCommand, StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { deployStack } from '../../local/deploy.ts';
 import { emulatorAddress } from '../../local/services/aws.ts';
@@ -24,9 +24,10 @@ import type { BackupCopy } from '../../shared/core/copies.ts';
 import { updateCopy } from '../../shared/workflows/copy/progress.ts';
 import { run } from '../cli/run.ts';
 import { servers } from '../servers.ts';
+import { until } from '../support/until.ts';
 import { farTimeOfDay } from './context.ts';
 import { progressOf } from './follow.ts';
-import { deployedStack, sleep } from './harness.ts';
+import { deployedStack } from './harness.ts';
 import { createUser } from './operator.ts';
 import { killFunction } from './processes.ts';
 
@@ -38,7 +39,6 @@ const VAULT = { bucket: 'copies-vault', prefix: 'team/kb' };
 const COLD = { bucket: 'copies-cold', storageClass: 'GLACIER' };
 /** Does not exist at first. */
 const LATE = { bucket: 'copies-late' };
-const DEADLINE_MS = 60_000;
 
 const s3 = new S3Client({});
 let stack: ReturnType<typeof deployedStack>;
@@ -55,15 +55,10 @@ async function copy(name: string, id = backupId): Promise<BackupCopy | undefined
 }
 
 /** Waits until a copy has this state, and returns it. */
-async function until(name: string, state: BackupCopy['state']): Promise<BackupCopy> {
-  const deadline = Date.now() + DEADLINE_MS;
-  for (;;) {
-    const found = await copy(name);
-    if (found?.state === state) return found;
-    if (Date.now() > deadline) throw new Error(`The copy ${name} is ${JSON.stringify(found)}.`);
-    await sleep(100);
-  }
-}
+const untilCopy = (name: string, state: BackupCopy['state']) =>
+  until(`the copy ${name} is ${state}`, () => copy(name), {
+    holds: (found): found is BackupCopy => found?.state === state,
+  });
 
 /** Calls a function with the event of its rule, and returns the answer. */
 async function invoke<T>(name: string, event: object): Promise<T> {
@@ -125,15 +120,14 @@ const execution = (name: string, attempt: number) =>
 
 /** Waits until an attempt is in a state. */
 async function inState(executionArn: string, state: string): Promise<void> {
-  const deadline = Date.now() + DEADLINE_MS;
-  for (;;) {
+  const look = async () => {
     const progress = await progressOf(stack.sfn, executionArn);
-    if (progress?.running.includes(state)) return;
-    if (Date.now() > deadline || (progress && progress.status !== 'RUNNING')) {
-      throw new Error(`${executionArn} was never seen in "${state}": ${progress?.status}.`);
-    }
-    await sleep(25);
-  }
+    if (progress?.running.includes(state)) return true;
+    if (progress && progress.status !== 'RUNNING')
+      throw new Error(`${executionArn} was never seen in "${state}": ${progress.status}.`);
+    return false;
+  };
+  await until(`${executionArn} is in "${state}"`, look, { pauseMs: 25 });
 }
 
 beforeAll(async () => {
@@ -188,9 +182,9 @@ test('a backup is copied after it was catalogued, and a copy that fails does not
   expect(backup.cause ?? backup.status).toBe('SUCCEEDED');
   backupId = (JSON.parse(backup.output ?? '{}') as { backup_id: string }).backup_id;
   expect((await stack.waitForJob(backup.name ?? '')).state).toBe('completed');
-  expect(await until('vault', 'complete')).toMatchObject({ ...VAULT, expires_at: expect.any(String) });
+  expect(await untilCopy('vault', 'complete')).toMatchObject({ ...VAULT, expires_at: expect.any(String) });
   await expectSameArchive(vault);
-  const failed = await until('late', 'failed');
+  const failed = await untilCopy('late', 'failed');
   expect(failed).toMatchObject({ attempts: 1, problem: expect.stringContaining(LATE.bucket) });
   expect(await status()).toMatchObject({ recoverable: 'yes_with_warnings', codes: ['copy-failed'] });
   const shown = (await run(['show', backupId], operator)).stdout;
@@ -198,7 +192,7 @@ test('a backup is copied after it was catalogued, and a copy that fails does not
     /Copy vault: +complete, s3:\/\/copies-vault\/team\/kb, STANDARD, not verified, expires/,
   );
   expect(shown).toMatch(/Copy late: +failed, s3:\/\/copies-late, STANDARD, next attempt/);
-  await until('cold', 'complete');
+  await untilCopy('cold', 'complete');
   expect((await run(['list'], operator)).stdout).toMatch(/2 of 3: late failed/);
 });
 
@@ -207,7 +201,7 @@ test('the janitor repeats a failed copy when it is due, and the verdict has no w
   expect(await reconcile()).toEqual([]);
   await due('late');
   expect(await reconcile()).toEqual([`copy_${backupId}_late_1`]);
-  expect(await until('late', 'complete')).not.toHaveProperty('problem');
+  expect(await untilCopy('late', 'complete')).not.toHaveProperty('problem');
   await expectSameArchive(late);
   expect(await status()).toMatchObject({ recoverable: 'yes', codes: [] });
   expect(await reconcile()).toEqual([]);
@@ -219,8 +213,8 @@ test('a copy whose function is killed is completed by a retry', async () => {
   await killFunction(COPYING);
   await reconcile();
   await inState(execution('vault', attempt), 'Copy backup');
-  while ((await killFunction(COPYING)) === 0) await sleep(10);
-  await until('vault', 'complete');
+  await until('the function is killed', async () => (await killFunction(COPYING)) > 0, { pauseMs: 10 });
+  await untilCopy('vault', 'complete');
   await expectSameArchive(vault);
 });
 
@@ -231,16 +225,15 @@ test('a copy whose execution is stopped is never half complete, and is made in t
   const executionArn = execution('vault', attempt);
   await inState(executionArn, 'Copy backup');
   await stack.sfn.send(new StopExecutionCommand({ executionArn, cause: 'by a test' }));
-  const deadline = Date.now() + DEADLINE_MS;
   // The function may continue after its execution was stopped, and complete the copy.
-  for (;;) {
+  await until('the copy is complete', async () => {
     const found = await copy('vault');
     if (await vault.readRecord(catalogKey(backupId), CatalogRecord)) await expectSameArchive(vault);
-    if (found?.state === 'complete') break;
+    if (found?.state === 'complete') return true;
     if (found?.state === 'failed') await due('vault');
-    if (Date.now() > deadline) throw new Error(`The copy is ${JSON.stringify(found)}.`);
     await reconcile();
-  }
+    return false;
+  });
   await expectSameArchive(vault);
 });
 
@@ -256,13 +249,13 @@ test('an attempt that ended without a result is found by the janitor, and follow
   );
   expect((await stack.waitForExecution(executionArn)).status).toBe('SUCCEEDED');
   expect(await reconcile()).toEqual([]);
-  expect(await until('vault', 'failed')).toMatchObject({
+  expect(await untilCopy('vault', 'failed')).toMatchObject({
     attempts: attempt + 1,
     problem: expect.stringContaining('ended without a result (SUCCEEDED)'),
   });
   await due('vault');
   expect(await reconcile()).toEqual([`copy_${backupId}_vault_${attempt + 1}`]);
-  await until('vault', 'complete');
+  await untilCopy('vault', 'complete');
   await expectSameArchive(vault);
 });
 
@@ -271,14 +264,14 @@ test('a copy that finds an object of somebody else fails, and is made once that 
   const key = archiveKey(backupId);
   await late.s3.send(new PutObjectCommand({ Bucket: late.name, Key: key, Body: 'of somebody else' }));
   await reconcile();
-  expect(await until('late', 'failed')).toMatchObject({
+  expect(await untilCopy('late', 'failed')).toMatchObject({
     problem: expect.stringContaining('another archive'),
   });
   expect(await late.readRecord(catalogKey(backupId), CatalogRecord)).toBeUndefined();
   await late.s3.send(new DeleteObjectCommand({ Bucket: late.name, Key: key }));
   await due('late');
   await reconcile();
-  await until('late', 'complete');
+  await untilCopy('late', 'complete');
 });
 
 test('the scheduled verification reads the original and both copies, and records the results', async () => {
@@ -310,7 +303,7 @@ test('verification reads a copy, records the result, and finds one that was alte
 });
 
 test('a copy in cold storage is refused with words, and verified once it is thawed', async () => {
-  expect(await until('cold', 'complete')).toMatchObject({ storage_class: 'GLACIER' });
+  expect(await untilCopy('cold', 'complete')).toMatchObject({ storage_class: 'GLACIER' });
   const refused = await run(['verify', backupId, '--copy', 'cold'], operator);
   expect(refused.code).not.toBe(0);
   expect(refused.stderr).toMatch(/, copy cold is in the storage class GLACIER and cannot be read/);

@@ -8,9 +8,9 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import type { Page } from 'playwright-core';
 import { readJob } from '../../shared/workflows/job/record.ts';
 import { findSafetyBackup } from '../../shared/workflows/restore/safety.ts';
+import { until } from '../support/until.ts';
 import { accessibilityProblems, focused, overflows, startBrowser, tabTo, type Visit } from './browser.ts';
 import { DASHBOARD, fillTarget, readTarget } from './content.ts';
-import { sleep } from './harness.ts';
 
 /** Size of the parts of uploads; the last part of a file is shorter. */
 const PART_BYTES = 16 * 1024 ** 2;
@@ -381,12 +381,10 @@ test(
     await other.open(`restore/${job}/confirm`);
     await page.getByLabel(/Type the name of the target/).fill('dashboard');
     await button(page, 'Restore now').click();
-    // A deadline for hangs. On a busy machine, the safety backup alone takes a minute.
-    const deadline = Date.now() + 300_000;
-    while (!(await findSafetyBackup(browser.stack.bucket, job))) {
-      if (Date.now() > deadline) throw new Error('The restore took no safety backup.');
-      await sleep(50);
-    }
+    await until('there is a safety backup', () => findSafetyBackup(browser.stack.bucket, job), {
+      pauseMs: 50,
+      deadlineMs: 300_000,
+    });
     const { execution_arn } = (await readJob(browser.stack.bucket, job)) ?? {};
     await browser.stack.sfn.send(
       new StopExecutionCommand({
@@ -573,12 +571,13 @@ function callApi(path: string, body?: object): Promise<Response> {
 
 /** Waits until S3 has exactly these parts of a job's upload. */
 async function expectParts(job: string, wanted: number[]): Promise<void> {
-  const deadline = Date.now() + 240_000;
-  for (;;) {
+  const look = async () => {
     const answer = await callApi(`restore/${job}/parts`);
     const { parts } = (await answer.json()) as { parts: { number: number }[] };
-    if (parts.map(({ number }) => number).join() === wanted.join()) return;
-    if (Date.now() > deadline) throw new Error(`S3 has parts ${JSON.stringify(parts)} of ${job}.`);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
+    return parts.map(({ number }) => number);
+  };
+  await until(`S3 has the parts ${wanted} of ${job}`, look, {
+    holds: (parts) => parts.join() === wanted.join(),
+    deadlineMs: 240_000,
+  });
 }

@@ -55,7 +55,7 @@ test('a schedule is created, changed, paused, run and deleted, without a deploym
   await button(page, 'Remove').click();
   await row(page).waitFor({ state: 'detached' });
   visit.assertClean();
-}, 240_000);
+});
 
 test('retention shows what it would keep and delete, with reasons, and deletes nothing', async () => {
   const visit = await browser.visit({ role: 'viewer' });
@@ -128,40 +128,36 @@ test('the retention policy is changed only after its preview, and not from an ou
 test.each([
   { mode: 'light' as const, narrow: false },
   { mode: 'dark' as const, narrow: true },
-])(
-  'axe finds no violations and nothing scrolls sideways: %o',
-  async (options) => {
-    const visit = await browser.visit({ role: 'operator', ...options });
-    const { page } = visit;
-    const found: unknown[] = [];
-    for (const [path, text] of [
-      ['schedules', 'Next run'],
-      ['schedules/new', 'Flexible window'],
-    ] as const) {
-      await visit.open(path);
-      await page.getByText(text).first().waitFor();
-      await page.getByText('Loading schedules').first().waitFor({ state: 'detached' });
-      const problems = await accessibilityProblems(page);
-      const wide = await overflows(page);
-      if (problems.length > 0 || wide) found.push({ path, problems, wide });
-    }
-    // The form with all of its fields.
-    await button(page, 'Limit to a subset').click();
-    await page.getByLabel('For a number of days').check();
-    for (const [kind, field] of [
-      ['On selected days of the week', 'Days'],
-      ['At an interval', 'Every'],
-      ['Once', 'Day'],
-      ['Custom expression', 'Expression'],
-    ] as const) {
-      await page.getByRole('button', { name: /^How often / }).click();
-      await page.getByRole('option', { name: kind }).click();
-      await page.getByText(field, { exact: true }).first().waitFor();
-      const problems = await accessibilityProblems(page);
-      if (problems.length > 0) found.push({ kind, problems });
-    }
-    expect(found).toEqual([]);
-    visit.assertClean();
-  },
-  240_000,
-);
+])('axe finds no violations and nothing scrolls sideways: %o', async (options) => {
+  const visit = await browser.visit({ role: 'operator', ...options });
+  const { page } = visit;
+  const found: unknown[] = [];
+  for (const [path, text] of [
+    ['schedules', 'Next run'],
+    ['schedules/new', 'Flexible window'],
+  ] as const) {
+    await visit.open(path);
+    await page.getByText(text).first().waitFor();
+    await page.getByText('Loading schedules').first().waitFor({ state: 'detached' });
+    const problems = await accessibilityProblems(page);
+    const wide = await overflows(page);
+    if (problems.length > 0 || wide) found.push({ path, problems, wide });
+  }
+  // The form with all of its fields.
+  await button(page, 'Limit to a subset').click();
+  await page.getByLabel('For a number of days').check();
+  for (const [kind, field] of [
+    ['On selected days of the week', 'Days'],
+    ['At an interval', 'Every'],
+    ['Once', 'Day'],
+    ['Custom expression', 'Expression'],
+  ] as const) {
+    await page.getByRole('button', { name: /^How often / }).click();
+    await page.getByRole('option', { name: kind }).click();
+    await page.getByText(field, { exact: true }).first().waitFor();
+    const problems = await accessibilityProblems(page);
+    if (problems.length > 0) found.push({ kind, problems });
+  }
+  expect(found).toEqual([]);
+  visit.assertClean();
+});

@@ -8,9 +8,9 @@ import type { Page, Route } from 'playwright-core';
 import { NIGHTLY } from '../nightly.ts';
 import { SEED } from '../seed.ts';
 import { servers } from '../servers.ts';
+import { until } from '../support/until.ts';
 import { accessibilityProblems, startBrowser, type Visit } from './browser.ts';
 import { fillTarget, VIEWS as TARGET } from './content.ts';
-import { sleep } from './harness.ts';
 import { sampleOf } from './kill-sweep.ts';
 
 const SCHEDULE = 'states-test';
@@ -486,13 +486,8 @@ function holdRedis(): () => Promise<void> {
 }
 
 /** Waits for this title of the tab. */
-async function titleOf(tab: Page, wanted: RegExp): Promise<void> {
-  const deadline = Date.now() + 60_000;
-  while (!wanted.test(await tab.title())) {
-    if (Date.now() > deadline) throw new Error(`The tab is called “${await tab.title()}”.`);
-    await sleep(200);
-  }
-}
+const titleOf = (tab: Page, wanted: RegExp) =>
+  until(`the title is ${wanted}`, () => tab.title(), { holds: (title) => wanted.test(title) });
 
 /** Opens an address like a user who comes from another page: nothing of it is loaded yet. */
 async function openAnew(path: string): Promise<void> {

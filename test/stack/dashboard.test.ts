@@ -11,6 +11,7 @@ import { updateCopy } from '../../shared/workflows/copy/progress.ts';
 import { NIGHTLY } from '../nightly.ts';
 import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';
+import { until } from '../support/until.ts';
 import { accessibilityProblems, focused, overflows, startBrowser, tabTo } from './browser.ts';
 import { fillTarget, VIEWS } from './content.ts';
 
@@ -164,7 +165,9 @@ test.each([false, true])(
         timeZone: 'Europe/Berlin',
       });
     const day = (daysAgo: number) => page.getByRole('button', { name: new RegExp(`^${dateOf(daysAgo)}: `) });
-    await expectEventually(async () => /1 damaged$/.test((await day(4).getAttribute('aria-label')) ?? ''));
+    await until('the day is marked as damaged', async () =>
+      /1 damaged$/.test((await day(4).getAttribute('aria-label')) ?? ''),
+    );
     expect(await page.locator('.calendar-months button').count()).toBe(31);
     // One tab stop; the arrow keys reach the other days.
     const today = day(0);
@@ -175,7 +178,10 @@ test.each([false, true])(
     expect(await day(4).getAttribute('aria-pressed')).toBe('true');
     expect(await accessibilityProblems(page)).toEqual([]);
     await choosePeriod('Month', 'Year');
-    await expectEventually(async () => (await page.locator('.calendar-months button').count()) === 366);
+    await until(
+      'the calendar has a year',
+      async () => (await page.locator('.calendar-months button').count()) === 366,
+    );
     expect(await accessibilityProblems(page)).toEqual([]);
     expect(await overflows(page)).toBe(false);
     await choosePeriod('Year', 'Month');
@@ -196,7 +202,7 @@ test('the list is paged by cursor, sorts, filters, and keeps its state in the ad
   for (let number = 2; number <= 3; number++) {
     await button(page, 'Next page').click();
     await page.waitForURL(new RegExp(`page=${number}`));
-    await expectEventually(async () => {
+    await until('the next page is listed', async () => {
       const links = await timesIn(page);
       return links.length > 0 && links.every((link) => !seen.has(link));
     });
@@ -205,13 +211,13 @@ test('the list is paged by cursor, sorts, filters, and keeps its state in the ad
   expect(seen).toEqual(new Set(past.map((id) => `#/backup/${id}`)));
   await page.goBack();
   await page.reload();
-  await expectEventually(async () => (await timesIn(page))[0] === `#/backup/${past[20]}`);
+  await until('the first page is listed', async () => (await timesIn(page))[0] === `#/backup/${past[20]}`);
 
   await visit.open(`backups?target=${PAST_TARGET}`);
   await page.getByRole('columnheader', { name: 'Duration' }).getByRole('button').press('Enter');
   await page.waitForURL(/sort=duration/);
   const durations = () => page.locator('tbody tr td:nth-child(7)').allTextContents();
-  await expectEventually(async () => {
+  await until('the backups are sorted', async () => {
     const numbers = (await durations()).map((text) => parseDuration(text));
     return numbers.length === 20 && numbers.every((number, i) => i === 0 || number >= (numbers[i - 1] ?? 0));
   });
@@ -261,7 +267,7 @@ test('of more than 1,000 backups, the list and the wizard reach each, a page at 
         ),
       );
     for (let number = 1; number <= 6; number++) {
-      await expectEventually(async () => {
+      await until('the next page is listed', async () => {
         const now = await labels();
         return now.length === 20 && now.every((label) => !seen.has(label));
       });
@@ -578,14 +584,6 @@ test('the keyboard alone suffices: sign in, open the newest backup, change its n
   await page.getByText('by keyboard', { exact: true }).waitFor();
   visit.assertClean();
 });
-
-async function expectEventually(holds: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 120_000;
-  while (!(await holds())) {
-    if (Date.now() > deadline) expect(await holds()).toBe(true);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-}
 
 async function api<T>(path: string): Promise<T> {
   const answer = await fetch(`${browser.root}api/v1/${path}`, {

@@ -8,17 +8,17 @@ import { Lock } from '../../shared/workflows/job/lock.ts';
 import { type JobRecord, readJob } from '../../shared/workflows/job/record.ts';
 import { NIGHTLY } from '../nightly.ts';
 import { SEED } from '../seed.ts';
+import { until } from '../support/until.ts';
 import { leftovers } from '../workflows/drill/stage.ts';
 import { backUpOptions } from './back-up-options.ts';
 import { OPTIONS, readTarget, removeTarget } from './content.ts';
 import { type FunctionState, functionStates, progressOf } from './follow.ts';
-import { deployedStack, sleep } from './harness.ts';
+import { deployedStack } from './harness.ts';
 import { sampleOf } from './kill-sweep.ts';
 import { killFunction } from './processes.ts';
 
 /** Interval at which the history of an execution is read, in milliseconds. */
 const POLL_MS = 80;
-const DEADLINE_MS = 180_000;
 /** Number of states in which a drill is stopped, and killed, in a run by day; all of them at night. */
 const SAMPLE = NIGHTLY ? Number.POSITIVE_INFINITY : 2;
 
@@ -29,7 +29,7 @@ let backupId: string;
 
 beforeAll(async () => {
   ({ live, backupId } = await backUpOptions());
-}, DEADLINE_MS);
+});
 afterAll(() => removeTarget(OPTIONS));
 
 /** The states that a drill runs, once each: the emulator shows branches as the state around them. */
@@ -48,15 +48,15 @@ async function sample(salt: number): Promise<FunctionState[]> {
 async function drillIn({ seenAs, functionName }: FunctionState) {
   await killFunction(functionName);
   const started = await stack.start('Restore', { drill: { backup_id: backupId, thaw: {} } });
-  const deadline = Date.now() + DEADLINE_MS;
-  for (;;) {
+  const look = async () => {
     const progress = await progressOf(stack.sfn, started.executionArn);
-    if (progress?.running.includes(seenAs)) return started;
-    if (Date.now() > deadline || (progress && progress.status !== 'RUNNING')) {
-      throw new Error(`The drill was never seen in "${seenAs}": ${progress?.status}.`);
-    }
-    await sleep(POLL_MS);
-  }
+    if (progress?.running.includes(seenAs)) return true;
+    if (progress && progress.status !== 'RUNNING')
+      throw new Error(`The drill was never seen in "${seenAs}": ${progress.status}.`);
+    return false;
+  };
+  await until(`the drill is in "${seenAs}"`, look, { pauseMs: POLL_MS });
+  return started;
 }
 
 /**
@@ -65,31 +65,29 @@ async function drillIn({ seenAs, functionName }: FunctionState) {
  * events, every 15 minutes, and here at once.
  */
 async function closedJob(jobId: string, { name }: FunctionState): Promise<JobRecord> {
-  const deadline = Date.now() + DEADLINE_MS;
-  for (;;) {
+  const look = async () => {
     const job = await readJob(stack.bucket, jobId);
-    if (job && hasEnded(job.state)) return job;
-    if (Date.now() > deadline) throw new Error(`Job ${jobId} is ${job?.state ?? 'not there'}.`);
-    if (job && name === 'Admit upload') {
+    if (job && !hasEnded(job.state) && name === 'Admit upload') {
       const Payload = JSON.stringify({ reconcile: { grace_seconds: 0 } });
       const command = new InvokeCommand({ FunctionName: 'NgbakTest-janitor', Payload });
       expect((await new LambdaClient({}).send(command)).FunctionError).toBeUndefined();
     }
-    await sleep(200);
-  }
+    return job;
+  };
+  return until(`the job ${jobId} has ended`, look, {
+    holds: (job): job is JobRecord => job !== undefined && hasEnded(job.state),
+  });
 }
 
 async function expectNothingLeft(where: string): Promise<void> {
   expect([where, await leftovers()]).toEqual([where, []]);
   expect([where, await readTarget(OPTIONS)]).toEqual([where, live]);
   // A function that outlives its execution may take the lock once more, and frees it when it notices that its job ended.
-  const deadline = Date.now() + DEADLINE_MS;
-  for (;;) {
-    const lock = await stack.bucket.readRecord(lockKey('drill.options'), Lock);
-    if (lock === undefined) return;
-    if (Date.now() > deadline) throw new Error(`${where}: still locked by ${lock.value.job_id}.`);
-    await sleep(200);
-  }
+  await until(
+    `the target is free after "${where}"`,
+    () => stack.bucket.readRecord(lockKey('drill.options'), Lock),
+    { holds: (lock) => lock === undefined },
+  );
 }
 
 test(

@@ -10,6 +10,7 @@ import { readDrill } from '../../shared/workflows/drill/record.ts';
 import { expectedUnits } from '../../shared/workflows/job/progress.ts';
 import { run } from '../cli/run.ts';
 import { servers } from '../servers.ts';
+import { until } from '../support/until.ts';
 import { leftovers } from '../workflows/drill/stage.ts';
 import { backUpOptions } from './back-up-options.ts';
 import { fillTarget, OPTIONS, readTarget, removeTarget, SCRATCH, withClients } from './content.ts';
@@ -88,12 +89,12 @@ test('a drill reports totals from the manifest, a percentage, a recent rate and 
     const started = await api('POST', '/drills', { backup_id });
     const job_id = String(started.body.job_id);
     const seen: JobView[] = [];
-    const deadline = Date.now() + 120_000;
-    do {
-      if (Date.now() > deadline) throw new Error(`The drill has not ended: ${JSON.stringify(seen.at(-1))}`);
-      seen.push(JobView.parse((await api('GET', `/jobs/${job_id}`)).body));
-      await sleep(500);
-    } while (!hasEnded(seen.at(-1)?.state ?? 'failed'));
+    const look = async () => {
+      const job = JobView.parse((await api('GET', `/jobs/${job_id}`)).body);
+      seen.push(job);
+      return job.state;
+    };
+    await until('the drill has ended', look, { holds: hasEnded, pauseMs: 500 });
     const records = seen.at(-1)?.inspection?.stores.map(({ kind, archive }) => expectedUnits(kind, archive));
     const total = records?.flatMap((units) => Object.values(units)).reduce((sum, count) => sum + count, 0);
     const loading = seen.flatMap(({ overall }) => (overall?.stage === 'restore' ? [overall] : []));
@@ -201,11 +202,10 @@ test('a damaged archive fails a drill, and an existing name refuses it', async (
 
 test('a drill that is stopped while it loads is removed; a second one at the same time is refused', async () => {
   const first = await stack.start('Restore', { drill: { backup_id: backupId } });
-  const deadline = Date.now() + 120_000;
-  while ((await stack.keys(scratchPrefix(first.name))).length === 0) {
-    if (Date.now() > deadline) throw new Error('The drill claims nothing.');
-    await sleep(50);
-  }
+  await until('the drill has claimed a scope', () => stack.keys(scratchPrefix(first.name)), {
+    holds: ({ length }) => length > 0,
+    pauseMs: 50,
+  });
   const second = await stack.start('Restore', { drill: { backup_id: backupId } });
   await stack.sfn.send(new StopExecutionCommand({ executionArn: first.executionArn, cause: 'by a test' }));
   expect(await stack.waitForJob(first.name)).toMatchObject({ state: 'cancelled' });
@@ -256,19 +256,13 @@ test('a schedule starts drills; a second run while one is in progress is skipped
   const rehearsal = ['schedule', 'create', `${name}-2`, '--drill', '--rehearse', '--rate', '7 days'];
   await ngbak('schedule', [...rehearsal, '--target', 'options']);
   try {
-    const deadline = Date.now() + 120_000;
     const lastRun = async () => {
       const { last_run } = (await ngbak('schedule', ['schedule', 'show', name])) as {
         last_run?: { job_id: string; by_hand: boolean };
       };
       return last_run;
     };
-    let planned = await lastRun();
-    while (!planned) {
-      if (Date.now() > deadline) throw new Error('Scheduler started no drill.');
-      await sleep(200);
-      planned = await lastRun();
-    }
+    const planned = await until('the schedule has started a drill', lastRun, { pauseMs: 200 });
     expect(planned.by_hand).toBe(false);
     // It holds its lock from its first step on.
     const { job_id: second } = await ngbak('started', ['schedule', 'run', `${name}-2`]);

@@ -1,11 +1,6 @@
 import { GetObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import {
-  DescribeExecutionCommand,
-  type DescribeExecutionCommandOutput,
-  SFNClient,
-  StartExecutionCommand,
-} from '@aws-sdk/client-sfn';
+import { SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
 import { Bucket } from '../../shared/aws/bucket.ts';
 import { awsClient } from '../../shared/aws/clients.ts';
 import { hasEnded } from '../../shared/core/job-state.ts';
@@ -13,19 +8,15 @@ import type { Role } from '../../shared/core/roles.ts';
 import { type JobRecord, readJob } from '../../shared/workflows/job/record.ts';
 import { createRestoreRequest } from '../../shared/workflows/restore/request.ts';
 import { servers } from '../servers.ts';
+import { untilEnded } from '../support/aws.ts';
+import { until } from '../support/until.ts';
 
 /** Timeout of a test for a workflow, in milliseconds: a deadline for hangs, not an assertion on speed. */
 const DEADLINE_MS = 300_000;
-/** Interval between two looks at a running job, in milliseconds, and the longest one if only its end matters. */
+/** Interval between two looks at a job that only passes through a state, in milliseconds. */
 const POLL_MS = 200;
-const POLL_MS_MAX = 800;
 
 const isOver = ({ state }: JobRecord) => hasEnded(state);
-
-/** Pauses between looks at something that may take a second or a minute, in milliseconds: polling takes processor time too. */
-function* growingPauses(): Generator<number, never> {
-  for (let ms = POLL_MS / 2; ; ms = Math.min(ms * 1.3, POLL_MS_MAX)) yield ms;
-}
 
 /** The outputs of the stack that test/run.ts deployed. */
 function testOutputs(): Record<string, string> {
@@ -75,30 +66,17 @@ export function deployedStack(outputs = testOutputs(), region = process.env.AWS_
     return waitForExecution((await start(machine, input, name)).executionArn);
   }
 
-  async function waitForExecution(executionArn: string): Promise<DescribeExecutionCommandOutput> {
-    const deadline = Date.now() + DEADLINE_MS;
-    for (const pause of growingPauses()) {
-      const found = await sfn.send(new DescribeExecutionCommand({ executionArn }));
-      if (found.status !== 'RUNNING') return found;
-      if (Date.now() > deadline) break;
-      await sleep(pause);
-    }
-    throw new Error(`${executionArn} is still running.`);
-  }
+  const waitForExecution = (executionArn: string) =>
+    untilEnded(sfn, executionArn, { deadlineMs: DEADLINE_MS });
 
   /** Waits until the job's record has one of these states; by default, until the job has ended. */
-  async function waitForJob(jobId: string, until: (job: JobRecord) => boolean = isOver): Promise<JobRecord> {
-    const deadline = Date.now() + DEADLINE_MS;
-    const pauses = growingPauses();
-    for (;;) {
-      const job = await readJob(bucket, jobId);
-      if (job && until(job)) return job;
-      if (Date.now() > deadline) {
-        throw new Error(`Job ${jobId} is ${job?.state ?? 'not there'}: ${job?.error?.message ?? 'no error'}`);
-      }
+  async function waitForJob(jobId: string, holds: (job: JobRecord) => boolean = isOver): Promise<JobRecord> {
+    return until(`the job ${jobId} is in the expected state`, () => readJob(bucket, jobId), {
+      holds: (job): job is JobRecord => job !== undefined && holds(job),
+      deadlineMs: DEADLINE_MS,
       // A state that the job only passes through would be missed.
-      await sleep(until === isOver ? pauses.next().value : POLL_MS);
-    }
+      ...(holds === isOver ? {} : { pauseMs: POLL_MS }),
+    });
   }
 
   /** Every key below a prefix. */

@@ -8,8 +8,9 @@ import { cancelJob } from '../../shared/operations/cancel-job.ts';
 import { RequestRestoreInput, requestRestore } from '../../shared/operations/restore.ts';
 import { readJob } from '../../shared/workflows/job/record.ts';
 import { findSafetyBackup } from '../../shared/workflows/restore/safety.ts';
+import { until } from '../support/until.ts';
 import { fillTarget, readTarget, SCRATCH } from './content.ts';
-import { deployedStack, sleep } from './harness.ts';
+import { deployedStack } from './harness.ts';
 
 /** The emulator loses the events of executions whose names contain `lost_event`: local/emulator/lost_events.py. */
 
@@ -32,14 +33,6 @@ async function reconcile(
   return JSON.parse(text);
 }
 
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 90_000;
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`${what}: never happened.`);
-    await sleep(100);
-  }
-}
-
 beforeAll(() => fillTarget());
 
 test('a backup, a failed restore and its rollback are cleaned up although no event of them arrives', async () => {
@@ -57,19 +50,19 @@ test('a backup, a failed restore and its rollback are cleaned up although no eve
   const before = await readTarget();
   const restore = `restore_lost_event_${RUN}`;
   const { executionArn } = await stack.start('Restore', { backup_id, confirm: target }, restore);
-  await until('a safety backup', async () => (await findSafetyBackup(stack.bucket, restore)) !== undefined);
+  await until('there is a safety backup', () => findSafetyBackup(stack.bucket, restore), { pauseMs: 50 });
   await stack.sfn.send(new StopExecutionCommand({ executionArn, cause: 'a test stopped it' }));
   await stack.waitForExecution(executionArn);
 
   // One run closes the job of the safety backup and starts the rollback; a later one closes both.
   const rollback = relatedJobId('rollback', restore);
-  await until('the rollback', async () => {
+  await until('the rollback has begun', async () => {
     await reconcile();
     return (await readJob(stack.bucket, rollback)) !== undefined;
   });
   const rollbackArn = executionArn.replace(restore, rollback);
   expect((await stack.waitForExecution(rollbackArn)).status).toBe('SUCCEEDED');
-  await until('the end of the restore', async () => {
+  await until('the restore has ended', async () => {
     await reconcile();
     return hasEnded((await readJob(stack.bucket, restore))?.state ?? 'pending');
   });
@@ -114,4 +107,4 @@ test('staging objects, uploads and unfinished uploads that belong to no job are 
   });
   await reconcile({ unowned_seconds: 0 });
   expect(await unfinished()).toEqual([]);
-}, 120_000);
+});

@@ -25,9 +25,10 @@ import { readInspection } from '../../shared/workflows/restore/inspection.ts';
 import { readAll } from '../archive/build.ts';
 import { servers } from '../servers.ts';
 import { type PythonClient, pythonClient } from '../stores/clients/python-client.ts';
+import { until } from '../support/until.ts';
 import { withClients } from './content.ts';
 import { NANO_FILES, NANO_WORKING_DIR, NANO_WRITERS, STACK_NAME } from './context.ts';
-import { deployedStack, sleep } from './harness.ts';
+import { deployedStack } from './harness.ts';
 
 /*
  * nano-graphrag keeps its files in a folder and does not support S3: the test uploads them after writing, and downloads
@@ -105,13 +106,10 @@ async function callsOf(jobId: string): Promise<string[]> {
 }
 
 /** Waits until the writers are resumed: the janitor does that after the end. */
-async function untilResumed(jobId: string): Promise<string[]> {
-  for (const deadline = Date.now() + 60_000; ; await sleep(200)) {
-    const calls = await callsOf(jobId);
-    if (calls.includes('resume')) return calls;
-    if (Date.now() > deadline) throw new Error(`The writers of job ${jobId} were not resumed: ${calls}.`);
-  }
-}
+const untilResumed = (jobId: string) =>
+  until(`the writers of job ${jobId} are resumed`, () => callsOf(jobId), {
+    holds: (calls) => calls.includes('resume'),
+  });
 
 const graph = () =>
   withClients(({ cypher }) =>
@@ -204,8 +202,10 @@ it('a backup whose writers do not pause fails before it reads, names the functio
 
 it('the writers of a backup that is stopped are resumed as well', async () => {
   const { executionArn, name } = await stack.start('Backup', { target: 'nano' });
-  for (const deadline = Date.now() + 60_000; (await callsOf(name)).length === 0; await sleep(50))
-    if (Date.now() > deadline) throw new Error('The writers were not paused.');
+  await until('the writers are paused', () => callsOf(name), {
+    holds: ({ length }) => length > 0,
+    pauseMs: 50,
+  });
   await stack.sfn.send(
     new StopExecutionCommand({ executionArn, cause: 'a test stopped it', error: 'Stopped' }),
   );
@@ -239,10 +239,7 @@ it('uploads that a restore left in the bucket of the user are aborted by the jan
     const { Uploads = [] } = await s3.send(new ListMultipartUploadsCommand({ Bucket }));
     return Uploads.map(({ UploadId }) => UploadId);
   };
-  for (const deadline = Date.now() + 60_000; ; await sleep(200)) {
-    if ((await unfinished()).length === 1) break;
-    if (Date.now() > deadline) throw new Error('The uploads were not aborted.');
-  }
+  await until('the uploads are aborted', unfinished, { holds: ({ length }) => length === 1 });
   expect(await unfinished()).toEqual([own.UploadId]);
   await s3.send(new AbortMultipartUploadCommand({ Bucket, ...own }));
 }, 300_000);

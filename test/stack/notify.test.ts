@@ -17,8 +17,9 @@ import { emulatorAddress } from '../../local/services/aws.ts';
 import { run } from '../cli/run.ts';
 import { servers } from '../servers.ts';
 import { startReceiver, type TestReceiver } from '../support/receiver.ts';
+import { until } from '../support/until.ts';
 import { farTimeOfDay } from './context.ts';
-import { deployedStack, sleep } from './harness.ts';
+import { deployedStack } from './harness.ts';
 import { createUser } from './operator.ts';
 
 const STACK = 'NgbakNotify';
@@ -29,7 +30,6 @@ const TOKEN = `T0KEN${randomBytes(12).toString('hex')}`;
 const ACCOUNT = '000000000000';
 const OTHER_TOPIC = `arn:aws:sns:us-east-1:${ACCOUNT}:notify-others`;
 const OWN_TOPIC = `arn:aws:sns:us-east-1:${ACCOUNT}:${STACK}-notifications`;
-const DEADLINE_MS = 60_000;
 
 const sns = new SNSClient({});
 const s3 = new S3Client({});
@@ -54,24 +54,18 @@ const at = (path: string) =>
 
 /** Waits until a receiver has a message that matches. */
 async function received(path: string, pattern: RegExp): Promise<string> {
-  const deadline = Date.now() + DEADLINE_MS;
-  for (;;) {
-    const found = at(path).find(({ body }) => pattern.test(body));
-    if (found) return found.body;
-    if (Date.now() > deadline)
-      throw new Error(`${path} got ${at(path).length} messages, none with ${pattern}.`);
-    await sleep(100);
-  }
+  const bodies = () => at(path).map(({ body }) => body);
+  const found = await until(`${path} has a message with ${pattern}`, bodies, {
+    holds: (all) => all.some((body) => pattern.test(body)),
+  });
+  return found.find((body) => pattern.test(body)) ?? '';
 }
 
 /** Waits until every event was delivered. */
-async function delivered(): Promise<void> {
-  const deadline = Date.now() + DEADLINE_MS;
-  while ((await stack.keys('notifications/outbox/')).length > 0) {
-    if (Date.now() > deadline) throw new Error('Some events were not delivered.');
-    await sleep(100);
-  }
-}
+const delivered = () =>
+  until('every event is delivered', () => stack.keys('notifications/outbox/'), {
+    holds: ({ length }) => length === 0,
+  });
 
 /** The event types that the signed webhook has got, in order. */
 const events = () =>

@@ -23,9 +23,10 @@ import { buildArchive, DRAFT } from '../archive/build.ts';
 import { run } from '../cli/run.ts';
 import { testUnless } from '../conditions.ts';
 import { servers } from '../servers.ts';
+import { until } from '../support/until.ts';
 import { withClients } from './content.ts';
 import { farTimeOfDay } from './context.ts';
-import { deployedStack, sleep } from './harness.ts';
+import { deployedStack } from './harness.ts';
 import { createUser } from './operator.ts';
 
 const STACK = 'NgbakPrefix';
@@ -272,11 +273,6 @@ testUnless(
 
 /** The id of the first job that a listing finds. */
 async function untilFound(list: () => Promise<readonly Record<string, unknown>[]>): Promise<string> {
-  const deadline = Date.now() + 60_000;
-  for (;;) {
-    const [job] = await list();
-    if (job !== undefined) return String(job.job_id);
-    if (Date.now() > deadline) throw new Error('The upload has started no restore.');
-    await sleep(500);
-  }
+  const job = await until('the upload has started a restore', async () => (await list())[0]);
+  return String(job.job_id);
 }

@@ -1,4 +1,5 @@
 import { processIds, readOfProcess, ticksOf } from '../../local/processes.ts';
+import { until } from '../support/until.ts';
 
 /**
  * The processes in which the emulator of this test run executes a function: one for each running invocation, and idle
@@ -45,18 +46,17 @@ export async function processorTime(functionName: string): Promise<number> {
  */
 const IDLE_POLL_MS = 100;
 const IDLE_POLLS = 5;
-const IDLE_DEADLINE_MS = 60_000;
 
 /** Waits until no process of these functions is busy. */
 export async function untilIdle(functionNames: readonly string[]): Promise<void> {
   const names = [...new Set(functionNames)];
-  const deadline = Date.now() + IDLE_DEADLINE_MS;
   let before = '';
-  for (let polls = 0; polls < IDLE_POLLS; ) {
-    if (Date.now() > deadline) throw new Error(`The functions are still at work: ${names.join(', ')}.`);
-    await new Promise((done) => setTimeout(done, IDLE_POLL_MS));
+  let polls = 0;
+  const isIdle = async () => {
     const now = (await Promise.all(names.map(processorTime))).join();
     polls = now === before ? polls + 1 : 0;
     before = now;
-  }
+    return polls >= IDLE_POLLS;
+  };
+  await until(`the functions are idle: ${names.join(', ')}`, isIdle, { pauseMs: IDLE_POLL_MS });
 }

@@ -28,9 +28,10 @@ import { archiveKey, BACKUPS, catalogKey } from '../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { run } from '../cli/run.ts';
 import { servers } from '../servers.ts';
+import { until } from '../support/until.ts';
 import { fillTarget, type Names, readTarget, removeTargetWithSchema, withClients } from './content.ts';
 import { farTimeOfDay } from './context.ts';
-import { deployedStack, sleep } from './harness.ts';
+import { deployedStack } from './harness.ts';
 import { createUser } from './operator.ts';
 
 jest.setTimeout(400_000);
@@ -156,12 +157,9 @@ async function backUp(): Promise<void> {
   const { cause, output } = await lost.run('Backup', {});
   expect(cause).toBeUndefined();
   const { backup_id } = JSON.parse(output ?? '{}') as { backup_id: string };
-  for (const deadline = Date.now() + 60_000; ; await sleep(200)) {
-    const record = await lost.bucket.requireRecord(catalogKey(backup_id), CatalogRecord, '');
-    const [copy] = record.copies ?? [];
-    if (copy?.state === 'complete') break;
-    if (Date.now() > deadline) throw new Error(`The copy is ${JSON.stringify(copy)}.`);
-  }
+  const copy = async () =>
+    (await lost.bucket.requireRecord(catalogKey(backup_id), CatalogRecord, '')).copies?.[0];
+  await until('the copy is complete', copy, { holds: (found) => found?.state === 'complete' });
   backups.push(backup_id);
 }
 
@@ -169,14 +167,14 @@ async function backUp(): Promise<void> {
 async function destroy(StackName: StackName): Promise<void> {
   const cloudFormation = cloudFormationOf(StackName);
   await cloudFormation.send(new DeleteStackCommand({ StackName }));
-  for (const deadline = Date.now() + 120_000; ; await sleep(500)) {
-    const found = await cloudFormation
+  const state = () =>
+    cloudFormation
       .send(new DescribeStacksCommand({ StackName }))
       .then(({ Stacks = [] }) => Stacks[0]?.StackStatus)
       .catch(() => undefined);
-    if (found === undefined || found === 'DELETE_COMPLETE') return;
-    if (Date.now() > deadline) throw new Error(`${StackName} is ${found}.`);
-  }
+  await until(`the stack ${StackName} is gone`, state, {
+    holds: (found) => found === undefined || found === 'DELETE_COMPLETE',
+  });
 }
 
 /** Attempts to read, replace, remove and unlock a copy, and to change its bucket, with these credentials. */

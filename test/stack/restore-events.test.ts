@@ -8,13 +8,12 @@ import { confirmationKey, lockKey } from '../../shared/aws/keys.ts';
 import { answerConfirmation } from '../../shared/workflows/restore/confirmation.ts';
 import { jobIdsOfUpload, UploadEvent } from '../../shared/workflows/restore/plan.ts';
 import { createRestoreRequest } from '../../shared/workflows/restore/request.ts';
+import { until } from '../support/until.ts';
 import { functionStates, progressOf } from './follow.ts';
-import { sleep } from './harness.ts';
 import { look } from './kill-sweep.ts';
 import { untilIdle } from './processes.ts';
 import {
   begin,
-  DEADLINE_MS,
   type Followed,
   POLL_MS,
   type Prepared,
@@ -38,13 +37,12 @@ afterAll(() => prepared.remove());
 
 /** Waits until a restore is in a state, by its name in the machine's definition. */
 async function untilIn(followed: Followed, state: string): Promise<void> {
-  const deadline = Date.now() + DEADLINE_MS;
-  for (;;) {
+  const isThere = async () => {
     const { running, over } = await look(prepared.trial, followed);
-    if (running.has(state)) return;
-    if (over || Date.now() > deadline) throw new Error(`The restore never was in "${state}".`);
-    await sleep(POLL_MS);
-  }
+    if (over && !running.has(state)) throw new Error(`The restore never was in "${state}".`);
+    return running.has(state);
+  };
+  await until(`the restore is in "${state}"`, isThere, { pauseMs: POLL_MS });
 }
 
 /** Expects that the job left the target unchanged, and nothing in the bucket. */
@@ -94,21 +92,20 @@ describe('a restore that is cancelled', () => {
 test('a backup that is cancelled while it exports leaves nothing, although its functions keep running', async () => {
   const { stack, target } = prepared.trial;
   const { executionArn, name } = await stack.start('Backup', { target });
-  const deadline = Date.now() + DEADLINE_MS;
-  while (!(await progressOf(stack.sfn, executionArn))?.running.includes('Export stores')) {
-    if (Date.now() > deadline) throw new Error('The backup never came to export its stores.');
-    await sleep(POLL_MS);
-  }
+  await until('the backup exports its stores', () => progressOf(stack.sfn, executionArn), {
+    holds: (progress) => progress?.running.includes('Export stores') === true,
+    pauseMs: POLL_MS,
+  });
   await stack.sfn.send(new StopExecutionCommand({ executionArn }));
   expect(await stack.waitForJob(name)).toMatchObject({ state: 'cancelled' });
   // Functions of a stopped execution are not stopped: what they leave after the cleanup is deleted when they notice.
   const states = await functionStates(stack.sfn, stack.output('BackupStateMachineArn'));
   const functions = states.map(({ functionName }) => functionName);
-  for (;;) {
+  await until('the functions have left nothing', async () => {
     await untilIdle(functions);
-    const [left, held] = [await settled(prepared.trial, name), await readTarget(prepared.trial)];
-    if ((left.length === 0 && isDeepStrictEqual(held, prepared.now.held)) || Date.now() > deadline) break;
-  }
+    await settled(prepared.trial, name);
+    return isDeepStrictEqual(await readTarget(prepared.trial), prepared.now.held);
+  });
   await expectAsBefore(name);
 });
 

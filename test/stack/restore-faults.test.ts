@@ -14,13 +14,12 @@ import { servers } from '../servers.ts';
 import { OwnNeo4j } from '../stores/neo4j/own-server.ts';
 import { OwnServer, startInterceptor } from '../stores/qdrant/own-server.ts';
 import { smallDiskMissing } from '../stores/small-disk.ts';
+import { until } from '../support/until.ts';
 import { secretName } from './context.ts';
 import { progressOf } from './follow.ts';
-import { sleep } from './harness.ts';
 import { look, sampleOf } from './kill-sweep.ts';
 import {
   begin,
-  DEADLINE_MS,
   type Followed,
   POLL_MS,
   type Prepared,
@@ -110,25 +109,16 @@ async function isSafe({ jobId }: Followed): Promise<boolean> {
 /** Restores the first contents, and triggers a fault as soon as its time has come. */
 async function restoreWhile(happens: () => unknown, isTime = loads): Promise<Followed> {
   const followed = await begin(prepared.trial, prepared.before);
-  const deadline = Date.now() + DEADLINE_MS;
-  while (!(await isTime(followed))) {
-    if (Date.now() > deadline) throw new Error('The restore never came that far.');
-    await sleep(POLL_MS);
-  }
+  await until('the time of the fault has come', () => isTime(followed), { pauseMs: POLL_MS });
   await happens();
   return followed;
 }
 
 /** Waits until the restore has met a fault, or has ended. */
-async function untilAnAttemptFailed({ executions: [execution = ''] }: Followed): Promise<void> {
-  const deadline = Date.now() + DEADLINE_MS;
-  for (;;) {
-    const progress = await progressOf(prepared.trial.stack.sfn, execution);
-    if (progress && (progress.failed > 0 || progress.status !== 'RUNNING')) return;
-    if (Date.now() > deadline) throw new Error('No attempt failed.');
-    await sleep(POLL_MS);
-  }
-}
+const untilAnAttemptFailed = ({ executions: [execution = ''] }: Followed) =>
+  until('an attempt has failed', () => progressOf(prepared.trial.stack.sfn, execution), {
+    holds: (progress) => progress !== undefined && (progress.failed > 0 || progress.status !== 'RUNNING'),
+  });
 
 /** Waits until the rollback of a restore has begun: its job exists before it writes anything. */
 async function untilRollbackBegins({ jobId }: Followed): Promise<void> {
@@ -272,13 +262,11 @@ describe('a restore whose store fails while it is loaded', () => {
           // Before the load, since that of such a small graph may be over as soon as it is detected.
           const followed = await restoreWhile(() => disk.fill(), isSafe);
           // After the first write without space, the server refuses everything until it is restarted.
-          const deadline = Date.now() + DEADLINE_MS;
-          for (;;) {
-            const refused = await driver.executeQuery('MATCH (n) RETURN count(n)').catch(String);
-            if (String(refused).includes('needs to be restarted')) break;
-            if (Date.now() > deadline) throw new Error('The server never met its full disk.');
-            await sleep(POLL_MS);
-          }
+          await until(
+            'the server has met its full disk',
+            () => driver.executeQuery('MATCH (n) RETURN count(n)').catch(String),
+            { holds: (refused) => String(refused).includes('needs to be restarted') },
+          );
           disk.free();
           await own.kill();
           await own.up();
@@ -292,7 +280,6 @@ describe('a restore whose store fails while it is loaded', () => {
         }
         await trial.stack.restoreByUpload(trial.target, now.archive);
       },
-      240_000,
     );
 
   if (faults.includes('killed server'))

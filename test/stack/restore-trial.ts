@@ -12,7 +12,8 @@ import { relatedJobId } from '../../shared/core/job-ids.ts';
 import { createRestoreRequest } from '../../shared/workflows/restore/request.ts';
 import { removeKnowledgeBase, smallBlueprint } from '../knowledge-base/small.ts';
 import { servers } from '../servers.ts';
-import { deployedStack, sleep } from './harness.ts';
+import { until } from '../support/until.ts';
+import { deployedStack } from './harness.ts';
 import { type Inventory, listServers } from './inventory.ts';
 
 /** Poll interval of a running execution, in milliseconds. */
@@ -149,19 +150,13 @@ export async function begin({ stack, target }: Trial, to: Side, confirmed = true
   const { url, method, headers } = upload.put;
   const answer = await fetch(url, { method, headers, body: to.archive as BodyInit });
   if (!answer.ok) throw new Error(`Upload refused: ${answer.status} ${await answer.text()}`);
-  const deadline = Date.now() + DEADLINE_MS;
-  for (;;) {
-    const arn = (await list()).find(({ executionArn }) => !known.has(executionArn))?.executionArn;
-    if (arn !== undefined) {
-      const safety = stack.output('BackupStateMachineArn').replace(':stateMachine:', ':execution:');
-      return {
-        jobId: upload.job_id,
-        executions: [arn, `${safety}:${relatedJobId('safety', upload.job_id)}`],
-      };
-    }
-    if (Date.now() > deadline) throw new Error('The upload started no restore.');
-    await sleep(POLL_MS);
-  }
+  const arn = await until(
+    'the upload has started a restore',
+    async () => (await list()).find(({ executionArn }) => !known.has(executionArn))?.executionArn,
+    { pauseMs: POLL_MS },
+  );
+  const safety = stack.output('BackupStateMachineArn').replace(':stateMachine:', ':execution:');
+  return { jobId: upload.job_id, executions: [arn, `${safety}:${relatedJobId('safety', upload.job_id)}`] };
 }
 
 /** Objects that jobs must not leave in the bucket: neither backups nor records of jobs, and unfinished uploads. */
@@ -175,12 +170,10 @@ async function leftovers({ bucket, keys }: Trial['stack']): Promise<string[]> {
 
 /** Waits until the janitor has finished, and returns the leftovers in the bucket, if any. */
 export async function settled({ stack, target, known }: Trial, jobId: string): Promise<string[]> {
-  const deadline = Date.now() + 30_000;
-  for (;;) {
+  const look = async () => {
     const confirmation = await stack.keys(`jobs/${jobId}/confirmation`);
     const left = [...(await leftovers(stack)).filter((what) => !known.has(what)), ...confirmation];
-    const locked = await stack.keys(`locks/${target}.`);
-    if ((left.length === 0 && locked.length === 0) || Date.now() > deadline) return [...left, ...locked];
-    await sleep(100);
-  }
+    return [...left, ...(await stack.keys(`locks/${target}.`))];
+  };
+  return until('nothing is left in the bucket', look, { holds: ({ length }) => length === 0 });
 }

@@ -5,8 +5,9 @@ import { relatedJobId } from '../../shared/core/job-ids.ts';
 import { readJob } from '../../shared/workflows/job/record.ts';
 import { createRestoreRequest } from '../../shared/workflows/restore/request.ts';
 import { findSafetyBackup } from '../../shared/workflows/restore/safety.ts';
+import { until } from '../support/until.ts';
 import { fillTarget, readTarget, SCRATCH } from './content.ts';
-import { deployedStack, sleep } from './harness.ts';
+import { deployedStack } from './harness.ts';
 
 const stack = deployedStack();
 const target = 'scratch';
@@ -30,11 +31,9 @@ test('a restore that is stopped after its safety backup is rolled back: the targ
     body: archive as BodyInit,
   });
   expect(answer.status).toBe(200);
-  const deadline = Date.now() + 60_000;
-  while (!(await findSafetyBackup(stack.bucket, upload.job_id))) {
-    if (Date.now() > deadline) throw new Error('The restore took no safety backup.');
-    await sleep(20);
-  }
+  await until('there is a safety backup', () => findSafetyBackup(stack.bucket, upload.job_id), {
+    pauseMs: 20,
+  });
   const { execution_arn } = (await readJob(stack.bucket, upload.job_id)) ?? {};
   await stack.sfn.send(
     new StopExecutionCommand({ executionArn: execution_arn, cause: 'a test stopped it', error: 'Stopped' }),

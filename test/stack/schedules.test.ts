@@ -13,11 +13,10 @@ import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { freeLock, takeLock } from '../../shared/workflows/job/lock.ts';
 import { run } from '../cli/run.ts';
 import { catalogue } from '../support/catalog.ts';
+import { until } from '../support/until.ts';
 import { EMPTY_COLLECTION, makeEmptyCollection } from './content.ts';
-import { deployedStack, sleep } from './harness.ts';
+import { deployedStack } from './harness.ts';
 
-/** Timeout for Scheduler and a backup, in milliseconds: a deadline for hangs. */
-const DEADLINE_MS = 100_000;
 const stack = deployedStack();
 const direct = { NGBAK_STACK: 'NgbakTest', TZ: 'UTC', ...stack.operator() };
 const api = (role: 'viewer' | 'operator') => ({
@@ -39,14 +38,18 @@ async function ngbak(type: string, args: string[], environment: NodeJS.ProcessEn
 
 /** Waits until the last run of a schedule has ended, and returns the schedule. */
 async function lastRun(name: string) {
-  const deadline = Date.now() + DEADLINE_MS;
-  for (;;) {
-    const [schedule] = await ngbak('schedule', ['schedule', 'show', name]);
-    const last = schedule?.last_run as { state?: string; job_id: string; at: string } | undefined;
-    if (last?.state && !['pending', 'processing'].includes(last.state)) return { schedule, last };
-    if (Date.now() > deadline) throw new Error(`Schedule ${name} has not run: ${JSON.stringify(schedule)}`);
-    await sleep(500);
-  }
+  type Run = { state?: string; job_id: string; at: string };
+  const schedule = await until(
+    `the run of the schedule ${name} has ended`,
+    async () => (await ngbak('schedule', ['schedule', 'show', name]))[0],
+    {
+      holds: (found): found is Record<string, unknown> => {
+        const { state = 'pending' } = (found?.last_run ?? {}) as Partial<Run>;
+        return !['pending', 'processing'].includes(state);
+      },
+    },
+  );
+  return { schedule, last: schedule.last_run as Run };
 }
 
 test('the deployment has created a daily schedule for each target, which can be paused but not deleted', async () => {
@@ -279,8 +282,7 @@ describe('retention', () => {
     await past('snapshot_2026-01-03T03-00-00Z_retired');
     await past('snapshot_2026-01-04T03-00-00Z_retired', '7d');
     await ngbak('job', ['backup', '--target', 'empty', '--stores', 'kv', '--wait']);
-    const deadline = Date.now() + DEADLINE_MS;
-    while ((await there()).length > 3 && Date.now() < deadline) await sleep(300);
+    await until('three backups are left', there, { holds: ({ length }) => length <= 3 });
     // The newest verified one stays although its retention has ended.
     expect(await there()).toEqual(
       ['02', '03', '04'].map((day) => `backups/snapshot_2026-01-${day}T03-00-00Z_retired.json`),

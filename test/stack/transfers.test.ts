@@ -396,5 +396,5 @@ describe('an upload by form', () => {
     expect(again).toMatchObject({ job_id: first.job_id, key: first.key, replayed: true });
     expect(await curl(again.post)).toMatch(/ 204$/);
     expect((await browser.stack.waitForJob(first.job_id)).state).toBe('completed');
-  }, 120_000);
+  });
 });

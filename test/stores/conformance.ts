@@ -105,7 +105,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
     afterAll(async () => {
       await site.empty();
       await site.close();
-    }, 120_000);
+    });
 
     test('counts before an export what the export then contains', async () => {
       await seed();

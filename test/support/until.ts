@@ -22,6 +22,11 @@ export interface UntilOptions {
  * @param what  the condition, as a sentence
  * @throws an error with the condition and the last result; every error of `look`
  */
+export async function until<T, Found extends T>(
+  what: string,
+  look: () => T | Promise<T>,
+  options: UntilOptions & { readonly holds: (found: T) => found is Found },
+): Promise<Found>;
 export async function until<T>(
   what: string,
   look: () => T | Promise<T>,

@@ -5,13 +5,10 @@ import { mkdir, mkdtemp, readdir, readFile, rm, truncate, utimes, writeFile } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import type { StoreWarning } from '../../../shared/stores/warning.ts';
 import { exportAll, legContext, MemoryArchive, restoreAll } from '../memory-archive.ts';
-
-// A deadline for hangs.
-jest.setTimeout(120_000);
 
 const OLD = new Date('2026-01-01T00:00:00Z');
 const BACKUPS = 3;

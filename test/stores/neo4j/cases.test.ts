@@ -46,7 +46,7 @@ beforeEach(async () => {
 afterAll(async () => {
   await driver.close();
   await leaveServer();
-}, 120_000);
+});
 
 const keyed = (label: string) => openGraph(server, { label, key_property: 'id' });
 

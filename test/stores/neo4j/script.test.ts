@@ -27,7 +27,7 @@ beforeAll(async () => {
   }
   server = await wholeServer();
   driver = plainDriver(server);
-}, 120_000);
+});
 
 afterAll(async () => {
   await driver.close();
@@ -86,7 +86,6 @@ describe('a Cypher script of NGRAF-023', () => {
       expect(again.tallies.relationships).toEqual(executed.tallies.relationships);
       expect(again.tallies.schema?.count).toBe(executed.tallies.schema?.count);
     },
-    120_000,
   );
 
   test('states the scope that it was saved from, and what is unknown', async () => {

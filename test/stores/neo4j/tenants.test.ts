@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
 import { addTallies, type Tallies } from '../../../shared/core/digest.ts';
 import { InvalidInputError } from '../../../shared/core/errors.ts';
@@ -23,9 +23,6 @@ import { leaveServer, wholeServer } from './server.ts';
 
 const REQUEST: RouteRequest = { only: {}, rename: {}, sameProfile: true };
 const STITCH = { mode: 'replace', onConflict: 'fail', dangling: 'stitch' } as const;
-
-// Deadlines for hangs, not for speed.
-jest.setTimeout(120_000);
 
 let server: TestServer;
 let driver: Driver;
@@ -59,7 +56,7 @@ async function seed(): Promise<void> {
 afterAll(async () => {
   await driver?.close();
   await leaveServer();
-}, 120_000);
+});
 
 const scopeOf = (...values: string[]): Neo4jScope => ({
   property: 'group_id',

@@ -126,5 +126,4 @@ test.each<[string, (path: string) => void]>([
     expect((found as Error).message).toMatch(/^The snapshot of collection "plain" /);
     expect(await contentOf(server, 'plain')).toBe(live);
   },
-  60_000,
 );

@@ -189,7 +189,7 @@ test('after a rate limit, waits as long as the server says', async () => {
   await ask(server, 'PATCH', `/collections/${name}`, { strict_mode_config: { enabled: true } });
   const { verified } = await restoreAll(store, archive);
   expect(differencesOf(verified)).toMatchObject({ differences: 0, samples: [] });
-}, 90_000);
+});
 
 test('limits follow strict mode only if it is on, and allow requests of at least one point', () => {
   expect(requestLimits({ max_query_limit: 5 }).read).toBe(Number.POSITIVE_INFINITY);

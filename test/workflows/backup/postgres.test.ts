@@ -1,7 +1,7 @@
 /** All steps of a backup of PostgreSQL, and of a drill of it, in this process. */
 import { randomBytes } from 'node:crypto';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Client } from 'pg';
 import { readDrill } from '../../../shared/workflows/drill/record.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
@@ -14,8 +14,6 @@ import { RestoreState, restoreLeg } from '../../../shared/workflows/restore/leg.
 import { OwnPostgres } from '../../stores/postgres/own-server.ts';
 import { freshEnvironment, waitingMachine } from '../../support/aws.ts';
 import { LEG, runBackup } from './run-backup.ts';
-
-jest.setTimeout(180_000);
 
 let server: OwnPostgres;
 let client: Client;

@@ -323,7 +323,7 @@ describeS3Servers('copies of backups, at $name', ({ name: serverName, start }) =
       // Only from the completion of the upload until that is recorded.
       expect(unchecked.length).toBeGreaterThanOrEqual(1);
       expect(unchecked.length).toBeLessThanOrEqual(2);
-    }, 120_000);
+    });
   });
 
   test('bytes that differ from the recorded checksum are not copied, and the next attempt starts from the beginning', async () => {

@@ -1,5 +1,5 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3';
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { archiveKey, catalogKey, lockKey } from '../../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../../shared/catalog/record.ts';
 import { NgbakConfig } from '../../../shared/core/config.ts';
@@ -24,8 +24,6 @@ import {
   STORES,
   targetOf,
 } from './stage.ts';
-
-jest.setTimeout(180_000);
 
 const RUN = `Drill${process.pid}`;
 const LIVE: Names = { label: RUN, collection: `${RUN}_items`, prefix: `${RUN}:` };
