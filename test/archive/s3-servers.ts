@@ -3,11 +3,11 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3';
 import { hasVersitygw, installVersitygw } from '../../local/install/versitygw.ts';
 import { describeUnless, missing } from '../conditions.ts';
 import { servers } from '../servers.ts';
+import { until } from '../support/until.ts';
 
 /** Timeout for the start of a server, in milliseconds: versitygw is built the first time. */
 export const START_TIMEOUT_MS = 10 * 60_000;
@@ -83,15 +83,10 @@ async function startVersitygw(): Promise<S3Server> {
   );
   const exited = new Promise<void>((done) => child.once('exit', () => done()));
   const endpoint = `http://127.0.0.1:${port}`;
-  for (let tries = 0; ; tries++) {
-    try {
-      await fetch(endpoint);
-      break;
-    } catch (error) {
-      if (tries > 100 || child.exitCode !== null) throw error;
-      await delay(100);
-    }
-  }
+  await until('versitygw answers', async () => {
+    if (child.exitCode !== null) throw new Error(`versitygw ended with ${child.exitCode}.`);
+    return fetch(endpoint).catch(() => false as const);
+  });
   return server('versitygw', endpoint, credentials, async () => {
     child.kill('SIGTERM');
     await exited;

@@ -11,7 +11,6 @@ import { loadSecret } from '../../shared/aws/secrets.ts';
 import { sendS3 } from '../../shared/aws/send-s3.ts';
 import { UnavailableError } from '../../shared/core/errors.ts';
 
-const LIMIT_MS = 20_000;
 const credentials = { accessKeyId: 'x', secretAccessKey: 'x' };
 
 /** Listens and never accepts: once its backlog is full, packets are dropped, as by a security group. */
@@ -46,16 +45,13 @@ afterAll(async () => {
   await listener.terminate();
 });
 
-async function fails(call: Promise<unknown>): Promise<{ error: unknown; milliseconds: number }> {
-  const began = Date.now();
-  const error = await call.then(
+const fails = (call: Promise<unknown>): Promise<unknown> =>
+  call.then(
     () => undefined,
     (thrown: unknown) => thrown,
   );
-  return { error, milliseconds: Date.now() - began };
-}
 
-test('an endpoint that is unreachable or never responds is reported within 20 seconds, with what a VPC needs', async () => {
+test('an endpoint that is unreachable or never responds is reported instead of a hang, with what a VPC needs', async () => {
   const s3 = () => awsClient('s3', S3Client, { ...surroundings, forcePathStyle: true });
   const sfn = awsClient('states', SFNClient, surroundings);
   const secrets = awsClient('secretsmanager', SecretsManagerClient, surroundings);
@@ -72,20 +68,18 @@ test('an endpoint that is unreachable or never responds is reported within 20 se
     fails(loadSecret('Ngbak/default/graph', z.unknown(), 'the graph', secrets)),
     fails(loadSecret('Ngbak/default/kv', z.unknown(), 'the keys', silentSecrets)),
   ]);
-  for (const { error, milliseconds } of [record, streamed, execution, secret, unanswered]) {
+  for (const error of [record, streamed, execution, secret, unanswered])
     expect(error).toBeInstanceOf(UnavailableError);
-    expect(milliseconds).toBeLessThan(LIMIT_MS);
-  }
-  expect(record.error).toMatchObject({
+  expect(record).toMatchObject({
     message: "S3 can't be reached at 127.0.0.1: no connection was established.",
     remedy: expect.stringContaining('a gateway endpoint for S3'),
   });
-  expect(streamed.error).toMatchObject({ remedy: expect.stringContaining('a gateway endpoint for S3') });
-  expect(execution.error).toMatchObject({
+  expect(streamed).toMatchObject({ remedy: expect.stringContaining('a gateway endpoint for S3') });
+  expect(execution).toMatchObject({
     message: expect.stringContaining("Step Functions can't be reached"),
     remedy: expect.stringContaining('an interface endpoint for "states" whose security group'),
   });
-  expect(secret.error).toMatchObject({
+  expect(secret).toMatchObject({
     message: expect.stringMatching(/^The secret of the graph .* Secrets Manager can't be reached/),
     remedy: expect.stringContaining('"secretsmanager"'),
   });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { DescribeExecutionCommand } from '@aws-sdk/client-sfn';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { executionArn } from '../../shared/operations/start.ts';
+import { ProgressWriter } from '../../shared/workflows/job/progress.ts';
 import { freshContext } from '../operations/context.ts';
 import { servers } from '../servers.ts';
 import { idAt } from '../support/backup-id.ts';
@@ -241,9 +242,7 @@ describe('at a terminal', () => {
 
   test('Ctrl-C prompts, and "c" cancels the job', async () => {
     const session = atTerminal('backup', '--wait');
-    await session.shows('Job backup_');
-    await untilStarted();
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await untilFollowed(session);
     session.type('\u0003');
     await session.shows('cancel the job (c)');
     session.type('c\r');
@@ -254,9 +253,7 @@ describe('at a terminal', () => {
 
   test('Ctrl-C and Enter stop following the job, which continues', async () => {
     const session = atTerminal('backup', '--wait');
-    await session.shows('Job backup_');
-    await untilStarted();
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await untilFollowed(session);
     session.type('\u0003');
     await session.shows('cancel the job (c)');
     session.type('\r');
@@ -296,7 +293,16 @@ async function jobs(): Promise<{ job_id: string }[]> {
   return (executions ?? []).map(({ name }) => ({ job_id: name ?? '' }));
 }
 
-const untilStarted = () => until('the job has started', async () => (await jobs()).length > 0);
+/** Waits until a command follows its job at a terminal, and shows the progress of a step that has reported some. */
+async function untilFollowed(session: Session): Promise<void> {
+  await session.shows('Job backup_');
+  const [job] = await until('the job has started', jobs, { holds: ({ length }) => length > 0 });
+  const part = { store: 'graph', shard: 'graph-01', phase: 'export' } as const;
+  const progress = await ProgressWriter.open(context.bucket, job?.job_id ?? '', part, { nodes: 10 });
+  progress.report('nodes', 4);
+  await progress.close(false);
+  await session.shows('4 of 10 nodes');
+}
 
 async function statusOf(jobId: string): Promise<string | undefined> {
   const arn = executionArn(context.stateMachines.backup, jobId);

@@ -1,7 +1,6 @@
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { installMsGraphrag } from '../../../local/install/python.ts';
 import { profileScopes } from '../../../shared/profiles/profiles.ts';
@@ -9,6 +8,7 @@ import { proposeProfile } from '../../../shared/profiles/propose.ts';
 import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import { datasetOf } from '../../../shared/stores/files/order.ts';
 import { describeUnless, pythonOlderThan } from '../../conditions.ts';
+import { until } from '../../support/until.ts';
 import { contentOf } from '../files/content.ts';
 import { exportAll, legContext, restoreAll, withStore } from '../memory-archive.ts';
 import { type PythonClient, pythonClient } from './python-client.ts';
@@ -80,7 +80,12 @@ describeUnless(pythonOlderThan(3, 11), "Microsoft GraphRAG's own classes", () =>
     const before = await versionsOf();
     const stop = join(root, 'stop');
     const ended = client(['update', busy, stop]);
-    while ((await versionsOf()) < before + 2) await Promise.race([ended, sleep(50)]);
+    let isOver = false;
+    const over = () => {
+      isOver = true;
+    };
+    ended.then(over, over);
+    await until('two versions are added', async () => isOver || (await versionsOf()) >= before + 2);
     // Every file in a leg of its own, so that versions appear between any two of them.
     const { archive } = await exportAll(storeIn(busy), 1);
     await writeFile(stop, '');

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { installQdrant } from '../../../local/install/qdrant.ts';
 import { freePorts } from '../../../local/ports.ts';
+import { until } from '../../support/until.ts';
 import { SmallDisk, smallDiskMissing } from '../small-disk.ts';
 import type { Server } from './support.ts';
 
@@ -79,12 +80,10 @@ export class OwnServer implements Server {
         ...extra,
       },
     });
-    for (let tries = 0; ; tries++) {
-      const answer = await fetch(`${this.url}/readyz`).catch(() => undefined);
-      if (answer?.ok) return;
-      if (tries === 300) throw new Error('The Qdrant of the test does not start.');
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    await until(
+      'Qdrant is ready',
+      async () => (await fetch(`${this.url}/readyz`).catch(() => undefined))?.ok,
+    );
   }
 
   /** Its disk. */

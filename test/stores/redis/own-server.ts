@@ -4,11 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { installRedis, type RedisProgram } from '../../../local/install/redis.ts';
 import { freePorts } from '../../../local/ports.ts';
-
-const START_TRIES = 200;
+import { until } from '../../support/until.ts';
 
 /** A server for one test, which may stop, restart, fill up or configure it. */
 export class OwnServer {
@@ -77,12 +75,10 @@ export class OwnServer {
       },
     );
     this.#child = child;
-    for (let tries = 0; ; tries++) {
+    await until('Redis answers', () => {
       if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}`);
-      if (tries === START_TRIES) throw new Error('the server does not answer');
-      if (await this.#answers()) return;
-      await sleep(50);
-    }
+      return this.#answers();
+    });
   }
 
   #answers(): Promise<boolean> {

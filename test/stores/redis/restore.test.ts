@@ -56,19 +56,30 @@ describe('a restore', () => {
   });
 
   test('revives no key that has expired, and does not report it as a difference', async () => {
-    await redis.set(`${root}cache:long`, '1', 'PX', 3_600_000);
-    await redis.set(`${root}cache:short`, '2', 'PX', 400);
-    await redis.set(`${root}cache:later`, '3', 'PX', 1500);
+    const [soon, later, last] = [1, 2, 3].map((hours) => Date.now() + hours * 3_600_000) as [
+      number,
+      number,
+      number,
+    ];
+    await redis.set(`${root}cache:long`, '1', 'PXAT', last);
+    await redis.set(`${root}cache:short`, '2', 'PXAT', soon);
+    await redis.set(`${root}cache:later`, '3', 'PXAT', later);
     await redis.hset(`${root}cache:hash`, 'a', 'b');
-    await redis.pexpire(`${root}cache:hash`, 400);
+    await redis.pexpireat(`${root}cache:hash`, soon);
     const { archive, tallies } = await exportAll(() => open());
     expect(tallies['keys:cache']?.count).toBe(4);
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    /** As if this time had come: in the archive, and for the key on the server. */
+    const pass = async (time: number, key: string) => {
+      for (const name of archive.names())
+        archive.set(name, archive.text(name).replaceAll(String(time), String(Date.now() - 1)));
+      await redis.pexpire(`${root}cache:${key}`, 0);
+    };
+    await pass(soon, 'short');
     const store = open();
     await store.clear({ archive, options: REPLACE, cursor: null, context: legContext() });
     const load = await store.load({ archive, options: REPLACE, cursor: null, context: legContext() });
     expect(load.tallies['keys:cache']?.count).toBe(2);
-    await new Promise((resolve) => setTimeout(resolve, 1200));
+    await pass(later, 'later');
     let cursor = null;
     let differences = 0;
     do {

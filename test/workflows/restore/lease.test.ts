@@ -6,6 +6,7 @@ import { changeLock, takeLock } from '../../../shared/workflows/job/lock.ts';
 import { underLease, untilStepsEnded } from '../../../shared/workflows/restore/lease.ts';
 import type { RestorePlan } from '../../../shared/workflows/restore/plan.ts';
 import { freshEnvironment, waitingMachine } from '../../support/aws.ts';
+import { until } from '../../support/until.ts';
 
 let environment: Environment;
 let plan: RestorePlan;
@@ -14,8 +15,9 @@ const leg = (ms = 60_000): LegLimits => {
   return { timeLeft: () => end - Date.now(), signal: new AbortController().signal };
 };
 const events: string[] = [];
-const work = (name: string, ms: number) => async (leased: LegLimits) => {
+const work = (name: string, ms: number, after?: string) => async (leased: LegLimits) => {
   events.push(`${name} begins`);
+  if (after !== undefined) await until(after, () => events.includes(after));
   await sleep(ms, undefined, { signal: leased.signal }).catch(() => undefined);
   events.push(`${name} ${leased.signal.aborted ? 'stops' : 'ends'}`);
   leased.signal.throwIfAborted();
@@ -48,7 +50,7 @@ describe('a step that writes to a store', () => {
   test('stops once its job has ended, and the next user of the target waits for that', async () => {
     const running = underLease(environment, plan, 'graph', leg(), work('old', 60_000));
     running.catch(() => undefined);
-    while (events.length === 0) await sleep(20);
+    await until('the step has begun', () => events.length > 0);
     await changeLock(environment.bucket, 'default', plan.execution_arn, { ended: true });
     await untilStepsEnded(environment.bucket, 'job', leg());
     events.push('rollback begins');
@@ -63,8 +65,8 @@ describe('a step that writes to a store', () => {
   });
 
   test('waits for an earlier attempt that still runs on the same store, and not for other stores', async () => {
-    const first = underLease(environment, plan, 'graph', leg(), work('first', 3000));
-    while (events.length === 0) await sleep(20);
+    const first = underLease(environment, plan, 'graph', leg(), work('first', 2000, 'other ends'));
+    await until('the step has begun', () => events.length > 0);
     await Promise.all([
       first,
       underLease(environment, plan, 'graph', leg(), work('again', 0)),
