@@ -20,6 +20,7 @@ if __name__ == "__main__":
     import callback_once
     import callback_permissions
     import faults
+    import held
     import lambda_errors
     import lost_events
     import missing_objects
@@ -43,6 +44,7 @@ if __name__ == "__main__":
         callback_once,
         callback_permissions,
         faults,
+        held,
         lambda_errors,
         lost_events,
         missing_objects,

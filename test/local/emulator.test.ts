@@ -12,7 +12,13 @@ import {
   waitUntilStackCreateComplete,
   waitUntilStackDeleteComplete,
 } from '@aws-sdk/client-cloudformation';
-import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import {
+  GetFunctionCommand,
+  InvokeCommand,
+  LambdaClient,
+  TagResourceCommand,
+  UntagResourceCommand,
+} from '@aws-sdk/client-lambda';
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
@@ -381,6 +387,31 @@ describe('the emulator, like AWS,', () => {
     await until('the function was started twice', noted, { holds: (text) => text.split('\n').length >= 3 });
     expect(await noted()).toBe(`${Key}\n${Key}\n`);
     await s3.send(new DeleteObjectCommand({ Bucket, Key }));
+  });
+
+  test('holds the invocations that a test asked for until it lets go of them, and no others', async () => {
+    const lambda = new LambdaClient({});
+    const { Configuration } = await lambda.send(new GetFunctionCommand({ FunctionName: throws }));
+    const Resource = Configuration?.FunctionArn ?? '';
+    const invoke = (Payload: string) =>
+      execute({
+        First: {
+          Type: 'Task',
+          Resource: 'arn:aws:states:::lambda:invoke',
+          Arguments: { FunctionName: throws, Payload },
+          End: true,
+        },
+      });
+    await lambda.send(new TagResourceCommand({ Resource, Tags: { 'emulator:held': 'locked' } }));
+    const ended: string[] = [];
+    const held = invoke('locked').then(() => ended.push('locked'));
+    try {
+      for (const name of ['one', 'two']) await invoke(name).then(() => ended.push(name));
+    } finally {
+      await lambda.send(new UntagResourceCommand({ Resource, TagKeys: ['emulator:held'] }));
+    }
+    await held;
+    expect(ended).toEqual(['one', 'two', 'locked']);
   });
 
   test('hides the environment of this machine from functions', async () => {

@@ -49,6 +49,12 @@ export class History {
     return couldBeAbsent ? undefined : 'it is absent, and was there all the time';
   }
 
+  /** The longest time between the ends of two steps, of those that ended between two times, in milliseconds. */
+  longestPause(from: number, to: number): number {
+    const ends = [from, ...this.#acknowledged.filter((time) => time > from && time < to), to];
+    return Math.max(...ends.map((time, at) => time - (ends[at - 1] ?? time)));
+  }
+
   #isCurrent(step: number, from: number, to: number): boolean {
     const sent = this.#sent[step];
     return (
@@ -138,6 +144,11 @@ export class BusyModel {
     let steps = 0;
     for (const history of this.#histories.values()) steps += history.steps;
     return steps;
+  }
+
+  /** The longest time between two times in which an item did not change, in milliseconds. */
+  longestPause(thing: string, from: number, to: number): number {
+    return this.#histories.get(thing)?.longestPause(from, to) ?? to - from;
   }
 
   /** The impossible reads between two times. `found` has the step of each item, null if its value never existed. */

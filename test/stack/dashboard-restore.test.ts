@@ -11,6 +11,7 @@ import { findSafetyBackup } from '../../shared/workflows/restore/safety.ts';
 import { until } from '../support/until.ts';
 import { accessibilityProblems, focused, overflows, startBrowser, tabTo, type Visit } from './browser.ts';
 import { DASHBOARD, fillTarget, readTarget } from './content.ts';
+import { LOADS, whileHeld } from './held.ts';
 
 /** Size of the parts of uploads; the last part of a file is shorter. */
 const PART_BYTES = 16 * 1024 ** 2;
@@ -380,19 +381,20 @@ test(
     const other = await browser.visit({ role: 'viewer', mode: 'dark', narrow: true });
     await other.open(`restore/${job}/confirm`);
     await page.getByLabel(/Type the name of the target/).fill('dashboard');
-    await button(page, 'Restore now').click();
-    await until('there is a safety backup', () => findSafetyBackup(browser.stack.bucket, job), {
-      pauseMs: 50,
-      deadlineMs: 300_000,
+    await whileHeld(LOADS, async () => {
+      await button(page, 'Restore now').click();
+      await until('there is a safety backup', () => findSafetyBackup(browser.stack.bucket, job), {
+        deadlineMs: 300_000,
+      });
+      const { execution_arn } = (await readJob(browser.stack.bucket, job)) ?? {};
+      await browser.stack.sfn.send(
+        new StopExecutionCommand({
+          executionArn: execution_arn,
+          error: 'Stopped',
+          cause: 'A test stopped it.',
+        }),
+      );
     });
-    const { execution_arn } = (await readJob(browser.stack.bucket, job)) ?? {};
-    await browser.stack.sfn.send(
-      new StopExecutionCommand({
-        executionArn: execution_arn,
-        error: 'Stopped',
-        cause: 'A test stopped it.',
-      }),
-    );
     expect((await browser.stack.waitForJob(job)).state).toBe('rolled_back');
     for (const tab of [page, other.page]) {
       await tab.getByText('Rolled back: dashboard has its previous contents').waitFor();

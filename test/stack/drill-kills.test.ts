@@ -14,11 +14,10 @@ import { backUpOptions } from './back-up-options.ts';
 import { OPTIONS, readTarget, removeTarget } from './content.ts';
 import { type FunctionState, functionStates, progressOf } from './follow.ts';
 import { deployedStack } from './harness.ts';
+import { whileHeld } from './held.ts';
 import { sampleOf } from './kill-sweep.ts';
 import { killFunction } from './processes.ts';
 
-/** Interval at which the history of an execution is read, in milliseconds. */
-const POLL_MS = 80;
 /** Number of states in which a drill is stopped, and killed, in a run by day; all of them at night. */
 const SAMPLE = NIGHTLY ? Number.POSITIVE_INFINITY : 2;
 
@@ -44,19 +43,26 @@ async function sample(salt: number): Promise<FunctionState[]> {
   return sampleOf(await states(), SAMPLE, SEED + salt);
 }
 
-/** Starts a drill that may thaw its archive, and returns once it is in a state. The function has to be started first, so that the state lasts. */
-async function drillIn({ seenAs, functionName }: FunctionState) {
-  await killFunction(functionName);
-  const started = await stack.start('Restore', { drill: { backup_id: backupId, thaw: {} } });
-  const look = async () => {
-    const progress = await progressOf(stack.sfn, started.executionArn);
-    if (progress?.running.includes(seenAs)) return true;
-    if (progress && progress.status !== 'RUNNING')
-      throw new Error(`The drill was never seen in "${seenAs}": ${progress.status}.`);
-    return false;
-  };
-  await until(`the drill is in "${seenAs}"`, look, { pauseMs: POLL_MS });
-  return started;
+/** Starts a drill that may thaw its archive, and does something to its execution in a state. Returns the name of its job. */
+async function drillIn(
+  state: FunctionState,
+  act: (executionArn: string) => Promise<unknown> = async () => undefined,
+) {
+  return whileHeld([state], async () => {
+    // A function that has to be started takes longer.
+    await killFunction(state.functionName);
+    const started = await stack.start('Restore', { drill: { backup_id: backupId, thaw: {} } });
+    const look = async () => {
+      const progress = await progressOf(stack.sfn, started.executionArn);
+      if (progress?.running.includes(state.seenAs)) return true;
+      if (progress && progress.status !== 'RUNNING')
+        throw new Error(`The drill was never seen in "${state.seenAs}": ${progress.status}.`);
+      return false;
+    };
+    await until(`the drill is in "${state.seenAs}"`, look);
+    await act(started.executionArn);
+    return started;
+  });
 }
 
 /**
@@ -94,8 +100,9 @@ test(
   'a drill that is stopped in any state leaves nothing, and the target as it was',
   async () => {
     for (const state of await sample(1)) {
-      const { name, executionArn } = await drillIn(state);
-      await stack.sfn.send(new StopExecutionCommand({ executionArn, cause: 'by a test' }));
+      const { name } = await drillIn(state, (executionArn) =>
+        stack.sfn.send(new StopExecutionCommand({ executionArn, cause: 'by a test' })),
+      );
       expect(await closedJob(name, state)).toMatchObject({ kind: 'drill', state: 'cancelled' });
       // Only a drill that was stopped before it was admitted has no record.
       const verdict = (await readDrill(stack.bucket, name))?.verdict;
@@ -111,7 +118,12 @@ test(
   async () => {
     for (const state of await sample(2)) {
       const { name, executionArn } = await drillIn(state);
-      await killFunction(state.functionName);
+      const isOver = async () => (await progressOf(stack.sfn, executionArn))?.status !== 'RUNNING';
+      await until(
+        'the function is killed, or has ended before that',
+        async () => (await killFunction(state.functionName)) > 0 || (await isOver()),
+        { pauseMs: 10 },
+      );
       await stack.waitForExecution(executionArn);
       expect(await stack.waitForJob(name)).toMatchObject({ kind: 'drill', state: 'completed' });
       expect([state.seenAs, (await readDrill(stack.bucket, name))?.verdict]).toEqual([

@@ -15,7 +15,9 @@ import { leftovers } from '../workflows/drill/stage.ts';
 import { backUpOptions } from './back-up-options.ts';
 import { fillTarget, OPTIONS, readTarget, removeTarget, SCRATCH, withClients } from './content.ts';
 import { secretName } from './context.ts';
+import { createSoon } from './follow.ts';
 import { deployedStack, sleep } from './harness.ts';
+import { LOADS, whileHeld } from './held.ts';
 
 jest.setTimeout(300_000);
 
@@ -86,15 +88,28 @@ test('a drill reports totals from the manifest, a percentage, a recent rate and 
   try {
     const { output } = await stack.run('Backup', { target: 'options' });
     const { backup_id } = JSON.parse(output ?? '') as { backup_id: string };
-    const started = await api('POST', '/drills', { backup_id });
-    const job_id = String(started.body.job_id);
-    const seen: JobView[] = [];
-    const look = async () => {
-      const job = JobView.parse((await api('GET', `/jobs/${job_id}`)).body);
-      seen.push(job);
-      return job.state;
+    /** Follows a drill to its end. Returns the job as it was at every look. */
+    const follow = async () => {
+      const started = await api('POST', '/drills', { backup_id });
+      const job_id = String(started.body.job_id);
+      const seen: JobView[] = [];
+      const look = async () => {
+        const job = JobView.parse((await api('GET', `/jobs/${job_id}`)).body);
+        seen.push(job);
+        return job.state;
+      };
+      await until('the drill has ended', look, { holds: hasEnded, pauseMs: 500 });
+      return seen;
     };
-    await until('the drill has ended', look, { holds: hasEnded, pauseMs: 500 });
+    // Once three seconds are measured. The limit determines how fast it can be: 64 MiB take 8 seconds.
+    const timedIn = (seen: readonly JobView[]) =>
+      seen.flatMap(({ progress }) =>
+        progress.flatMap(({ store, phase, work }) =>
+          store === 'kv' && phase === 'load' && work?.remaining_seconds !== undefined ? [work] : [],
+        ),
+      );
+    // Again, if the machine stood still while the keys were loaded.
+    const seen = await until('the load is looked at', follow, { holds: (all) => timedIn(all).length > 0 });
     const records = seen.at(-1)?.inspection?.stores.map(({ kind, archive }) => expectedUnits(kind, archive));
     const total = records?.flatMap((units) => Object.values(units)).reduce((sum, count) => sum + count, 0);
     const loading = seen.flatMap(({ overall }) => (overall?.stage === 'restore' ? [overall] : []));
@@ -102,17 +117,9 @@ test('a drill reports totals from the manifest, a percentage, a recent rate and 
     const done = loading.map((overall) => overall.done);
     expect(done).toEqual([...done].sort((a, b) => a - b));
     expect(loading.at(-1)).toMatchObject({ done: total, percent: 100 });
-    // Once three seconds are measured. The limit determines how fast it can be: 64 MiB take 8 seconds.
-    const timed = seen.flatMap(({ progress }) =>
-      progress.flatMap(({ store, phase, work }) =>
-        store === 'kv' && phase === 'load' && work?.remaining_seconds !== undefined ? [work] : [],
-      ),
-    );
-    expect(timed.length).toBeGreaterThan(0);
-    for (const { rate = 0, remaining_seconds = 0, total: keys = 0, done: loaded } of timed) {
+    for (const { rate = 0, remaining_seconds = 0, total: keys = 0, done: loaded } of timedIn(seen)) {
       expect(rate).toBeGreaterThan(0);
       expect(remaining_seconds).toBe(Math.ceil((keys - loaded) / rate));
-      expect(remaining_seconds).toBeLessThan(60);
     }
     expect(seen.at(-1)?.progress.every(({ finished }) => finished)).toBe(true);
   } finally {
@@ -201,13 +208,17 @@ test('a damaged archive fails a drill, and an existing name refuses it', async (
 });
 
 test('a drill that is stopped while it loads is removed; a second one at the same time is refused', async () => {
-  const first = await stack.start('Restore', { drill: { backup_id: backupId } });
-  await until('the drill has claimed a scope', () => stack.keys(scratchPrefix(first.name)), {
-    holds: ({ length }) => length > 0,
-    pauseMs: 50,
+  const [first, second] = await whileHeld(LOADS, async () => {
+    const started = await stack.start('Restore', { drill: { backup_id: backupId } });
+    await until('the drill has claimed a scope', () => stack.keys(scratchPrefix(started.name)), {
+      holds: ({ length }) => length > 0,
+    });
+    const other = await stack.start('Restore', { drill: { backup_id: backupId } });
+    await stack.sfn.send(
+      new StopExecutionCommand({ executionArn: started.executionArn, cause: 'by a test' }),
+    );
+    return [started, other];
   });
-  const second = await stack.start('Restore', { drill: { backup_id: backupId } });
-  await stack.sfn.send(new StopExecutionCommand({ executionArn: first.executionArn, cause: 'by a test' }));
   expect(await stack.waitForJob(first.name)).toMatchObject({ state: 'cancelled' });
   const ended = await stack.waitForJob(second.name);
   // Refused, unless the first one had been removed before it requested the lock.
@@ -247,9 +258,9 @@ test('a schedule starts drills; a second run while one is in progress is skipped
     if (code !== 0) throw new Error(`ngbak ${args.join(' ')}: ${code} ${stderr}`);
     return lines().find((line) => line.type === type)?.data as Record<string, unknown>;
   };
-  const soon = new Date(Date.now() + 20_000).toISOString().slice(0, 19);
-  const at = ['--at', soon, '--target', 'options'];
-  expect(await ngbak('schedule', ['schedule', 'create', name, '--drill', ...at])).toMatchObject({
+  const create = ['schedule', 'create', name, '--drill', '--target', 'options'];
+  const { lines: created } = await createSoon((at) => run([...create, '--at', at, '--json'], operator));
+  expect(created().find(({ type }) => type === 'schedule')?.data).toMatchObject({
     kind: 'drill',
     drill: { target: 'options' },
   });

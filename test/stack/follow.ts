@@ -5,6 +5,8 @@ import {
   type HistoryEvent,
   type SFNClient,
 } from '@aws-sdk/client-sfn';
+import type { Ran } from '../cli/run.ts';
+import { until } from '../support/until.ts';
 
 /** The part of a state machine's definition used here: https://states-language.net. */
 interface Definition {
@@ -102,4 +104,21 @@ async function* history(sfn: SFNClient, executionArn: string): AsyncGenerator<Hi
     yield* page.events ?? [];
     nextToken = page.nextToken;
   } while (nextToken !== undefined);
+}
+
+/**
+ * Creates a schedule for a time that is near, and for a later one if a busy machine needs more time than that.
+ *
+ * @param create  a command line with that time, in UTC
+ */
+export async function createSoon(create: (at: string) => Promise<Ran>): Promise<Ran> {
+  let seconds = 10;
+  return until(
+    'a schedule is created before its time has come',
+    () => {
+      seconds *= 2;
+      return create(new Date(Date.now() + seconds * 1000).toISOString().slice(0, 19));
+    },
+    { holds: ({ stderr }) => !stderr.includes('never occurs in the future') },
+  );
 }

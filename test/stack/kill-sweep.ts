@@ -1,4 +1,7 @@
+import { hasEnded, type JobState } from '../../shared/core/job-state.ts';
+import { readJob } from '../../shared/workflows/job/record.ts';
 import { answerConfirmation } from '../../shared/workflows/restore/confirmation.ts';
+import { until } from '../support/until.ts';
 import { type FunctionState, functionStates, progressOf } from './follow.ts';
 import { sleep } from './harness.ts';
 import { killFunction, processorTime } from './processes.ts';
@@ -13,11 +16,6 @@ import {
   whichSide,
 } from './restore-trial.ts';
 
-/**
- * Longest time that a state may run without a kill, in milliseconds: a state that waits for a user has nothing left to
- * kill.
- */
-const HIT_DEADLINE_MS = 5_000;
 /** The cleanup step; it is not a state of a machine, but started by the end of the execution. */
 export const JANITOR = 'Janitor';
 /** The state that a restore reaches only if the request did not contain the confirmation. */
@@ -100,14 +98,14 @@ export async function killDuring(trial: Trial, from: Side, to: Side, kill: Kill)
   const asks = wanted?.name === CONFIRMATION;
   const started = Date.now();
   const followed = await begin(trial, to, !asks);
-  const deadline = Date.now() + DEADLINE_MS;
+  const end = performance.now() + DEADLINE_MS;
   let killed: { state: string | undefined; hit: boolean } | undefined;
   while (!killed) {
-    if (Date.now() > deadline) throw new Error(`The restore never came to ${JSON.stringify(kill)}.`);
+    if (performance.now() > end) throw new Error(`The restore never came to ${JSON.stringify(kill)}.`);
     const looks = await look(trial, followed);
     const running = states.filter(({ seenAs }) => looks.running.has(seenAs));
     if (wanted?.name === JANITOR) {
-      if (looks.over) killed = { state: JANITOR, hit: await killWorking(wanted.functionName) };
+      if (looks.over) killed = { state: JANITOR, hit: await killWorking(trial, followed, wanted) };
     } else if (wanted && looks.running.has(wanted.seenAs)) {
       await sleep('afterMs' in kill ? kill.afterMs : 0);
       killed = { state: wanted.name, hit: await killUntilHit(trial, followed, wanted, looks.killed) };
@@ -150,15 +148,26 @@ async function killUntilHit(
   state: FunctionState,
   before: number,
 ): Promise<boolean> {
-  const deadline = Date.now() + HIT_DEADLINE_MS;
-  while (Date.now() < deadline) {
-    await killFunction(state.functionName);
-    await sleep(POLL_MS);
-    const { killed, running } = await look(trial, followed);
-    if (killed > before) return true;
-    if (!running.has(state.seenAs)) return false;
-  }
-  return false;
+  return (
+    (await until(
+      `"${state.name}" is killed, or over`,
+      async () => {
+        await killFunction(state.functionName);
+        await sleep(POLL_MS);
+        const { killed, running } = await look(trial, followed);
+        if (killed > before) return 'hit';
+        // A state that waits for a user has nothing left to kill.
+        const waits =
+          state.name === CONFIRMATION && (await stateOf(trial, followed)) === 'awaiting_confirmation';
+        return (waits || !running.has(state.seenAs)) && 'missed';
+      },
+      { pauseMs: 1 },
+    )) === 'hit'
+  );
+}
+
+async function stateOf({ stack }: Trial, { jobId }: Followed): Promise<JobState | undefined> {
+  return (await readJob(stack.bucket, jobId))?.state;
 }
 
 /** Kills the state's function once. */
@@ -169,13 +178,25 @@ async function killOnce(trial: Trial, followed: Followed, state: FunctionState):
   return (await look(trial, followed)).killed > before;
 }
 
-/** Waits until a function's process is busy, which the history does not show for the janitor, and kills it. */
-async function killWorking(functionName: string): Promise<boolean> {
+/**
+ * Waits until the janitor's process is busy, which the history does not show, and kills it; false if it has closed the job
+ * before that.
+ */
+async function killWorking(
+  trial: Trial,
+  followed: Followed,
+  { functionName }: FunctionState,
+): Promise<boolean> {
   const idle = await processorTime(functionName);
-  const deadline = Date.now() + 5_000;
-  while (Date.now() < deadline) {
-    if ((await processorTime(functionName)) > idle) return (await killFunction(functionName)) > 0;
-    await sleep(5);
-  }
-  return false;
+  return (
+    (await until(
+      'the janitor is killed, or has closed the job',
+      async () => {
+        if ((await processorTime(functionName)) > idle)
+          return (await killFunction(functionName)) > 0 ? 'hit' : 'missed';
+        return hasEnded((await stateOf(trial, followed)) ?? 'pending') && 'missed';
+      },
+      { pauseMs: 5 },
+    )) === 'hit'
+  );
 }

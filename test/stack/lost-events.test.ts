@@ -11,6 +11,7 @@ import { findSafetyBackup } from '../../shared/workflows/restore/safety.ts';
 import { until } from '../support/until.ts';
 import { fillTarget, readTarget, SCRATCH } from './content.ts';
 import { deployedStack } from './harness.ts';
+import { LOADS, whileHeld } from './held.ts';
 
 /** The emulator loses the events of executions whose names contain `lost_event`: local/emulator/lost_events.py. */
 
@@ -49,9 +50,14 @@ test('a backup, a failed restore and its rollback are cleaned up although no eve
   await fillTarget({ ...SCRATCH, prefix: 'scratch:later:' });
   const before = await readTarget();
   const restore = `restore_lost_event_${RUN}`;
-  const { executionArn } = await stack.start('Restore', { backup_id, confirm: target }, restore);
-  await until('there is a safety backup', () => findSafetyBackup(stack.bucket, restore), { pauseMs: 50 });
-  await stack.sfn.send(new StopExecutionCommand({ executionArn, cause: 'a test stopped it' }));
+  const { executionArn } = await whileHeld(LOADS, async () => {
+    const started = await stack.start('Restore', { backup_id, confirm: target }, restore);
+    await until('there is a safety backup', () => findSafetyBackup(stack.bucket, restore));
+    await stack.sfn.send(
+      new StopExecutionCommand({ executionArn: started.executionArn, cause: 'a test stopped it' }),
+    );
+    return started;
+  });
   await stack.waitForExecution(executionArn);
 
   // One run closes the job of the safety backup and starts the rollback; a later one closes both.

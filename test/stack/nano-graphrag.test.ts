@@ -29,6 +29,7 @@ import { until } from '../support/until.ts';
 import { withClients } from './content.ts';
 import { NANO_FILES, NANO_WORKING_DIR, NANO_WRITERS, STACK_NAME } from './context.ts';
 import { deployedStack } from './harness.ts';
+import { whileHeld } from './held.ts';
 
 /*
  * nano-graphrag keeps its files in a folder and does not support S3: the test uploads them after writing, and downloads
@@ -201,14 +202,19 @@ it('a backup whose writers do not pause fails before it reads, names the functio
 }, 300_000);
 
 it('the writers of a backup that is stopped are resumed as well', async () => {
-  const { executionArn, name } = await stack.start('Backup', { target: 'nano' });
-  await until('the writers are paused', () => callsOf(name), {
-    holds: ({ length }) => length > 0,
-    pauseMs: 50,
+  const sealing = { functionName: 'NgbakTest-seal-backup', seenAs: 'Seal archive' };
+  const name = await whileHeld([sealing], async () => {
+    const started = await stack.start('Backup', { target: 'nano' });
+    await until('the writers are paused', () => callsOf(started.name), { holds: ({ length }) => length > 0 });
+    await stack.sfn.send(
+      new StopExecutionCommand({
+        executionArn: started.executionArn,
+        cause: 'a test stopped it',
+        error: 'Stopped',
+      }),
+    );
+    return started.name;
   });
-  await stack.sfn.send(
-    new StopExecutionCommand({ executionArn, cause: 'a test stopped it', error: 'Stopped' }),
-  );
   expect(await untilResumed(name)).toEqual(['pause', 'resume']);
   expect(await stack.waitForJob(name)).toMatchObject({ state: 'cancelled' });
 }, 300_000);

@@ -185,7 +185,7 @@ async function attacks(client: S3Client): Promise<Record<string, () => Promise<u
     new ListObjectVersionsCommand({ Bucket, Prefix: object.Key }),
   );
   const version = { ...object, VersionId };
-  const soon = { Mode: 'GOVERNANCE' as const, RetainUntilDate: new Date(Date.now() + 1000) };
+  const soon = { Mode: 'GOVERNANCE' as const, RetainUntilDate: new Date(Date.now() + 3_600_000) };
   return {
     'remove the version': () => client.send(new DeleteObjectCommand(version)),
     'unlock the version': () => client.send(new PutObjectRetentionCommand({ ...version, Retention: soon })),

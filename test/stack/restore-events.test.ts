@@ -10,6 +10,7 @@ import { jobIdsOfUpload, UploadEvent } from '../../shared/workflows/restore/plan
 import { createRestoreRequest } from '../../shared/workflows/restore/request.ts';
 import { until } from '../support/until.ts';
 import { functionStates, progressOf } from './follow.ts';
+import { whileHeld } from './held.ts';
 import { look } from './kill-sweep.ts';
 import { untilIdle } from './processes.ts';
 import {
@@ -66,37 +67,44 @@ function uploadEvent(
 }
 
 describe('a restore that is cancelled', () => {
-  const outcomes: [string, 'cancelled' | 'rolled_back'][] = [
-    ['Inspect archive', 'cancelled'],
-    ['Wait for confirmation', 'cancelled'],
-    ['Back up target', 'cancelled'],
-    ['Load stores', 'rolled_back'],
-    ['Verify stores', 'rolled_back'],
-    ['Finish stores', 'rolled_back'],
+  /** The states, each with a function that runs in it, and how the job ends. */
+  const outcomes: [string, string, 'cancelled' | 'rolled_back'][] = [
+    ['Inspect archive', 'inspect-restore', 'cancelled'],
+    ['Wait for confirmation', 'await-confirmation', 'cancelled'],
+    ['Back up target', 'seal-backup', 'cancelled'],
+    ['Load stores', 'restore-graph', 'rolled_back'],
+    ['Verify stores', 'restore-graph', 'rolled_back'],
+    ['Finish stores', 'restore-graph', 'rolled_back'],
   ];
-  test.each(outcomes)('in "%s" is %s: the target is unchanged, nothing is left', async (state, outcome) => {
-    const { trial } = prepared;
-    const followed = await begin(trial, other, state !== 'Wait for confirmation');
-    await untilIn(followed, state);
-    await trial.stack.sfn.send(
-      new StopExecutionCommand({
-        executionArn: followed.executions[0],
-      }),
-    );
-    const job = await trial.stack.waitForJob(followed.jobId);
-    expect(job.state).toBe(outcome);
-    await expectAsBefore(followed.jobId);
-  });
+  test.each(outcomes)(
+    'in "%s" (%s) is %s: the target is unchanged, nothing is left',
+    async (state, name, outcome) => {
+      const { trial } = prepared;
+      const held = { functionName: `NgbakTest-${name}`, seenAs: state };
+      const followed = await whileHeld([held], async () => {
+        const begun = await begin(trial, other, state !== 'Wait for confirmation');
+        await untilIn(begun, state);
+        await trial.stack.sfn.send(new StopExecutionCommand({ executionArn: begun.executions[0] }));
+        return begun;
+      });
+      const job = await trial.stack.waitForJob(followed.jobId);
+      expect(job.state).toBe(outcome);
+      await expectAsBefore(followed.jobId);
+    },
+  );
 });
 
 test('a backup that is cancelled while it exports leaves nothing, although its functions keep running', async () => {
   const { stack, target } = prepared.trial;
-  const { executionArn, name } = await stack.start('Backup', { target });
-  await until('the backup exports its stores', () => progressOf(stack.sfn, executionArn), {
-    holds: (progress) => progress?.running.includes('Export stores') === true,
-    pauseMs: POLL_MS,
+  const exporting = { functionName: 'NgbakTest-export-graph', seenAs: 'Export stores' };
+  const name = await whileHeld([exporting], async () => {
+    const started = await stack.start('Backup', { target });
+    await until('the backup exports its stores', () => progressOf(stack.sfn, started.executionArn), {
+      holds: (progress) => progress?.running.includes(exporting.seenAs) === true,
+    });
+    await stack.sfn.send(new StopExecutionCommand({ executionArn: started.executionArn }));
+    return started.name;
   });
-  await stack.sfn.send(new StopExecutionCommand({ executionArn }));
   expect(await stack.waitForJob(name)).toMatchObject({ state: 'cancelled' });
   // Functions of a stopped execution are not stopped: what they leave after the cleanup is deleted when they notice.
   const states = await functionStates(stack.sfn, stack.output('BackupStateMachineArn'));

@@ -17,11 +17,11 @@ import { smallDiskMissing } from '../stores/small-disk.ts';
 import { until } from '../support/until.ts';
 import { secretName } from './context.ts';
 import { progressOf } from './follow.ts';
+import { LOADS, whileHeld } from './held.ts';
 import { look, sampleOf } from './kill-sweep.ts';
 import {
   begin,
   type Followed,
-  POLL_MS,
   type Prepared,
   prepareTrial,
   readTarget,
@@ -108,10 +108,12 @@ async function isSafe({ jobId }: Followed): Promise<boolean> {
 
 /** Restores the first contents, and triggers a fault as soon as its time has come. */
 async function restoreWhile(happens: () => unknown, isTime = loads): Promise<Followed> {
-  const followed = await begin(prepared.trial, prepared.before);
-  await until('the time of the fault has come', () => isTime(followed), { pauseMs: POLL_MS });
-  await happens();
-  return followed;
+  return whileHeld(LOADS, async () => {
+    const followed = await begin(prepared.trial, prepared.before);
+    await until('the time of the fault has come', () => isTime(followed));
+    await happens();
+    return followed;
+  });
 }
 
 /** Waits until the restore has met a fault, or has ended. */

@@ -19,7 +19,7 @@ import { type Inventory, listServers } from './inventory.ts';
 /** Poll interval of a running execution, in milliseconds. */
 export const POLL_MS = 80;
 /** Timeout of a test for an expected event, in milliseconds: a deadline for hangs. */
-export const DEADLINE_MS = 120_000;
+export const DEADLINE_MS = 180_000;
 
 /** The contents of a target, read independently of the product, and the inventory of its servers. */
 export interface TargetContents {

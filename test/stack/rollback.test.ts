@@ -8,6 +8,7 @@ import { findSafetyBackup } from '../../shared/workflows/restore/safety.ts';
 import { until } from '../support/until.ts';
 import { fillTarget, readTarget, SCRATCH } from './content.ts';
 import { deployedStack } from './harness.ts';
+import { LOADS, whileHeld } from './held.ts';
 
 const stack = deployedStack();
 const target = 'scratch';
@@ -25,19 +26,19 @@ test('a restore that is stopped after its safety backup is rolled back: the targ
   const before = await readTarget();
 
   const upload = await createRestoreRequest(stack.bucket, { target, fileName: 'x.ngbak', confirm: target });
-  const answer = await fetch(upload.put.url, {
-    method: 'PUT',
-    headers: upload.put.headers,
-    body: archive as BodyInit,
+  await whileHeld(LOADS, async () => {
+    const answer = await fetch(upload.put.url, {
+      method: 'PUT',
+      headers: upload.put.headers,
+      body: archive as BodyInit,
+    });
+    expect(answer.status).toBe(200);
+    await until('there is a safety backup', () => findSafetyBackup(stack.bucket, upload.job_id));
+    const { execution_arn } = (await readJob(stack.bucket, upload.job_id)) ?? {};
+    await stack.sfn.send(
+      new StopExecutionCommand({ executionArn: execution_arn, cause: 'a test stopped it', error: 'Stopped' }),
+    );
   });
-  expect(answer.status).toBe(200);
-  await until('there is a safety backup', () => findSafetyBackup(stack.bucket, upload.job_id), {
-    pauseMs: 20,
-  });
-  const { execution_arn } = (await readJob(stack.bucket, upload.job_id)) ?? {};
-  await stack.sfn.send(
-    new StopExecutionCommand({ executionArn: execution_arn, cause: 'a test stopped it', error: 'Stopped' }),
-  );
 
   const job = await stack.waitForJob(upload.job_id);
   expect(job.state).toBe('rolled_back');

@@ -15,6 +15,7 @@ import { run } from '../cli/run.ts';
 import { catalogue } from '../support/catalog.ts';
 import { until } from '../support/until.ts';
 import { EMPTY_COLLECTION, makeEmptyCollection } from './content.ts';
+import { createSoon } from './follow.ts';
 import { deployedStack } from './harness.ts';
 
 const stack = deployedStack();
@@ -72,10 +73,8 @@ test('the deployment has created a daily schedule for each target, which can be 
 
 test('a schedule starts its backup automatically, with its own stores, tags, note and retention', async () => {
   const name = `soon-${randomBytes(4).toString('hex')}`;
-  // Long enough for a busy machine to create the schedule before its time has come.
-  const at = new Date(Date.now() + 30_000).toISOString().slice(0, 19);
   const options = ['--target', 'empty', '--stores', 'kv', '--tag', 'soon', '--note', 'once', '--keep', '30d'];
-  await ngbak('schedule', ['schedule', 'create', name, '--at', at, ...options]);
+  await createSoon((at) => run(['schedule', 'create', name, '--at', at, ...options], direct));
   const { schedule, last } = await lastRun(name);
   expect(last).toMatchObject({ state: 'completed', by_hand: false, skipped: false });
   expect(schedule).toMatchObject({ missed_total: 0 });
