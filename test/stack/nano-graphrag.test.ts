@@ -92,7 +92,7 @@ async function makeWriters(): Promise<void> {
       Handler: 'index.handler',
       Code: { ZipFile: await readFile(join(folder, 'writers.zip')) },
       Environment: { Variables: { FOLDER: folder } },
-      Timeout: 10,
+      Timeout: 120,
     }),
   );
 }

@@ -44,7 +44,7 @@ async function webhook(...statuses: number[]): Promise<Environment> {
     shrink_warning_percent: 50,
     full_reading: { every_backups: 24, every_days: 7 },
     configuration: {},
-    hooks: { pause: { url, secret }, resume: { url, secret }, timeout_seconds: 5 },
+    hooks: { pause: { url, secret }, resume: { url, secret }, timeout_seconds: 60 },
   };
   const now = new Date().toISOString();
   await createJob(environment.bucket, {
