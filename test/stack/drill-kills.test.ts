@@ -86,7 +86,9 @@ async function closedJob(jobId: string, { name }: FunctionState): Promise<JobRec
 }
 
 async function expectNothingLeft(where: string): Promise<void> {
-  expect([where, await leftovers()]).toEqual([where, []]);
+  await until(`nothing is left in the stores after "${where}"`, leftovers, {
+    holds: ({ length }) => length === 0,
+  });
   expect([where, await readTarget(OPTIONS)]).toEqual([where, live]);
   // A function that outlives its execution may take the lock once more, and frees it when it notices that its job ended.
   await until(
