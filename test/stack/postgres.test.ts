@@ -8,14 +8,14 @@ import { compareProofs, type Proof, readEverything } from '../../local/proof/pro
 import { readDrill } from '../../shared/workflows/drill/record.ts';
 import { servers } from '../servers.ts';
 import { OwnPostgres } from '../stores/postgres/own-server.ts';
+import { until } from '../support/until.ts';
 import { withClients } from './content.ts';
 import { PG_WORKSPACE, secretName } from './context.ts';
-import { deployedStack, sleep } from './harness.ts';
+import { deployedStack } from './harness.ts';
 import { killFunction } from './processes.ts';
 
 jest.setTimeout(600_000);
 
-const DEADLINE_MS = 120_000;
 const stack = deployedStack();
 const OTHER = `${PG_WORKSPACE}_2`;
 const WORKSPACES = [PG_WORKSPACE, OTHER];
@@ -148,13 +148,12 @@ test('a function that is killed while its rows replace the others leaves the arc
   // Readers are not held up: neither the inspection nor the safety backup.
   await holder.query('BEGIN; LOCK TABLE lightrag_doc_full IN SHARE MODE');
   const restore = await stack.start('Restore', { backup_id: backupId, confirm: 'pgrag' });
-  for (const deadline = Date.now() + DEADLINE_MS; ; await sleep(50)) {
+  await until('the restore waits for the lock', async () => {
     const { rows } = await client.query(
       "SELECT application_name FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE 'ngbak%'",
     );
-    if (rows.length > 0) break;
-    if (Date.now() > deadline) throw new Error('The restore never waited for the lock.');
-  }
+    return rows.length > 0;
+  });
   expect(await killFunction('NgbakTest-restore-kv')).toBeGreaterThan(0);
   await holder.query('COMMIT');
   const { cause } = await stack.waitForExecution(restore.executionArn);
