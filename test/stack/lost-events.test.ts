@@ -41,7 +41,8 @@ test('a backup, a failed restore and its rollback are cleaned up although no eve
   const backup = await stack.run('Backup', { target }, name);
   expect(backup.cause ?? backup.status).toBe('SUCCEEDED');
   expect((await readJob(stack.bucket, name))?.state).toBe('processing');
-  expect((await reconcile()).jobs).toEqual([name]);
+  // It also closes jobs of other tests whose event has not arrived yet.
+  expect((await reconcile()).jobs).toContain(name);
   expect((await readJob(stack.bucket, name))?.state).toBe('completed');
   expect(await stack.keys(`staging/${name}/`)).toEqual([]);
   const { backup_id } = JSON.parse(backup.output ?? '{}') as { backup_id: string };
