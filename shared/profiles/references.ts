@@ -18,8 +18,9 @@ const LOOK_UP_VALUES = 2000;
  * take time away from the restore.
  */
 const COUNTING_MS_MAX = 5 * 60 * 1000;
-const SAMPLES_MAX = 5;
-const SAMPLE_CHARACTERS = 100;
+/** Most dangling values that a count contains, and most characters of each. */
+export const SAMPLES_MAX = 5;
+export const SAMPLE_CHARACTERS = 100;
 
 /** What determines the references to count: the stores of a target, under the names that a restore gives them. */
 export interface ReferringPlan {
@@ -64,7 +65,7 @@ export async function countReferences(
     if (!ends || !values) continue;
     const counter = new Counter(reference, 'archive');
     for await (const run of values) {
-      for (const value of split(run, reference)) {
+      for (const value of split(run, reference.separator)) {
         counter.total++;
         const found = ends.sample.has(value);
         if (found === undefined) continue;
@@ -106,8 +107,19 @@ function withinLimit(leg: LegContext): LegContext {
   return { ...leg, timeLeft: () => Math.min(leg.timeLeft(), end - Date.now()) };
 }
 
-function referencesOf(config: NgbakConfig, plan: ReferringPlan): readonly Reference[] {
+/** The references of a target's profile. */
+export function referencesOf(config: NgbakConfig, plan: Pick<ReferringPlan, 'target'>): readonly Reference[] {
   return findProfile(findTarget(config, plan.target).profile).references;
+}
+
+/** Whether the values of a field can be read from an archive. */
+export async function canRead(
+  config: NgbakConfig,
+  plan: ReferringPlan,
+  archive: SavedArchive,
+  field: Reference['from'],
+): Promise<boolean> {
+  return (await valuesOf(config, plan, archive, field)) !== undefined;
 }
 
 async function valuesOf(
@@ -150,7 +162,7 @@ async function countInTarget(
     return true;
   };
   for await (const run of values) {
-    for (const value of split(run, reference)) {
+    for (const value of split(run, reference.separator)) {
       counter.total++;
       batch.push(value);
     }
@@ -167,9 +179,15 @@ function isOver({ timeLeft, signal }: LegContext): boolean {
   return timeLeft() <= 0;
 }
 
-function split(values: readonly string[], { separator }: Reference): readonly string[] {
+/** The values in texts that a separator divides; the texts themselves without one. */
+export function split(values: readonly string[], separator: string | undefined): readonly string[] {
   if (separator === undefined) return values;
   return values.flatMap((value) => value.split(separator)).filter((part) => part !== '');
+}
+
+/** For example `vectors entities.entity_name → graph nodes.id`. */
+export function nameOfReference({ from, to }: Reference): string {
+  return `${from.store} ${from.thing}.${from.field} → ${to.store} ${to.thing}.${to.field}`;
 }
 
 class Counter {
@@ -181,8 +199,8 @@ class Counter {
   readonly #samples = new Set<string>();
   #dangling = 0;
 
-  constructor({ from, to }: Reference, against: ReferenceCount['against']) {
-    this.#reference = `${from.store} ${from.thing}.${from.field} → ${to.store} ${to.thing}.${to.field}`;
+  constructor(reference: Reference, against: ReferenceCount['against']) {
+    this.#reference = nameOfReference(reference);
     this.#against = against;
   }
 

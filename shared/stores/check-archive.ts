@@ -8,7 +8,7 @@ import { parseInput } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
 import { STORE_NAMES, type StoreName } from '../core/store-names.ts';
 import { VERSION } from '../core/version.ts';
-import type { ContentCheck, EntrySink } from './content-check.ts';
+import type { ContentCheck, EntrySink, ValueCollector } from './content-check.ts';
 import { ADAPTERS } from './registry.ts';
 import type { StoreAdapter } from './store.ts';
 import type { StoreWarning } from './warning.ts';
@@ -44,6 +44,8 @@ export interface ArchiveCheck extends Omit<Verification, 'open' | 'reads'> {
   readonly only?: StoreAdapter | undefined;
   /** The backends that can be checked. Default: those of the registry. */
   readonly adapters?: readonly StoreAdapter[];
+  /** Receives texts of the records that this leg checks; for checks that end in one leg. */
+  readonly collector?: ValueCollector | undefined;
   /** The state that the previous leg returned; null for the first leg. */
   readonly state: Json;
 }
@@ -104,7 +106,12 @@ class ContentChecks {
   constructor(
     archive: OpenedArchive,
     state: CheckState,
-    { stores = STORE_NAMES, adapters = ADAPTERS, only }: Pick<ArchiveCheck, 'stores' | 'adapters' | 'only'>,
+    {
+      stores = STORE_NAMES,
+      adapters = ADAPTERS,
+      only,
+      collector,
+    }: Pick<ArchiveCheck, 'stores' | 'adapters' | 'only' | 'collector'>,
   ) {
     this.#archive = archive;
     this.#state = state;
@@ -121,6 +128,7 @@ class ContentChecks {
         scope: converted === undefined ? scope.scopes?.[store] : undefined,
         version: backend?.version,
         edition: backend?.edition,
+        ...(collector ? { fieldsOf: (thing: string) => collector.fieldsOf(store, thing) } : {}),
       };
       this.#checks.set(store, adapter.check(origin, state.stores[store] ?? undefined));
     }

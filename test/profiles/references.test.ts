@@ -2,12 +2,18 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import neo4j, { type Driver } from 'neo4j-driver';
 import type { EntryReader } from '../../shared/archive/format/types.ts';
+import { openArchive } from '../../shared/archive/read/open.ts';
+import { bufferSource } from '../../shared/archive/read/sources.ts';
 import { NgbakConfig } from '../../shared/core/config.ts';
 import { HashSample } from '../../shared/core/hash-sample.ts';
+import type { Json } from '../../shared/core/json.ts';
+import { CollectedReferences } from '../../shared/profiles/collected-references.ts';
 import { resolveStore } from '../../shared/profiles/open.ts';
 import { countReferences, proveReferences } from '../../shared/profiles/references.ts';
+import { checkArchive } from '../../shared/stores/check-archive.ts';
 import type { Store } from '../../shared/stores/store.ts';
 import { AdmittedRestore } from '../../shared/workflows/restore/plan.ts';
+import { buildArchive, DRAFT } from '../archive/build.ts';
 import { servers } from '../servers.ts';
 import { exportAll, legContext, withStore } from '../stores/memory-archive.ts';
 
@@ -63,6 +69,8 @@ const qdrant = (method: string, path: string, body?: object) =>
 let driver: Driver;
 let redis: Redis;
 let archive: EntryReader;
+/** The same entries, as a backup seals them. */
+let sealed: Buffer;
 
 beforeAll(async () => {
   driver = neo4j.driver(
@@ -83,6 +91,24 @@ beforeAll(async () => {
   });
   const parts = await Promise.all((['graph', 'vectors', 'kv'] as const).map((name) => exportAll(open(name))));
   const readers = parts.map((part) => part.archive);
+  const names = ['graph', 'vectors', 'kv'] as const;
+  const resolved = names.map((name) => [name, resolveStore(config, 'main', name)] as const);
+  sealed = await buildArchive(
+    readers.flatMap(({ files }) => [...files].map(([name, data]) => ({ name, data }))),
+    {
+      draft: {
+        ...DRAFT,
+        storage_backends: Object.fromEntries(
+          resolved.map(([name, { adapter }]) => [name, { kind: adapter.kind, version: '1' }]),
+        ),
+        scope: {
+          ...DRAFT.scope,
+          stores: [...names],
+          scopes: Object.fromEntries(resolved.map(([name, { scope }]) => [name, scope as Json])),
+        },
+      },
+    },
+  );
   archive = {
     async *entries(prefix) {
       for (const reader of readers) yield* reader.entries(prefix);
@@ -132,6 +158,38 @@ describe('references between stores', () => {
     );
     expect(summarize(counts)).toEqual(EXPECTED);
     expect(new Set(counts.map(({ against }) => against))).toEqual(new Set(['archive']));
+  });
+
+  const collect = async (stores: Name[], limits?: { values: number; characters: number }) => {
+    const source = bufferSource('sealed.ngbak', sealed);
+    const collector = new CollectedReferences(config, plan(stores), limits);
+    const legs = { cursor: null, state: null, timeLeft: () => 60_000 };
+    expect(await checkArchive(source, { ...legs, collector })).toMatchObject({ cursor: null, problems: [] });
+    return collector.count(await openArchive(source));
+  };
+
+  test('are counted while the archive is checked, exactly as when it is read again', async () => {
+    const counts = await collect(['graph', 'vectors', 'kv']);
+    expect(summarize(counts ?? [])).toEqual(EXPECTED);
+    expect(
+      await countReferences(
+        config,
+        plan(['graph', 'vectors', 'kv']),
+        archive,
+        async () => undefined,
+        legContext(),
+      ),
+    ).toEqual(counts);
+    const graphOnly = await collect(['graph', 'vectors']);
+    expect(Object.keys(summarize(graphOnly ?? []))).toEqual([
+      'vectors entities.entity_name → graph nodes.id',
+    ]);
+  });
+
+  test('are not counted from a part of the values if there are more than fit in memory', async () => {
+    const stores: Name[] = ['graph', 'vectors', 'kv'];
+    expect(await collect(stores, { values: 3, characters: 1000 })).toBeUndefined();
+    expect(await collect(stores, { values: 1000, characters: 5 })).toBeUndefined();
   });
 
   test('into stores that are not restored are looked up in the target', async () => {

@@ -4,7 +4,13 @@ import type { IndexEntry } from '../../archive/format/types.ts';
 import { pulledSink } from '../../archive/read/pulled-sink.ts';
 import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
-import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../content-check.ts';
+import {
+  type ContentCheck,
+  type ContentFindings,
+  type ContentOrigin,
+  collectFields,
+  type EntrySink,
+} from '../content-check.ts';
 import { linesOf, parseNamed } from '../entry-lines.ts';
 import { SavedTallies, TallyBook } from '../tally-book.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
@@ -95,7 +101,9 @@ class GraphCheck implements ContentCheck {
 
   open(entry: IndexEntry): EntrySink | undefined {
     const { name } = entry;
+    const { fieldsOf = () => [] } = this.#origin;
     if (name.startsWith(NODES_PREFIX)) {
+      const fields = fieldsOf('nodes');
       return this.#sink(entry, parseNodeLine, (node, unique) => {
         const { id, labels, properties } = node;
         // Relationships find their ends by these IDs: those of a second node would be ambiguous.
@@ -104,14 +112,17 @@ class GraphCheck implements ContentCheck {
           name === KEY_RULE ? String(properties[key]).slice(0, NAME_CHARACTERS) : id,
         );
         this.#sum.add('nodes', canonicalNode(node));
+        collectFields(fields, properties);
       });
     }
     if (name.startsWith(RELATIONSHIPS_PREFIX)) {
+      const fields = fieldsOf('relationships');
       return this.#sink(entry, parseRelationshipLine, (line, unique) => {
         unique.add('RELATIONSHIP', [line.type], line.properties, () => line.id);
         this.#ends.add(line.start.id);
         this.#ends.add(line.end.id);
         this.#add('relationships', line);
+        collectFields(fields, line.properties);
       });
     }
     if (name.startsWith(DANGLING_PREFIX)) {

@@ -4,12 +4,19 @@ import { pulledSink } from '../../archive/read/pulled-sink.ts';
 import { MultisetDigest, type Tallies } from '../../core/digest.ts';
 import { damagedArchive, type IntegrityError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
-import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../content-check.ts';
+import {
+  type CollectedField,
+  type ContentCheck,
+  type ContentFindings,
+  type ContentOrigin,
+  collectFields,
+  type EntrySink,
+} from '../content-check.ts';
 import { snapshotObstacles } from './admits.ts';
 import { parsePoints } from './archived-points.ts';
 import { type ArchivedCollection, readCollections } from './config-entry.ts';
 import { parseEntryName, parseReferencesName } from './names.ts';
-import { compareIds } from './point-text.ts';
+import { compareIds, type PointText } from './point-text.ts';
 import { SnapshotWalk } from './snapshot-file.ts';
 
 const Points = z.object({
@@ -27,20 +34,22 @@ const State = z.object({
 });
 
 /** Checks the entries of vectors: see {@link ContentCheck}. */
-export function checkVectors({ archive }: ContentOrigin, from?: Json): ContentCheck {
-  return new VectorsCheck(archive, from);
+export function checkVectors(origin: ContentOrigin, from?: Json): ContentCheck {
+  return new VectorsCheck(origin, from);
 }
 
 class VectorsCheck implements ContentCheck {
   readonly #archive: EntryReader;
+  readonly #fieldsOf: (collection: string) => readonly CollectedField[];
   readonly #points: Map<string, z.infer<typeof Points>>;
   readonly #references: Map<string, number>;
   readonly #problems: string[];
   #collections: Promise<ReadonlyMap<string, ArchivedCollection>> | undefined;
 
-  constructor(archive: EntryReader, from: Json | undefined) {
+  constructor({ archive, fieldsOf = () => [] }: ContentOrigin, from: Json | undefined) {
     const state = from === undefined ? undefined : State.parse(from);
     this.#archive = archive;
+    this.#fieldsOf = fieldsOf;
     this.#points = new Map(Object.entries(state?.points ?? {}));
     this.#references = new Map(Object.entries(state?.references ?? {}));
     this.#problems = state?.problems ?? [];
@@ -50,7 +59,9 @@ class VectorsCheck implements ContentCheck {
     const references = parseReferencesName(entry.name);
     if (references !== undefined) {
       return pulledSink(async (content) => {
-        for await (const _point of parsePoints(content, entry, null));
+        const { name } = await this.#collection(references);
+        const fields = this.#fieldsOf(name);
+        for await (const point of parsePoints(content, entry, null)) collectPoint(fields, point);
         this.#references.set(references, (this.#references.get(references) ?? 0) + 1);
       });
     }
@@ -61,17 +72,20 @@ class VectorsCheck implements ContentCheck {
   }
 
   async #readPoints(part: string, entry: IndexEntry, content: AsyncIterable<Uint8Array>): Promise<void> {
-    const { config } = await this.#collection(part);
+    const { config, name } = await this.#collection(part);
+    const fields = this.#fieldsOf(name);
     const before = this.#points.get(part);
     const digest = new MultisetDigest();
     if (before) digest.merge(before.digest);
     let count = before?.count ?? 0;
     let last = before?.last ?? '';
-    for await (const { id, canonical } of parsePoints(content, entry, config?.filter ?? null)) {
+    for await (const point of parsePoints(content, entry, config?.filter ?? null)) {
+      const { id, canonical } = point;
       if (last !== '' && compareIds(last, id) >= 0)
         throw damaged(`Entry ${entry.name} is not in order of ids`);
       last = id;
       digest.add(canonical);
+      collectPoint(fields, point);
       count++;
     }
     this.#points.set(part, { count, digest: digest.hex(), last });
@@ -140,6 +154,13 @@ class VectorsCheck implements ContentCheck {
     }
     return { tallies, problems, warnings: [] };
   }
+}
+
+/** Adds the texts in payload fields of a point. */
+function collectPoint(fields: readonly CollectedField[], { raw }: PointText): void {
+  if (fields.length === 0) return;
+  const { payload } = JSON.parse(raw) as { payload?: unknown };
+  collectFields(fields, payload);
 }
 
 function damaged(problem: string): IntegrityError {

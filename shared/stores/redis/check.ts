@@ -2,12 +2,19 @@ import type { IndexEntry } from '../../archive/format/types.ts';
 import { pulledSink } from '../../archive/read/pulled-sink.ts';
 import { HashSet, SavedHashSet } from '../../core/hash-set.ts';
 import type { Json } from '../../core/json.ts';
-import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../content-check.ts';
+import type {
+  CollectedField,
+  ContentCheck,
+  ContentFindings,
+  ContentOrigin,
+  EntrySink,
+} from '../content-check.ts';
 import { SavedTallies, TallyBook } from '../tally-book.ts';
 import { parseTyped, readExpiriesOf, readJson, requireKeyLength, wrong } from './archive-records.ts';
 import { KeyParts, SavedKeyParts } from './key-parts.ts';
 import { expiryNameOf, parseEntryName } from './names.ts';
 import { canonicalString, type KeyPart } from './record.ts';
+import { collectKey } from './references.ts';
 import { type ByteString, KeySpace, RedisScope, showKey } from './scope.ts';
 
 /** Maximum number of keys among which equal ones are found: 64 MB. */
@@ -30,11 +37,13 @@ class KeysCheck implements ContentCheck {
   readonly #sum: TallyBook;
   readonly #keys: HashSet;
   readonly #parts: KeyParts;
+  readonly #fieldsOf: (namespace: string) => readonly CollectedField[];
 
-  constructor({ archive, scope }: ContentOrigin, from: Json | undefined) {
+  constructor({ archive, scope, fieldsOf = () => [] }: ContentOrigin, from: Json | undefined) {
     const state = from === undefined ? undefined : State.parse(from);
     const parsed = RedisScope.safeParse(scope);
     this.#archive = archive;
+    this.#fieldsOf = fieldsOf;
     this.#space = parsed.success ? new KeySpace(parsed.data) : undefined;
     this.#sum = new TallyBook(state?.tallies);
     this.#keys = new HashSet(KEYS_MAX, state?.keys);
@@ -70,6 +79,7 @@ class KeysCheck implements ContentCheck {
 
   async #readJson(entry: IndexEntry, content: AsyncIterable<Uint8Array>, named: string): Promise<void> {
     const expiries = await readExpiriesOf(this.#archive, entry);
+    const fields = this.#fieldsOf(named);
     let expiring = 0;
     for await (const { key, value } of readJson(content, entry, expiries)) {
       const namespace = this.#namespaceOf(entry, key, named);
@@ -78,6 +88,7 @@ class KeysCheck implements ContentCheck {
       if (expiresAt !== null) expiring++;
       this.#requireNew(entry, key);
       this.#sum.add(`keys:${namespace}`, canonicalString(key, value, expiresAt));
+      if (fields.length > 0 && this.#space) collectKey(this.#space, named, { key, value }, fields);
     }
     if (expiring < expiries.byKey.size) {
       throw wrong(expiryNameOf(entry.name), `it has keys that ${entry.name} does not have`);

@@ -1,9 +1,10 @@
 import type { EntryReader } from '../../archive/format/types.ts';
+import { type CollectedField, collectFields } from '../content-check.ts';
 import type { LegContext } from '../leg.ts';
 import type { RedisClient } from './client.ts';
 import { readMembers } from './json-entry.ts';
 import { parseEntryName } from './names.ts';
-import type { KeySpace } from './scope.ts';
+import type { ByteString, KeySpace } from './scope.ts';
 
 /** Number of keys whose values are passed on together. */
 const RUN_KEYS = 1000;
@@ -32,6 +33,21 @@ export async function* keyValues(
   }
 }
 
+/** Adds the texts in fields of a key with a JSON value. */
+export function collectKey(
+  space: KeySpace,
+  namespace: string,
+  { key, value }: { readonly key: ByteString; readonly value: Buffer },
+  fields: readonly CollectedField[],
+): void {
+  const inValue = fields.filter(({ name }) => name !== 'id');
+  if (inValue.length < fields.length) {
+    const ids = idOf(space, namespace, Buffer.from(key, 'latin1'));
+    for (const { name, add } of fields) if (name === 'id') for (const id of ids) add(id);
+  }
+  if (inValue.length > 0) collectFields(inValue, JSON.parse(value.toString('utf8')));
+}
+
 function idOf(space: KeySpace, namespace: string, key: Buffer): string[] {
   const text = key.toString('utf8');
   const prefix = space.prefixOf(namespace);
@@ -39,11 +55,10 @@ function idOf(space: KeySpace, namespace: string, key: Buffer): string[] {
 }
 
 function textsOf(value: Buffer, field: string): string[] {
-  const record: unknown = JSON.parse(value.toString('utf8'));
-  if (typeof record !== 'object' || record === null || !Object.hasOwn(record, field)) return [];
-  const found: unknown = Reflect.get(record, field);
-  const values: readonly unknown[] = Array.isArray(found) ? found : [found];
-  return values.filter((inner) => typeof inner === 'string');
+  const texts: string[] = [];
+  const add = (text: string) => void texts.push(text);
+  collectFields([{ name: field, add }], JSON.parse(value.toString('utf8')));
+  return texts;
 }
 
 /** Returns those of the IDs that have no key in the namespace. */

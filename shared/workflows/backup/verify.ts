@@ -8,6 +8,7 @@ import { Consistency } from '../../catalog/consistency.ts';
 import type { BackupWarning } from '../../catalog/warnings.ts';
 import { IntegrityError, NgbakError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
+import { CollectedReferences } from '../../profiles/collected-references.ts';
 import { countReferences } from '../../profiles/references.ts';
 import { warningText } from '../../stores/describe-warning.ts';
 import { FACTS } from '../../stores/known-facts.ts';
@@ -51,12 +52,17 @@ export async function readBack(
     await addReferences(environment, state.job_id, source, leg);
     return { job_id: state.job_id, cursor: null, done: true };
   }
+  const { plan, countsReferences } = await referringPlan(environment, state.job_id);
+  // Within one leg, the check itself counts the references.
+  const collected =
+    state.cursor === null && countsReferences ? new CollectedReferences(environment.config, plan) : undefined;
   const part = { store: 'archive', shard: 'seal', phase: 'read-back' } as const;
   const progress = await ProgressWriter.open(bucket, state.job_id, part);
   const result = await checkLeg(bucket, state.job_id, source, {
     cursor: state.cursor,
     leg,
     progress: (done, total) => progress.report('bytes', done, total),
+    collector: collected,
   });
   await progress.close(result.cursor === null);
   const problems = [...result.problems, ...(await unexplained(bucket, state.job_id, result.warnings))];
@@ -74,13 +80,26 @@ export async function readBack(
     });
   }
   if (result.cursor !== null) return { job_id: state.job_id, cursor: result.cursor, done: false };
-  await bucket.writeRecord(checkResultKey(state.job_id), { warnings: result.warnings });
+  const references = await collected?.count(await openArchive(source));
+  await bucket.writeRecord(checkResultKey(state.job_id), {
+    warnings: result.warnings,
+    ...(references === undefined ? {} : { references }),
+  });
+  if (references !== undefined || !countsReferences)
+    return { job_id: state.job_id, cursor: null, done: true };
   return { job_id: state.job_id, cursor: REFERENCES, done: false };
+}
+
+/** Whose references are counted. Those of subsets are not, because references to omitted records dangle by design. */
+async function referringPlan(environment: Environment, jobId: string) {
+  const { target, stores, request } = await readBackupPlan(environment, jobId);
+  const plan = { target, stores: stores.map(({ store }) => store) };
+  return { plan, countsReferences: request.only === undefined };
 }
 
 /**
  * Counts the references between the stores of the archive, so that a store that was saved without its counterpart is
- * noticed at backup time. Skipped for subsets, whose references to omitted records dangle by design.
+ * noticed at backup time. Reads the records again: for checks of several legs, and for more values than fit in memory.
  */
 async function addReferences(
   environment: Environment,
@@ -89,9 +108,8 @@ async function addReferences(
   leg: LegLimits,
 ): Promise<void> {
   const { bucket, config } = environment;
-  const { target, stores, request } = await readBackupPlan(environment, jobId);
-  if (request.only !== undefined) return;
-  const plan = { target, stores: stores.map(({ store }) => store) };
+  const { plan, countsReferences } = await referringPlan(environment, jobId);
+  if (!countsReferences) return;
   const archive = await openArchive(source);
   // References to a store that is not in the archive are not counted, because this step cannot reach any server.
   const context = legContext(environment, leg, jobId);

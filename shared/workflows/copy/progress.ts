@@ -3,8 +3,8 @@ import type { Bucket } from '../../aws/bucket.ts';
 import { catalogKey } from '../../aws/keys.ts';
 import { CatalogRecord } from '../../catalog/record.ts';
 import { SAFETY_TAG } from '../../catalog/request.ts';
-import { type BackupCopy, type CopyConfig, copiesOf } from '../../core/copies.ts';
 import type { NgbakConfig } from '../../core/config.ts';
+import { type BackupCopy, type CopyConfig, copiesOf } from '../../core/copies.ts';
 import { backoff } from '../../core/retry.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;

@@ -1,9 +1,9 @@
 import type { DescribeExecutionCommandOutput } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
 import { describeError, NgbakError } from '../../core/errors.ts';
+import { startDueCopies } from '../copy/start.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { foldJobDays } from '../job/days.ts';
-import { startDueCopies } from '../copy/start.ts';
 import { cleanUpAfter, closeForgotten, ExecutionEnded } from './janitor.ts';
 import { OVERDUE_MS, overdueJobs } from './overdue.ts';
 import { cleanRemaining } from './unclean.ts';

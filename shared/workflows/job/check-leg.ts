@@ -9,6 +9,7 @@ import type { Json } from '../../core/json.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { type ArchiveCheckResult, checkArchive } from '../../stores/check-archive.ts';
+import type { ValueCollector } from '../../stores/content-check.ts';
 import type { StoreAdapter } from '../../stores/store.ts';
 import type { LegLimits } from '../environment.ts';
 
@@ -51,6 +52,7 @@ export async function checkLeg(
     progress,
     stores,
     only,
+    collector,
   }: {
     cursor: Json;
     leg: Pick<LegLimits, 'timeLeft'> & { readonly signal?: AbortSignal | undefined };
@@ -58,6 +60,8 @@ export async function checkLeg(
     stores?: readonly StoreName[];
     /** Reads only the entries of this adapter's store. */
     only?: StoreAdapter;
+    /** See {@link ArchiveCheck.collector}. */
+    collector?: ValueCollector | undefined;
   },
 ): Promise<CheckLeg> {
   const from =
@@ -76,6 +80,7 @@ export async function checkLeg(
     state: saved.state,
     ...(stores === undefined ? {} : { stores }),
     ...(only === undefined ? {} : { only }),
+    collector,
     timeLeft: () => leg.timeLeft(),
     ...(leg.signal === undefined ? {} : { signal: leg.signal }),
     ...(progress === undefined ? {} : { progress }),

@@ -1,9 +1,10 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeAll, expect, test } from '@jest/globals';
-import { consistencyKey, sealedKey } from '../../../shared/aws/keys.ts';
+import { backupPlanKey, consistencyKey, sealedKey } from '../../../shared/aws/keys.ts';
 import { IntegrityError, NgbakError } from '../../../shared/core/errors.ts';
 import { readBack, VerifyState } from '../../../shared/workflows/backup/verify.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
+import { readCheckResult } from '../../../shared/workflows/job/check-leg.ts';
 import { buildArchive, DRAFT } from '../../archive/build.ts';
 import { freshEnvironment } from '../../support/aws.ts';
 
@@ -39,6 +40,10 @@ async function readBackOf(jobId: string, nodes: readonly object[], schema: reado
     ...{ statistics: {}, tallies: {} },
   });
   await bucket.writeRecord(consistencyKey(jobId), { grade: 'drifted', changes: {} });
+  await bucket.writeRecord(backupPlanKey(jobId), {
+    ...{ job_id: jobId, backup_id: jobId, target: 'default', execution_arn: 'arn', type: 'full' },
+    ...{ created_at: new Date().toISOString(), request: {}, quiesced: false, scopes: {}, stores: [] },
+  });
   return readBack(environment, VerifyState.parse({ job_id: jobId }), leg);
 }
 
@@ -69,7 +74,8 @@ test('a backup of a damaged store fails, and says how it can be restored neverth
   expect(error.remedy).toContain('without a safety backup ("safety_backup": false');
 });
 
-test('a backup whose records satisfy its constraints passes', async () => {
+test('a backup whose records satisfy its constraints passes, with its references counted in the same leg', async () => {
   const state = await readBackOf('once', [node('1', 'a'), node('9', 'b')], [unique]);
-  expect(state).toMatchObject({ cursor: 'references', done: false });
+  expect(state).toMatchObject({ cursor: null, done: true });
+  expect(await readCheckResult(environment.bucket, 'once')).toEqual({ warnings: [], references: [] });
 });
