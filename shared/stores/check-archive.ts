@@ -246,7 +246,7 @@ class ContentChecks {
 }
 
 /** The store that an entry belongs to. */
-function storeOf(entry: string): StoreName | undefined {
+export function storeOf(entry: string): StoreName | undefined {
   const [folder] = (entry.startsWith('references/') ? entry.slice(11) : entry).split('/');
   return STORE_NAMES.find((name) => name === folder);
 }

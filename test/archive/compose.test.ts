@@ -21,6 +21,9 @@ import { DRAFT, piecesOf, readAll } from './build.ts';
 import { describeS3Servers, type S3Server, START_TIMEOUT_MS } from './s3-servers.ts';
 
 const MiB = 1024 ** 2;
+/** Accepts the entries below a prefix, with the references that were saved beside them. */
+const below = (prefix: string) => (name: string) =>
+  name.startsWith(prefix) || name.startsWith(`references/${prefix}`);
 
 describeS3Servers('on $name', ({ name, start }) => {
   let server: S3Server;
@@ -202,7 +205,14 @@ describeS3Servers('on $name', ({ name, start }) => {
         data: Buffer.from(`{"i":${i}}`),
       }));
       await segment('0000-graph-000000', piecesOf([{ name: 'graph/a.jsonl', data: Buffer.from('{"a":1}') }]));
-      await segment('0001-vectors-000000', piecesOf([{ name: 'vectors/x.snapshot', data: large }]));
+      await segment(
+        '0001-vectors-000000',
+        piecesOf([
+          { name: 'vectors/x.snapshot', data: large },
+          { name: 'references/vectors/x-00001.jsonl', data: Buffer.from('{}') },
+          { name: 'vectors/x.config.json', data: Buffer.from('{}') },
+        ]),
+      );
       await segment('0002-kv-000000', piecesOf(texts));
       const { archive: first } = await composeArchive(composition());
       const source = await s3Source(s3, bucket, 'backups/b.ngbak', first?.versionId);
@@ -224,16 +234,16 @@ describeS3Servers('on $name', ({ name, start }) => {
         key: 'backups/c.ngbak',
       });
       const carry = async (name: string, prefix: string, from = object) => {
-        const region = await findRegion(source, opened, prefix);
+        const region = await findRegion(source, opened, below(prefix));
         if (!region) throw new Error('no region');
         const { signal, segments } = next;
         const carrying = { s3, bucket, segments, name, source, archive: opened, object: from, signal };
-        await carryEntries(carrying, prefix, region);
+        await carryEntries(carrying, below(prefix), region);
         return region;
       };
       await carry('0001-vectors-carried', 'vectors/');
       expect((await carry('0002-kv-carried', 'kv/')).entries).toBe(7);
-      expect(await findRegion(source, opened, 'config/')).toBeUndefined();
+      expect(await findRegion(source, opened, below('config/'))).toBeUndefined();
       await uploadSegment({
         ...{
           s3,
@@ -256,7 +266,7 @@ describeS3Servers('on $name', ({ name, start }) => {
       const complete = await s3Source(s3, bucket, 'backups/c.ngbak');
       expect((await verifyArchive(complete, { cursor: null, timeLeft: () => 60_000 })).problems).toEqual([]);
       const composed = await openArchive(complete);
-      expect(composed.manifest.index.entries).toBe(9);
+      expect(composed.manifest.index.entries).toBe(11);
       expect((await readAll(composed, 'vectors/x.snapshot')).equals(large)).toBe(true);
       expect(String(await readAll(composed, 'kv/6.json'))).toBe('{"i":6}');
     });
@@ -267,7 +277,7 @@ describeS3Servers('on $name', ({ name, start }) => {
     await composeArchive(composition());
     const source = await s3Source(s3, bucket, 'backups/b.ngbak');
     const archive = await openArchive(source);
-    const region = await findRegion(source, archive, 'kv/');
+    const region = await findRegion(source, archive, below('kv/'));
     if (!region) throw new Error('no region');
     const next = composition({
       segments: 'staging/next/segments/',
@@ -277,10 +287,10 @@ describeS3Servers('on $name', ({ name, start }) => {
     const object = { key: 'backups/b.ngbak', etag: `"${'0'.repeat(32)}"`, bytes: source.size };
     const { signal, segments } = next;
     const carrying = { s3, bucket, segments, name: '0000-kv-carried', source, archive, object, signal };
-    await carryEntries(carrying, 'kv/', region);
+    await carryEntries(carrying, below('kv/'), region);
     await expect(composeArchive(next)).rejects.toThrow();
-    await expect(carryEntries(carrying, 'kv/', { ...region, length: region.length - 1 })).rejects.toThrow(
-      'where the plan',
-    );
+    await expect(
+      carryEntries(carrying, below('kv/'), { ...region, length: region.length - 1 }),
+    ).rejects.toThrow('where the plan');
   });
 });

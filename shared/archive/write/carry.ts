@@ -1,6 +1,6 @@
 import type { S3Client } from '@aws-sdk/client-s3';
-import type { Tallies } from '../../core/digest.ts';
 import { combineCrc32 } from '../../core/crc32.ts';
+import type { Tallies } from '../../core/digest.ts';
 import { IntegrityError } from '../../core/errors.ts';
 import { LIMITS } from '../../core/limits.ts';
 import type { IndexLine } from '../format/lines.ts';
@@ -12,7 +12,10 @@ import { putCarriedSegment, type SourceObject } from './segment-store.ts';
 /** Most entries of one carried segment, because its record lists them. */
 const ENTRIES_MAX = 5_000;
 
-/** A range of an archive that holds all entries below one prefix, and no others. */
+/** Whether an entry is to be carried, by its name. */
+export type BelongsTo = (name: string) => boolean;
+
+/** A range of an archive that holds all entries that are to be carried, and no others. */
 export interface Region {
   /** In bytes from the start of the archive. */
   readonly offset: number;
@@ -21,18 +24,18 @@ export interface Region {
 }
 
 /**
- * The range of the entries below a prefix. Undefined if there are none, or if they do not follow one another. Reads the
- * whole index, and throws IntegrityError if it is damaged.
+ * The range of the entries that belong together. Undefined if there are none, or if they do not follow one another.
+ * Reads the whole index, and throws IntegrityError if it is damaged.
  */
 export async function findRegion(
   source: ByteSource,
   { footer, manifest }: Pick<OpenedArchive, 'footer' | 'manifest'>,
-  prefix: string,
+  belongs: BelongsTo,
 ): Promise<Region | undefined> {
   let region: Region | undefined;
   let isScattered = false;
   for await (const { name, offset, length } of readIndex(source, footer, manifest, LIMITS)) {
-    if (!name.startsWith(prefix)) continue;
+    if (!belongs(name)) continue;
     if (region === undefined) region = { offset, length, entries: 1 };
     else if (region.offset + region.length !== offset) isScattered = true;
     else region = { ...region, length: region.length + length, entries: region.entries + 1 };
@@ -55,12 +58,12 @@ export interface Carrying {
 }
 
 /**
- * Puts the entries below a prefix of an earlier archive among the segments of a new one. Nothing is copied yet: the
+ * Puts the entries of a region of an earlier archive among the segments of a new one. Nothing is copied yet: the
  * composition copies their bytes within S3, and S3 compares the CRC-32 of the new archive, which includes those of the
  * index of the earlier one. A repeated call has the same result. Throws IntegrityError unless exactly this region holds
  * them.
  */
-export async function carryEntries(carrying: Carrying, prefix: string, expected: Region): Promise<void> {
+export async function carryEntries(carrying: Carrying, belongs: BelongsTo, expected: Region): Promise<void> {
   const { source, archive } = carrying;
   let lines: IndexLine[] = [];
   let number = 0;
@@ -71,7 +74,7 @@ export async function carryEntries(carrying: Carrying, prefix: string, expected:
     lines = [];
   };
   for await (const line of readIndex(source, archive.footer, archive.manifest, LIMITS)) {
-    if (!line.name.startsWith(prefix)) continue;
+    if (!belongs(line.name)) continue;
     if (line.offset !== position) throw moved(source.name, line.name);
     position += line.length;
     entries++;
@@ -79,7 +82,7 @@ export async function carryEntries(carrying: Carrying, prefix: string, expected:
     if (lines.length >= ENTRIES_MAX) await put();
   }
   if (entries !== expected.entries || position !== expected.offset + expected.length) {
-    throw moved(source.name, prefix);
+    throw moved(source.name, 'the entries of its store');
   }
   await put();
 }

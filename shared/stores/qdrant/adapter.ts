@@ -2,6 +2,7 @@ import { BaseStore } from '../base-store.ts';
 import { defineAdapter } from '../define-adapter.ts';
 import type { ExportStep, Shard, StoreProbe } from '../export-step.ts';
 import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
+import type { StoreProof } from '../proof.ts';
 import type { LabelLeg, RestoreInput, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { NAMES_MAX, type StoreDependencies } from '../store.ts';
 import { admitQdrant } from './admits.ts';
@@ -16,6 +17,7 @@ import { qdrantFacts } from './facts.ts';
 import { labelSnapshots } from './label.ts';
 import { loadQdrant } from './load.ts';
 import { probeQdrant, readVersion } from './probe.ts';
+import { proveVectors } from './proof.ts';
 import { vectorValues } from './references.ts';
 import { narrowVectors } from './scope.ts';
 import { occupiedCollections, removeCollections, vectorsOverlap, vectorsScratch } from './scratch.ts';
@@ -69,6 +71,10 @@ export class QdrantStore extends BaseStore {
 
   probe(context: LegContext): Promise<StoreProbe> {
     return probeQdrant(this.#client, this.#scope, context);
+  }
+
+  prove(context: LegContext): Promise<StoreProof> {
+    return proveVectors(this.#client, this.#scope, context);
   }
 
   override async names({ signal }: LegContext): Promise<readonly string[]> {

@@ -28,6 +28,7 @@ import { Id } from '../../core/ids.ts';
 import type { Reading } from '../../core/reading.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { VERSION } from '../../core/version.ts';
+import { storeOf } from '../../stores/check-archive.ts';
 import { describeChanges, type StoreProof } from '../../stores/proof.ts';
 import type { Scopes } from '../../stores/scopes.ts';
 import { StoreWarning } from '../../stores/warning.ts';
@@ -173,7 +174,11 @@ export class Carrier {
     if (Date.parse(this.#backup.created_at) - Date.parse(reading.at) >= every_days * DAY_MS) {
       return read(`it was last read ${every_days} days ago or earlier`);
     }
-    const region = await findRegion(predecessor.source, predecessor.archive, `${name}/`);
+    const region = await findRegion(
+      predecessor.source,
+      predecessor.archive,
+      (entry) => storeOf(entry) === name,
+    );
     const counted = tallies[name];
     const backend = predecessor.archive.manifest.storage_backends[name];
     if (!region || !counted || !backend) return read(`it is empty in ${from}`);
@@ -301,7 +306,8 @@ export async function stageCarried(
     const start = `${segmentOrder(order)}-${store}-carried`;
     const place = { s3, bucket: name, segments, name: start, source, object: carried.object, signal };
     try {
-      await carryEntries({ ...place, archive: await openArchive(source) }, `${store}/`, carried);
+      const archive = await openArchive(source);
+      await carryEntries({ ...place, archive }, (entry) => storeOf(entry) === store, carried);
     } catch (error) {
       if (!(error instanceof NgbakError) || error.retryable) throw error;
       throw new NgbakError(`The data of ${store} can't be carried from ${carried.from}: ${error.message}`, {

@@ -17,6 +17,7 @@ import { Carrier, stageCarried } from '../../../shared/workflows/backup/carry.ts
 import { readBackupPlan } from '../../../shared/workflows/backup/plan.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
 import { readAll } from '../../archive/build.ts';
+import { servers } from '../../servers.ts';
 import { freshEnvironment } from '../../support/aws.ts';
 import { signingPair } from '../../support/signing.ts';
 import { LEG, type RunOptions, runBackup } from './run-backup.ts';
@@ -170,6 +171,61 @@ describe('a store that provably did not change', () => {
     expect(second.kv?.carried).toBe(1);
     expect(second.record.warnings).toEqual(first.record.warnings);
   });
+});
+
+test('collections of Qdrant that did not change are carried as snapshots, with the references beside them', async () => {
+  const { url, apiKey } = servers.qdrant;
+  const name = `lightrag_vdb_entities_${randomBytes(6).toString('hex')}`;
+  const ask = async (method: string, path: string, body?: object) => {
+    const headers = { 'content-type': 'application/json', 'api-key': apiKey ?? '' };
+    const answer = await fetch(`${url}${path}`, {
+      method,
+      headers,
+      ...(body ? { body: JSON.stringify(body) } : {}),
+    });
+    if (!answer.ok) throw new Error(`${method} ${path}: ${await answer.text()}`);
+  };
+  await ask('PUT', `/collections/${name}`, { vectors: { size: 2, distance: 'Dot' } });
+  const points = Array.from({ length: 300 }, (_, id) => ({
+    id,
+    vector: [id, 1],
+    payload: { entity_name: `e${id}` },
+  }));
+  await ask('PUT', `/collections/${name}/points?wait=true`, { points });
+  await new SecretsManagerClient({}).send(
+    new CreateSecretCommand({
+      Name: name,
+      SecretString: JSON.stringify({ url, ...(apiKey ? { api_key: apiKey } : {}) }),
+    }),
+  );
+  try {
+    configure({
+      profile: 'ngraf-023',
+      parameters: { namespace: 'x', collections: [name] },
+      stores: {
+        vectors: { kind: 'qdrant', secret: name, scope: { collections: [name], method: 'snapshot' } },
+      },
+    });
+    const first = await backUp();
+    expect(first.record.readings?.vectors?.reason).toBe('no earlier good backup of it has the same settings');
+    const second = await backUp();
+    expect(second.record.readings?.vectors).toMatchObject({ carried: 1, from: first.id });
+    expect(second.record.tallies).toEqual(first.record.tallies);
+    expect(second.record.consistency).toEqual({ grade: 'unchanged', changes: {} });
+    const namesOf = async ({ archive }: typeof first) => {
+      const names: string[] = [];
+      for await (const entry of archive.entries('')) if (entry.name.includes(name)) names.push(entry.name);
+      return names;
+    };
+    expect(await namesOf(second)).toEqual(await namesOf(first));
+    expect((await namesOf(second)).some((entry) => entry.startsWith('references/vectors/'))).toBe(true);
+    await ask('PUT', `/collections/${name}/points?wait=true`, { points: [{ ...points[7], vector: [7, 2] }] });
+    expect((await backUp()).record.readings?.vectors?.reason).toContain(
+      `since ${second.id}, collection:${name}`,
+    );
+  } finally {
+    await ask('DELETE', `/collections/${name}`);
+  }
 });
 
 describe('only from an archive that was written in the same way, verified, and not changed since', () => {
