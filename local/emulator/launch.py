@@ -19,6 +19,7 @@ if __name__ == "__main__":
     import callback_errors
     import callback_once
     import callback_permissions
+    import evaluation_time
     import faults
     import held
     import lambda_errors
@@ -43,6 +44,7 @@ if __name__ == "__main__":
         callback_errors,
         callback_once,
         callback_permissions,
+        evaluation_time,
         faults,
         held,
         lambda_errors,
