@@ -105,6 +105,7 @@ const template = {
       Type: 'AWS::Lambda::Function',
       Properties: {
         Runtime: 'nodejs24.x',
+        Timeout: 120,
         Handler: 'index.handler',
         Role: { 'Fn::GetAtt': ['Role', 'Arn'] },
         Environment: { Variables: { NOTES: notes } },
@@ -473,6 +474,7 @@ function functionBody(name: string, answer: string, properties: object = {}) {
         Properties: {
           FunctionName: name,
           Runtime: 'nodejs24.x',
+          Timeout: 120,
           Handler: 'index.handler',
           Role: 'arn:aws:iam::000000000000:role/test',
           Code: { ZipFile: `exports.handler = async () => ${answer};` },
