@@ -18,7 +18,7 @@ import type { Composition } from '../../shared/archive/write/composition.ts';
 import { SegmentCarry } from '../../shared/archive/write/segment.ts';
 import { uploadSegment } from '../../shared/archive/write/segment-store.ts';
 import { DRAFT, piecesOf, readAll } from './build.ts';
-import { describeS3Servers, type S3Server, START_TIMEOUT_MS } from './s3-servers.ts';
+import { describeS3Servers, type S3Server } from './s3-servers.ts';
 
 const MiB = 1024 ** 2;
 /** Accepts the entries below a prefix, with the references that were saved beside them. */
@@ -29,7 +29,7 @@ describeS3Servers('on $name', ({ name, start }) => {
   let server: S3Server;
   beforeAll(async () => {
     server = await start();
-  }, START_TIMEOUT_MS);
+  });
   afterAll(() => server.stop());
 
   async function place() {

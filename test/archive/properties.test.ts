@@ -108,7 +108,6 @@ testUnless(
     );
     await unpackAll();
   },
-  400_000,
 );
 
 test('any range of an entry can be read, and is correct', async () => {

@@ -22,7 +22,7 @@ import { crc32Base64 } from '../../shared/core/crc32.ts';
 import { NIGHTLY } from '../nightly.ts';
 import { collect } from './build.ts';
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts';
-import { describeS3Servers, type S3Server, START_TIMEOUT_MS } from './s3-servers.ts';
+import { describeS3Servers, type S3Server } from './s3-servers.ts';
 
 const MiB = 1024 ** 2;
 /** The amount of data streamed to show that memory use does not grow with it. */
@@ -35,7 +35,7 @@ describeS3Servers('on $name', ({ name, start }) => {
   beforeAll(async () => {
     server = await start();
     ({ s3, bucket: Bucket } = await server.bucket());
-  }, START_TIMEOUT_MS);
+  });
   afterAll(() => server.stop());
 
   const Key = 'a/b.ngbak';
@@ -358,5 +358,5 @@ describeS3Servers('on $name', ({ name, start }) => {
     process.stderr.write(`peaks of memory in MiB: ${JSON.stringify(peaks)}\n`);
     expect(peaks.uploaded).toBeLessThan(peaks.quarter * 1.25);
     expect(peaks.verified).toBeLessThan(peaks.quarter * 1.25);
-  }, 400_000);
+  });
 });

@@ -10,7 +10,7 @@ import { servers } from '../servers.ts';
 import { until } from '../support/until.ts';
 
 /** Timeout for the start of a server, in milliseconds: versitygw is built the first time. */
-export const START_TIMEOUT_MS = 10 * 60_000;
+const START_TIMEOUT_MS = 10 * 60_000;
 
 export interface S3Server {
   readonly name: string;

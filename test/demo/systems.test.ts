@@ -9,17 +9,16 @@ import { lightragIn } from '../../local/demo/systems/lightrag-pg.ts';
 import { projectIn } from '../../local/demo/systems/ms-graphrag.ts';
 import type { Blueprint } from '../../local/knowledge-base/blueprint.ts';
 import { compareProofs } from '../../local/proof/proof.ts';
-import { findAdapter } from '../../shared/stores/registry.ts';
 import { profileScopes } from '../../shared/profiles/profiles.ts';
+import { findAdapter } from '../../shared/stores/registry.ts';
 import { describeUnless, pythonOlderThan } from '../conditions.ts';
 import { smallBlueprint } from '../knowledge-base/small.ts';
 import { servers } from '../servers.ts';
-import { plainDriver, run } from '../stores/neo4j/graph.ts';
 import { exportAll, restoreAll } from '../stores/memory-archive.ts';
+import { plainDriver, run } from '../stores/neo4j/graph.ts';
 import { OwnPostgres } from '../stores/postgres/own-server.ts';
 
 // A deadline for hangs: the first time, the packages are installed.
-jest.setTimeout(900_000);
 
 type Base = Omit<RunningSystem, 'stack'>;
 interface Target {

@@ -107,4 +107,4 @@ test(`exporters need the same memory for ${SCALE} times the data, with the comma
     // Far below the memory of the function: the rest of its sandbox needs some as well.
     expect(peak).toBeLessThan(DATA_MB / 4);
   }
-}, 600_000);
+});

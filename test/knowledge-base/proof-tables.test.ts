@@ -33,7 +33,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ngbak-proof-tables-'));
   await client.query(TABLES);
   before = await read('before', { postgres: server.address });
-}, 300_000);
+});
 afterAll(async () => {
   await server.stop();
   await rm(folder, { recursive: true });
@@ -99,7 +99,7 @@ it('reads the rows of one workspace only, if that is the scope', async () => {
   await client.query("UPDATE docs SET weight = 0 WHERE workspace = 'beta'");
   const again = await read('alpha-again', { postgres: server.address }, { workspace });
   expect(again.parts).toEqual(alpha.parts);
-}, 60_000);
+});
 
 it('reads the bytes of every file below a prefix, and fails if one is missing, changed or additional', async () => {
   const bucket = `proof-${randomBytes(6).toString('hex')}`;
@@ -128,4 +128,4 @@ it('reads the bytes of every file below a prefix, and fails if one is missing, c
       { part: 'files output', thing: 'output/new', problem: 'was not there before' },
     ]),
   });
-}, 60_000);
+});

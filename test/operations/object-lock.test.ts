@@ -16,7 +16,7 @@ import { deleteBackup } from '../../shared/operations/delete-backup.ts';
 import { PruneInput, prune } from '../../shared/operations/prune.ts';
 import { showBackup } from '../../shared/operations/show-backup.ts';
 import { recordBackup } from '../../shared/workflows/backup/record.ts';
-import { describeS3Servers, type S3Server, START_TIMEOUT_MS } from '../archive/s3-servers.ts';
+import { describeS3Servers, type S3Server } from '../archive/s3-servers.ts';
 import { freshEnvironment } from '../support/aws.ts';
 import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';
@@ -72,7 +72,7 @@ describeS3Servers('Object Lock, at $name', ({ start }) => {
         },
       });
     }
-  }, START_TIMEOUT_MS);
+  });
   afterAll(() => server.stop());
 
   test('retention keeps locked and held backups, states the reason, and deletes the others', async () => {

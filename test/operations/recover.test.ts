@@ -18,7 +18,7 @@ import { crc32Base64 } from '../../shared/core/crc32.ts';
 import { importArchive } from '../../shared/operations/import-archive.ts';
 import { findArchives, newestGoodOf, recover } from '../../shared/operations/recover.ts';
 import { showBackup } from '../../shared/operations/show-backup.ts';
-import { describeS3Servers, type S3Server, START_TIMEOUT_MS } from '../archive/s3-servers.ts';
+import { describeS3Servers, type S3Server } from '../archive/s3-servers.ts';
 import { makeArchive } from '../support/archive.ts';
 import { freshEnvironment } from '../support/aws.ts';
 import { idAt } from '../support/backup-id.ts';
@@ -58,7 +58,7 @@ describeS3Servers('an archive in another bucket, at $name', ({ start }) => {
 
   beforeAll(async () => {
     server = await start();
-  }, START_TIMEOUT_MS);
+  });
   afterAll(() => server.stop());
   beforeEach(async () => {
     const [from, to] = [await server.bucket(), await server.bucket()];

@@ -10,7 +10,7 @@ import {
   partLength,
   presignPart,
 } from '../../shared/workflows/restore/upload-parts.ts';
-import { describeS3Servers, type S3Server, START_TIMEOUT_MS } from '../archive/s3-servers.ts';
+import { describeS3Servers, type S3Server } from '../archive/s3-servers.ts';
 
 const FILE = randomBytes(16 * 1024 ** 2 + 9);
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
@@ -25,7 +25,7 @@ describeS3Servers('addresses for uploads, at $name', ({ start }) => {
     server = await start();
     const made = await server.bucket();
     bucket = new Bucket(made.bucket, made.s3);
-  }, START_TIMEOUT_MS);
+  });
   afterAll(() => server.stop());
 
   test('accept a file of the declared size only', async () => {

@@ -43,7 +43,7 @@ beforeAll(async () => {
     log: join(folder, 'install.log'),
     onInstall: () => undefined,
   });
-}, 300_000);
+});
 
 afterAll(async () => {
   // Accepted generated restores wait for an upload that never arrives.
@@ -65,7 +65,7 @@ afterAll(async () => {
 test('the API responds to all that its OpenAPI document allows or forbids as documented, and never with 500', async () => {
   const without = WITH_EFFECT.flatMap((path) => ['--exclude-path', path]);
   expect(await run(stack.apiKey('admin'), without)).toBe('');
-}, 300_000);
+});
 
 test('the same for a viewer, who may start, change and delete nothing', async () => {
   expect(
@@ -74,7 +74,7 @@ test('the same for a viewer, who may start, change and delete nothing', async ()
       WITH_EFFECT.flatMap((path) => ['--include-path', path]),
     ),
   ).toBe('');
-}, 300_000);
+});
 
 test('a name with a path delimiter is refused as a name, and does not address another path', async () => {
   for (const name of ['a%23b', 'a%3Fb']) {

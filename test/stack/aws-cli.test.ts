@@ -93,7 +93,7 @@ test('the commands in the README back up, download, share and restore with the A
   await answerConfirmation(stack, job, { confirm: true, phrase: target });
   expect((await stack.waitForJob(job)).state).toBe('completed');
   expect(await readTarget(AWS_CLI)).toEqual(before);
-}, 300_000);
+});
 
 /** The restore into the target that waits for its confirmation; its ID is derived from the upload's version. */
 const jobThatWaits = () =>

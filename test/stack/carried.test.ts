@@ -106,7 +106,7 @@ test('an unmoved target is backed up without reading its proven stores, and rest
   const restore = await stack.run('Restore', { backup_id: second.id, confirm: target });
   expect(restore.cause).toBeUndefined();
   expect(await readTarget()).toEqual(content);
-}, 300_000);
+});
 
 test('a store that moved is read, the others are carried', async () => {
   const first = await backUp();
@@ -120,7 +120,7 @@ test('a store that moved is read, the others are carried', async () => {
   expect((await stack.run('Restore', { backup_id: third.id, confirm: target })).cause).toBeUndefined();
   const restored = JSON.stringify(await readTarget());
   expect(restored).toContain('99.5');
-}, 300_000);
+});
 
 test('a function that is killed while it copies leaves a complete archive and no trace', async () => {
   const first = await backUp();
@@ -150,4 +150,4 @@ test('a function that is killed while it copies leaves a complete archive and no
     expect(await stack.keys(`staging/${job}/`)).toEqual([]);
   }
   expect(hit).toBe(true);
-}, 300_000);
+});

@@ -231,7 +231,7 @@ test('the same commands work through the HTTP API', async () => {
   expect(await readTarget(CLI)).toEqual(whole);
   expect(await ngbak('deleted', ['delete', made, '--yes'], api)).toMatchObject([{ backup_id: made }]);
   expect((await run(['show', made], { ...environment, ...api })).code).toBe(3);
-}, 300_000);
+});
 
 test('docs/aws-cli.md: its commands do what it says with the AWS CLI alone', async () => {
   const blocks = await linesOf('docs/aws-cli.md');
@@ -264,7 +264,7 @@ test('docs/aws-cli.md: its commands do what it says with the AWS CLI alone', asy
   expect(record).toMatchObject({ tags: ['by-hand', 'audited'], retention: 'permanent' });
   await sh('delete');
   expect((await run(['show', id], environment)).code).toBe(3);
-}, 300_000);
+});
 
 /** The shell blocks of a document that are marked `<!-- run: NAME -->`, and the first one, which is the setup. */
 async function linesOf(path: string): Promise<Map<string, string>> {

@@ -172,7 +172,7 @@ beforeAll(async () => {
     { PolicyArn: stack.output('OperatorPolicyArn') },
   ]);
   operator = { NGBAK_STACK: STACK, TZ: 'UTC', ...user };
-}, 300_000);
+});
 
 afterAll(async () => {
   await new CloudFormationClient({}).send(new DeleteStackCommand({ StackName: STACK }));

@@ -284,7 +284,7 @@ test('of more than 1,000 backups, the list and the wizard reach each, a page at 
     for (const year of ['2016', '2017', '2018'])
       await browser.stack.bucket.removeAll(`backups/snapshot_${year}-`);
   }
-}, 480_000);
+});
 
 test('the chosen columns are remembered', async () => {
   const visit = await browser.visit({ role: 'viewer', alone: true });

@@ -1,6 +1,6 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { StopExecutionCommand } from '@aws-sdk/client-sfn';
-import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { z } from 'zod';
 import { archiveKey, scratchPrefix } from '../../shared/aws/keys.ts';
 import { hasEnded } from '../../shared/core/job-state.ts';
@@ -18,8 +18,6 @@ import { secretName } from './context.ts';
 import { createSoon } from './follow.ts';
 import { deployedStack, sleep } from './harness.ts';
 import { LOADS, whileHeld } from './held.ts';
-
-jest.setTimeout(300_000);
 
 const stack = deployedStack();
 /** With the policy that the stack publishes for operators: the emulator refuses everything else. */

@@ -29,7 +29,7 @@ beforeAll(async () => {
     contents.push({ name: entry.name, data: Buffer.concat(chunks) });
   }
   parts = { bytes, contents, manifest: JSON.parse(JSON.stringify(archive.manifest)) };
-}, 300_000);
+});
 
 afterAll(() => prepared.remove());
 

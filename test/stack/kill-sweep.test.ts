@@ -33,7 +33,7 @@ beforeAll(async () => {
   await measure(trial, before);
   usual = await measure(trial, now);
   sides = [now, before];
-}, 480_000);
+});
 
 afterAll(() => prepared.remove());
 
@@ -62,7 +62,7 @@ test('a function that is killed in any state leaves either the archive or the pr
     if (!hit) missed.push(name);
   }
   expect(missed).toEqual([]);
-}, 900_000);
+});
 
 test(
   'functions that are killed at random instants leave either the archive or the previous contents, and no trace',

@@ -77,7 +77,7 @@ test('a backup, a failed restore and its rollback are cleaned up although no eve
   expect((await readJob(stack.bucket, rollback))?.state).toBe('completed');
   expect(await readTarget()).toEqual(before);
   expect(await stack.keys(`locks/${target}.`)).toEqual([]);
-}, 300_000);
+});
 
 test('staging objects, uploads and unfinished uploads that belong to no job are removed; those of a waiting job stay', async () => {
   const { bucket } = stack;

@@ -126,7 +126,7 @@ beforeAll(async () => {
   await makeWriters();
   await nano('write');
   await toBucket();
-}, 600_000);
+});
 afterEach(() => rm(join(folder, 'refuses-pause'), { force: true }));
 afterAll(async () => {
   await withClients(({ cypher }) => cypher(`MATCH (n:${label}) DETACH DELETE n`));
@@ -158,7 +158,7 @@ it('data of nano-graphrag is restored by the deployed stack, and nano-graphrag r
   expect(await graph()).toEqual(nodes);
   await fromBucket();
   expect(await nano('read')).toBe(before);
-}, 300_000);
+});
 
 it('its writers are paused before anything is read, and resumed after the end of a backup and of a restore', async () => {
   const settings = (size: number) =>
@@ -190,7 +190,7 @@ it('its writers are paused before anything is read, and resumed after the end of
     total: 1,
     differences: [{ setting: 'running.settings.yaml.chunk.size', archive: '1200', target: '800' }],
   });
-}, 300_000);
+});
 
 it('a backup whose writers do not pause fails before it reads, names the function, and has them resumed', async () => {
   await writeFile(join(folder, 'refuses-pause'), '');
@@ -199,7 +199,7 @@ it('a backup whose writers do not pause fails before it reads, names the functio
   expect(backup.cause).toContain(NANO_WRITERS);
   expect(await untilResumed(backup.name ?? '')).toEqual(['resume']);
   expect(await stack.waitForJob(backup.name ?? '')).toMatchObject({ state: 'failed' });
-}, 300_000);
+});
 
 it('the writers of a backup that is stopped are resumed as well', async () => {
   const sealing = { functionName: 'NgbakTest-seal-backup', seenAs: 'Seal archive' };
@@ -217,7 +217,7 @@ it('the writers of a backup that is stopped are resumed as well', async () => {
   });
   expect(await untilResumed(name)).toEqual(['pause', 'resume']);
   expect(await stack.waitForJob(name)).toMatchObject({ state: 'cancelled' });
-}, 300_000);
+});
 
 it('uploads that a restore left in the bucket of the user are aborted by the janitor; those of others stay', async () => {
   const { backup_id } = JSON.parse((await stack.run('Backup', { target: 'nano' })).output ?? '{}') as {
@@ -248,4 +248,4 @@ it('uploads that a restore left in the bucket of the user are aborted by the jan
   await until('the uploads are aborted', unfinished, { holds: ({ length }) => length === 1 });
   expect(await unfinished()).toEqual([own.UploadId]);
   await s3.send(new AbortMultipartUploadCommand({ Bucket, ...own }));
-}, 300_000);
+});

@@ -85,7 +85,7 @@ beforeAll(async () => {
   const job = await trial.stack.restoreByUpload(trial.target, before.archive);
   expect(job.error).toBeUndefined();
   await settled(trial, job.job_id);
-}, 300_000);
+});
 
 afterAll(async () => {
   await redis.quit();

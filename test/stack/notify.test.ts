@@ -126,7 +126,7 @@ beforeAll(async () => {
     const webhook_url = `${receiver.origin}/${name}/${TOKEN}`;
     await stack.putSecret(`${STACK}/webhook-${name}`, { webhook_url, ...more });
   }
-}, 300_000);
+});
 
 afterAll(async () => {
   await new CloudFormationClient({}).send(new DeleteStackCommand({ StackName: STACK }));

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Client } from 'pg';
 import { compareProofs, type Proof, readEverything } from '../../local/proof/proof.ts';
 import { readDrill } from '../../shared/workflows/drill/record.ts';
@@ -13,8 +13,6 @@ import { withClients } from './content.ts';
 import { PG_WORKSPACE, secretName } from './context.ts';
 import { deployedStack } from './harness.ts';
 import { killFunction } from './processes.ts';
-
-jest.setTimeout(600_000);
 
 const stack = deployedStack();
 const OTHER = `${PG_WORKSPACE}_2`;

@@ -122,7 +122,7 @@ beforeAll(async () => {
     folder,
   });
   stack = deployedStack(outputs);
-}, 300_000);
+});
 
 afterAll(async () => {
   await cloudFormation.send(new DeleteStackCommand({ StackName: STACK }));
@@ -153,7 +153,7 @@ test('a stack on an existing bucket backs up and restores below its prefix, and 
   });
   expect(await content()).toEqual(original);
   expect(await keysOfOthers()).toEqual(before);
-}, 300_000);
+});
 
 test('operators with the published policy work below the prefix: self-test, list, delete', async () => {
   const before = await keysOfOthers();
@@ -177,7 +177,7 @@ test('operators with the published policy work below the prefix: self-test, list
   }
   expect(await stack.keys('backups/')).toEqual([]);
   expect(await keysOfOthers()).toEqual(before);
-}, 300_000);
+});
 
 testUnless(
   UNSIGNED,
@@ -268,7 +268,6 @@ testUnless(
     expect((await jobs()).map(({ job_id }) => job_id)).toEqual([waiting]);
     expect(await stack.keys('uploads/')).toEqual([]);
   },
-  300_000,
 );
 
 /** The id of the first job that a listing finds. */

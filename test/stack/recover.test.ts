@@ -21,7 +21,7 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { deployStack } from '../../local/deploy.ts';
 import { emulatorAddress } from '../../local/services/aws.ts';
 import { archiveKey, BACKUPS, catalogKey } from '../../shared/aws/keys.ts';
@@ -33,8 +33,6 @@ import { fillTarget, type Names, readTarget, removeTargetWithSchema, withClients
 import { farTimeOfDay } from './context.ts';
 import { deployedStack } from './harness.ts';
 import { createUser } from './operator.ts';
-
-jest.setTimeout(400_000);
 
 /** The deployment whose region is lost, the one that replaces it, and the vault with the copies. */
 const LOST = 'NgbakLost' as const;

@@ -32,7 +32,7 @@ let other: Side;
 beforeAll(async () => {
   prepared = await prepareTrial();
   ({ now, before: other } = prepared);
-}, 300_000);
+});
 
 afterAll(() => prepared.remove());
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import neo4j from 'neo4j-driver';
 import { lockKey } from '../../shared/aws/keys.ts';
@@ -72,7 +72,7 @@ beforeAll(async () => {
     prepareTrial({ qdrant: { url: qdrant.url, api_key: qdrant.apiKey } }),
     faults.includes('disk of Neo4j') ? OwnNeo4j.start() : undefined,
   ]);
-}, 300_000);
+});
 
 afterAll(async () => {
   const { putSecret } = prepared.trial.stack;
@@ -92,7 +92,6 @@ afterAll(async () => {
 });
 
 // Transient errors are retried for minutes, in the restore and in the rollback.
-jest.setTimeout(600_000);
 
 /** The load of its stores begins. */
 async function loads(followed: Followed): Promise<boolean> {

@@ -443,7 +443,7 @@ describe('a LightRAG workspace that is restored as another one, through the depl
     folder = await mkdtemp(join(tmpdir(), 'ngbak-stack-lightrag-'));
     await removeAll();
     for (const workspace of WORKSPACES) await lightrag('write', workspace);
-  }, 600_000);
+  });
   afterAll(async () => {
     await removeAll();
     await rm(folder, { recursive: true });

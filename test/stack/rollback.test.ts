@@ -50,4 +50,4 @@ test('a restore that is stopped after its safety backup is rolled back: the targ
   const own = [backup.name ?? '', upload.job_id, lockKey(target)];
   const left = (await stack.keys()).filter((key) => own.some((part) => key.includes(part)));
   expect(left.filter((key) => !key.startsWith('jobs/'))).toEqual([]);
-}, 300_000);
+});

@@ -105,7 +105,7 @@ test('a schedule starts its backup automatically, with its own stores, tags, not
     }),
   );
   expect(await ngbak('removed', ['schedule', 'remove', name, '--yes'])).toEqual([{ name }]);
-}, 300_000);
+});
 
 test('through the HTTP API, an operator can do all of it, for a subset too, and a viewer can only read', async () => {
   await makeEmptyCollection();
@@ -152,7 +152,7 @@ test('through the HTTP API, an operator can do all of it, for a subset too, and 
   expect((await run(['schedule', 'remove', 'by-api', '--yes'], api('viewer'))).code).toBe(5);
   await ngbak('removed', ['schedule', 'remove', 'by-api', '--yes'], api('operator'));
   expect((await run(['schedule', 'show', 'by-api'], api('viewer'))).code).toBe(3);
-}, 300_000);
+});
 
 test('docs/aws-cli.md: its commands create, pause and delete a schedule with the AWS CLI alone', async () => {
   const text = await readFile(new URL('../../docs/aws-cli.md', import.meta.url), 'utf8');
@@ -186,7 +186,7 @@ test('docs/aws-cli.md: its commands create, pause and delete a schedule with the
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}, 300_000);
+});
 
 describe('while another job runs on the target', () => {
   let other: string;

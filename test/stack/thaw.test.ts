@@ -7,15 +7,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CopyObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3';
 import { StopExecutionCommand } from '@aws-sdk/client-sfn';
-import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { archiveKey, catalogKey, LOCKS } from '../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { readDrill } from '../../shared/workflows/drill/record.ts';
 import { run } from '../cli/run.ts';
 import { withClients } from './content.ts';
 import { deployedStack } from './harness.ts';
-
-jest.setTimeout(300_000);
 
 const stack = deployedStack();
 const operator = { NGBAK_STACK: 'NgbakTest', TZ: 'UTC', ...stack.operator() };

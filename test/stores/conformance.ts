@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { AccessDeniedError, UnavailableError } from '../../shared/core/errors.ts';
 import { NAMES_MAX, type Store, type StoreAdapter } from '../../shared/stores/store.ts';
 import { checkSealed } from './checked.ts';
@@ -64,7 +64,6 @@ export interface ComparedSite {
 }
 
 /** A deadline for hangs, not for speed. */
-jest.setTimeout(300_000);
 
 /** The contract of every adapter, tested on its real server. Call it at the top level of a test file. */
 export function conformsToPort(kind: string, setUp: () => Promise<Conformance>): void {
@@ -100,7 +99,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       await seed();
       original = await site.content();
       exported = await exportAll(site.open);
-    }, 300_000);
+    });
 
     afterAll(async () => {
       await site.empty();

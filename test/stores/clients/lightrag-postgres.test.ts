@@ -28,7 +28,7 @@ beforeAll(async () => {
   server = await OwnPostgres.start();
   client = await server.connect();
   folder = await mkdtemp(join(tmpdir(), 'ngbak-lightrag-postgres-'));
-}, 600_000);
+});
 
 afterAll(async () => {
   await server.stop();
@@ -104,7 +104,7 @@ test("LightRAG's own storage classes read the same from PostgreSQL after a resto
   await client.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE EXTENSION vector');
   expect((await restoreAll(open, archive)).differences).toBe(0);
   expect(await run('read', 'alpha')).toBe(before[0]);
-}, 600_000);
+});
 
 test('read the same from PostgreSQL and Neo4j, as installed by the Helm chart, after both were lost; the other workspace is untouched', async () => {
   const [own, other] = ['ngbak_helm', 'ngbak_helm_2'];
@@ -179,4 +179,4 @@ test('read the same from PostgreSQL and Neo4j, as installed by the Helm chart, a
     }
     await driver.close();
   }
-}, 600_000);
+});

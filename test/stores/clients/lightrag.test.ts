@@ -44,7 +44,7 @@ describe("LightRAG's own storage classes", () => {
     driver = plainDriver(servers.neo4j);
     server = await OwnServer.start();
     redis = new Redis(server.url, { protocol: 2 });
-  }, 600_000);
+  });
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'ngbak-lightrag-'));
     await redis.flushall();

@@ -1,7 +1,7 @@
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { installMsGraphrag } from '../../../local/install/python.ts';
 import { profileScopes } from '../../../shared/profiles/profiles.ts';
 import { proposeProfile } from '../../../shared/profiles/propose.ts';
@@ -14,7 +14,6 @@ import { exportAll, legContext, restoreAll, withStore } from '../memory-archive.
 import { type PythonClient, pythonClient } from './python-client.ts';
 
 // A deadline for hangs: the first time, the packages are installed.
-jest.setTimeout(600_000);
 
 describeUnless(pythonOlderThan(3, 11), "Microsoft GraphRAG's own classes", () => {
   let client: PythonClient;

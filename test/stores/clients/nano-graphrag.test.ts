@@ -20,7 +20,7 @@ describe("nano-graphrag's own storage classes", () => {
   beforeAll(async () => {
     client = await pythonClient('nano_graphrag_client.py');
     driver = plainDriver(servers.neo4j);
-  }, 600_000);
+  });
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'ngbak-nano-'));
   });

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
 import { installLlamaIndex, installNeo4jClients } from '../../../local/install/python.ts';
 import { findProfile, profileScopes, profileStatistics } from '../../../shared/profiles/profiles.ts';
@@ -12,7 +12,6 @@ import { OwnNeo4j } from '../neo4j/own-server.ts';
 import { type PythonClient, pythonClient } from './python-client.ts';
 
 // A deadline for hangs: the server starts, and the first time server and packages are installed.
-jest.setTimeout(600_000);
 
 let server: OwnNeo4j;
 let driver: Driver;

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
 import type { LoadOptions } from '../../../shared/stores/restore-leg.ts';
 import { until } from '../../support/until.ts';
@@ -9,7 +9,6 @@ import { openGraph, plainDriver, run } from './graph.ts';
 import { OwnNeo4j } from './own-server.ts';
 
 // A deadline for hangs: the server starts, and the first time it is installed.
-jest.setTimeout(400_000);
 
 let server: OwnNeo4j;
 let driver: Driver;

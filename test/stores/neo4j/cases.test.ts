@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
 import type { Tallies } from '../../../shared/core/digest.ts';
 import { InvalidInputError, UnavailableError } from '../../../shared/core/errors.ts';
@@ -28,7 +28,6 @@ const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'fail' };
 const LABELS = NIGHTLY ? 4000 : 1200;
 
 // Deadlines for hangs, not for speed: many of these build indexes on a shared server.
-jest.setTimeout(300_000);
 
 let server: TestServer;
 let driver: Driver;
@@ -36,7 +35,7 @@ let driver: Driver;
 beforeAll(async () => {
   server = await wholeServer();
   driver = plainDriver(server);
-}, 300_000);
+});
 
 beforeEach(async () => {
   await run(driver, 'MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS');

@@ -1,5 +1,5 @@
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
-import { afterAll, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
 import { addTallies, type Tallies } from '../../../shared/core/digest.ts';
 import { UnavailableError } from '../../../shared/core/errors.ts';
@@ -13,7 +13,6 @@ import { OwnNeo4j } from './own-server.ts';
 const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'fail' };
 
 // A deadline for hangs: the server starts several times.
-jest.setTimeout(300_000);
 
 let server: OwnNeo4j;
 let driver: Driver;

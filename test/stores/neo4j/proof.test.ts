@@ -11,7 +11,6 @@ import { OwnNeo4j } from './own-server.ts';
 /** What proves that a graph did not change, on a server whose files a test replaces. */
 
 // A deadline for hangs: the server starts several times.
-jest.setTimeout(300_000);
 
 /** Number of transactions in quick succession, each of which must be noticed. */
 const COMMITS = 100;

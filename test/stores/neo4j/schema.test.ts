@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
 import { readSchema } from '../../../shared/stores/neo4j/schema.ts';
 import { scopeText } from '../../../shared/stores/neo4j/scope.ts';
@@ -23,15 +23,13 @@ const MERGE: LoadOptions = { mode: 'merge', onConflict: 'overwrite' };
 /** More than the size limit of a range index. */
 const TOO_LARGE = "reduce(s = '', x IN range(1, 2500) | s + 'abcdefgh')";
 
-jest.setTimeout(300_000);
-
 let server: TestServer;
 let driver: Driver;
 
 beforeAll(async () => {
   server = await wholeServer();
   driver = plainDriver(server);
-}, 300_000);
+});
 
 beforeEach(async () => {
   await run(driver, 'MATCH (n) DETACH DELETE n');

@@ -30,7 +30,7 @@ let driver: Driver;
 beforeAll(async () => {
   server = await wholeServer();
   driver = plainDriver(server);
-}, 300_000);
+});
 
 /** Two tenants with the same keys, a node of neither, and relationships across. */
 async function seed(): Promise<void> {

@@ -11,8 +11,6 @@ import { missing, testUnless } from '../../conditions.ts';
 import { OwnPostgres } from './own-server.ts';
 import { startTlsProxy } from './tls-proxy.ts';
 
-jest.setTimeout(300_000);
-
 const CREDENTIALS = {
   AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE',
   AWS_SECRET_ACCESS_KEY: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
@@ -138,7 +136,7 @@ describe('a server that requests the password as text, as RDS does', () => {
     const file = rows[0]?.hba_file ?? '';
     await writeFile(file, `host all ngbak 127.0.0.1/32 password\n${await readFile(file, 'utf8')}`);
     await client.query('SELECT pg_reload_conf()');
-  }, 300_000);
+  });
   afterAll(() => server.stop(), 60_000);
 
   testUnless(

@@ -1,5 +1,5 @@
 /** Restores into other workspaces, of a part of an archive, and into tables that keep their rows. */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Client } from 'pg';
 import type { EntryReader } from '../../../shared/archive/format/types.ts';
 import { PostgresStore, postgresAdapter } from '../../../shared/stores/postgres/adapter.ts';
@@ -8,8 +8,6 @@ import type { LoadOptions } from '../../../shared/stores/restore-leg.ts';
 import type { RouteRequest } from '../../../shared/stores/route.ts';
 import { exportAll, legContext, restoreAll, withStore } from '../memory-archive.ts';
 import { OwnPostgres } from './own-server.ts';
-
-jest.setTimeout(300_000);
 
 const SMALL = { entryBytes: 2_000, pageRows: 20, pageBytes: 5_000 };
 const SAME: RouteRequest = { only: {}, rename: {}, sameProfile: true };
@@ -27,7 +25,7 @@ let schemas = 0;
 beforeAll(async () => {
   server = await OwnPostgres.start();
   client = await server.connect();
-}, 300_000);
+});
 afterAll(() => server.stop(), 60_000);
 
 async function place(statements = TABLES) {

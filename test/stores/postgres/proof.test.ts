@@ -1,12 +1,10 @@
 /** What proves that tables did not change, on a server that a test may restart and crash. */
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Client } from 'pg';
 import { PostgresStore, postgresAdapter } from '../../../shared/stores/postgres/adapter.ts';
 import { describeChanges, type StoreProof } from '../../../shared/stores/proof.ts';
 import { exportAll, legContext, withStore } from '../memory-archive.ts';
 import { OwnPostgres } from './own-server.ts';
-
-jest.setTimeout(300_000);
 
 let server: OwnPostgres;
 let client: Client;
@@ -15,7 +13,7 @@ let schemas = 0;
 
 beforeAll(async () => {
   server = await OwnPostgres.start();
-}, 300_000);
+});
 afterAll(() => server.stop(), 60_000);
 beforeEach(async () => {
   client = await server.connect();

@@ -1,5 +1,5 @@
 /** What is special about PostgreSQL: exact values, replacement in one transaction, workspaces, rights, refusals. */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Client } from 'pg';
 import { AccessDeniedError, UnavailableError } from '../../../shared/core/errors.ts';
 import type { Cursor } from '../../../shared/stores/leg.ts';
@@ -16,8 +16,6 @@ import { exportAll, legContext, MemoryArchive, restoreAll, withStore } from '../
 import { OwnPostgres } from './own-server.ts';
 import { startTlsProxy } from './tls-proxy.ts';
 
-jest.setTimeout(300_000);
-
 const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'fail' };
 const SMALL = { entryBytes: 2_000, pageRows: 20, pageBytes: 5_000 };
 let server: OwnPostgres;
@@ -27,7 +25,7 @@ beforeAll(async () => {
   server = await OwnPostgres.start();
   client = await server.connect();
   await client.query('CREATE EXTENSION vector');
-}, 300_000);
+});
 
 afterAll(() => server.stop(), 60_000);
 

@@ -20,8 +20,6 @@ import {
   wipe,
 } from './support.ts';
 
-const INSTALL_TIMEOUT_MS = 300_000;
-
 let server: OwnServer;
 /** The newer server's program. */
 let program: RedisProgram;
@@ -50,7 +48,7 @@ beforeAll(async () => {
   }
   newer = connect(server.url);
   older = connect();
-}, INSTALL_TIMEOUT_MS);
+});
 afterEach(async () => {
   await closeStores();
   await wipe(newer, root);

@@ -36,7 +36,7 @@ beforeAll(async () => {
     }),
   );
   environment = await freshEnvironment({ default: { stores: { kv: { kind: 'postgres', secret } } } });
-}, 300_000);
+});
 
 afterAll(() => server.stop());
 

@@ -25,7 +25,7 @@ import { CopyConfig } from '../../../shared/core/copies.ts';
 import { crc32Base64 } from '../../../shared/core/crc32.ts';
 import { type CopyBuckets, copyBackup } from '../../../shared/workflows/copy/copy-backup.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
-import { describeS3Servers, type S3Server, START_TIMEOUT_MS } from '../../archive/s3-servers.ts';
+import { describeS3Servers, type S3Server } from '../../archive/s3-servers.ts';
 import { NIGHTLY } from '../../nightly.ts';
 import { SEED } from '../../seed.ts';
 import { catalogRecord } from '../../support/catalog.ts';
@@ -134,7 +134,7 @@ describeS3Servers('copies of backups, at $name', ({ name: serverName, start }) =
     });
     const sfn = new SFNClient({ region: 'us-east-1' });
     environment = { bucket: source, sfn, config, log: () => undefined };
-  }, START_TIMEOUT_MS);
+  });
   afterAll(() => server.stop());
 
   /** Catalogues a backup with a signature. */
@@ -292,7 +292,7 @@ describeS3Servers('copies of backups, at $name', ({ name: serverName, start }) =
         expect(at).toBeLessThan(60);
       }
     }
-  }, 300_000);
+  });
 
   describe('in a bucket that may only be written to', () => {
     test('a copy is complete', async () => {
