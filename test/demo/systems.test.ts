@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type { RunningSystem } from '../../local/demo/system.ts';
 import { lightragIn } from '../../local/demo/systems/lightrag-pg.ts';
 import { projectIn } from '../../local/demo/systems/ms-graphrag.ts';
