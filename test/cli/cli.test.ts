@@ -301,7 +301,7 @@ async function untilFollowed(session: Session): Promise<void> {
   const progress = await ProgressWriter.open(context.bucket, job?.job_id ?? '', part, { nodes: 10 });
   progress.report('nodes', 4);
   await progress.close(false);
-  await session.shows('4 of 10 nodes');
+  await session.shows('4 of about 10 nodes');
 }
 
 async function statusOf(jobId: string): Promise<string | undefined> {
