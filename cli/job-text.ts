@@ -2,6 +2,7 @@ import { z } from 'zod';
 import pc from '../shared/core/colors.ts';
 import { hasEnded } from '../shared/core/job-state.ts';
 import { signatureText } from '../shared/core/signature-text.ts';
+import { describeEvidence } from '../shared/core/system-evidence.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
 import { warningText } from '../shared/stores/describe-warning.ts';
 import { kindOf } from '../shared/stores/known-facts.ts';
@@ -11,8 +12,8 @@ import { bytes, count, duration, localTime, printable } from './format.ts';
 import { fields, LINES_MAX, table } from './output.ts';
 import { phaseText, progressLine, storeText } from './progress-text.ts';
 import { overallLine, stageText } from './progress-units.ts';
-import { waitingText } from './storage-text.ts';
 import { roomText } from './room-text.ts';
+import { waitingText } from './storage-text.ts';
 import { groupText, talliesText } from './tally-text.ts';
 
 const COLOURS: Partial<Record<JobView['state'], (text: string) => string>> = {
@@ -150,12 +151,14 @@ function configurationText(configuration: Inspection['configuration'], verbose: 
 
 /** Versions of ngbak, of the GraphRAG system and of the saved servers, as far as the archive states them. */
 function originText(
-  { ngbak_version, system_version }: Inspection['archive'],
+  { ngbak_version, system_version, system_evidence }: Inspection['archive'],
   stores: Inspection['stores'],
 ): string | undefined {
+  const range = system_evidence && describeEvidence(system_evidence);
   const parts = [
     ...(ngbak_version === undefined ? [] : [`ngbak ${printable(ngbak_version)}`]),
     ...(system_version === undefined ? [] : [`GraphRAG system ${printable(system_version)}`]),
+    ...(system_version === undefined && range !== undefined ? [`GraphRAG system ${printable(range)}`] : []),
     ...stores.flatMap(({ kind, version, saved_version: saved }) =>
       saved === undefined || saved === version ? [] : [`${kind} ${printable(saved)} (now ${version})`],
     ),

@@ -16,6 +16,8 @@ export const VERSIONS = {
   /** Not servers: systems whose own storage classes write the data that tests back up, and read the restored data. */
   nanoGraphrag: '0.0.8.2',
   lightrag: '1.5.7',
+  /** The last release before LightRAG changed names in Neo4j and Qdrant. */
+  lightragOlder: '1.4.9.8',
   /** LightRAG's driver for PostgreSQL; the pins name the other packages. */
   asyncpg: '0.32.0',
   graphiti: '0.31.2',

@@ -4,6 +4,7 @@ import pc from '../../shared/core/colors.ts';
 import { copyPlace } from '../../shared/core/copies.ts';
 import { describeSubset } from '../../shared/core/describe-subset.ts';
 import { parseInput } from '../../shared/core/input.ts';
+import { describeEvidence } from '../../shared/core/system-evidence.ts';
 import { ContentsInput } from '../../shared/operations/contents.ts';
 import { warningText } from '../../shared/stores/describe-warning.ts';
 import { kindOf } from '../../shared/stores/known-facts.ts';
@@ -103,6 +104,7 @@ export function recordText(record: AnyDetails, verbose = false): string {
       ['job', record.job_id],
       ['ngbak version', record.ngbak_version],
       ['system version', record.system_version],
+      ['system version of the data', record.system_evidence && describeEvidence(record.system_evidence)],
     ]),
     '',
     table(['store', 'what', 'count', 'digest'], tallies),

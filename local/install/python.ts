@@ -68,6 +68,13 @@ export function installGraphragClients(context: InstallContext): Promise<string>
   return installPackages(id, 'graphrag-clients-requirements.txt', context);
 }
 
+/** Installs an older LightRAG, and returns the folders for PYTHONPATH, which include what it imports. */
+export async function installOlderLightrag(context: InstallContext): Promise<string> {
+  const id = `lightrag-older-${VERSIONS.lightragOlder}`;
+  const older = await installPackages(id, 'lightrag-older-requirements.txt', context);
+  return `${older}:${await installGraphragClients(context)}`;
+}
+
 /** Installs the drivers of LightRAG's storage classes for PostgreSQL, and returns the folder for PYTHONPATH. */
 export function installPostgresDrivers(context: InstallContext): Promise<string> {
   const id = `lightrag-postgres-${VERSIONS.asyncpg}`;

@@ -36,6 +36,7 @@ export interface BackupFacts {
   readonly copies?: readonly object[] | undefined;
   readonly ngbak_version: string | undefined;
   readonly system_version: string | undefined;
+  readonly system_evidence?: object | undefined;
   readonly tags: readonly string[];
   readonly note: string | undefined;
   readonly retention: string | undefined;

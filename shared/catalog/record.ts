@@ -5,6 +5,7 @@ import { Reading } from '../core/reading.ts';
 import { ArchiveSignature } from '../core/signature.ts';
 import { STORE_NAMES } from '../core/store-names.ts';
 import { Subset } from '../core/subset.ts';
+import { SystemEvidence } from '../core/system-evidence.ts';
 import { ReferenceCount } from '../profiles/reference-count.ts';
 import { Consistency } from './consistency.ts';
 import { Retention } from './request.ts';
@@ -83,8 +84,10 @@ export const CatalogRecord = z.looseObject({
   /** Its copies in other buckets. Absent if none were configured. */
   copies: z.array(BackupCopy).optional(),
   ngbak_version: z.string(),
-  /** Version of the GraphRAG system, if the target's configuration states it. */
+  /** Version of the GraphRAG system, if the target's configuration or its data states it. */
   system_version: z.string().optional(),
+  /** What the data reveals about that version; absent if it reveals nothing. */
+  system_evidence: SystemEvidence.optional(),
   tags: z.array(z.string()),
   note: z.string().optional(),
   retention: Retention.optional(),

@@ -211,6 +211,7 @@ function recordOf(
       warnings: manifest.warnings,
       ngbak_version: manifest.ngbak_version,
       system_version: manifest.nano_graphrag_version ?? undefined,
+      system_evidence: manifest.system_evidence,
       tags: manifest.tags,
       note: manifest.note,
       retention,

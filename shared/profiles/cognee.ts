@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { exactly } from '../stores/marks.ts';
 import { filesOnly } from './files-only.ts';
 import type { Profile } from './profile.ts';
 
@@ -26,6 +27,23 @@ export const cognee: Profile<z.infer<typeof Parameters>> = {
   Parameters,
   scopes: ({ system_folder: system, data_folder: data }, kvKind) =>
     filesOnly('cognee', kvKind, { include: [`${system}/**`, `${data}/**`], exclude: ['**/.env'] }),
+  versionMarks: ({ system_folder: system }) => {
+    const pattern = exactly(`${system}/databases/cognee_db`);
+    return [
+      {
+        store: 'kv',
+        find: { kind: 'value', pattern, table: 'global_database_version', column: 'cognee_version' },
+        since: '1.2.0',
+        value: 'version',
+        earlier: 'have other IDs of nodes and points: they do not find what later ones wrote',
+      },
+      {
+        store: 'kv',
+        find: { kind: 'value', pattern, table: 'alembic_version', column: 'version_num' },
+        value: 'revision',
+      },
+    ];
+  },
   configurationFiles: ['.env'],
   counts: {},
   references: [],

@@ -22,6 +22,20 @@ export const graphiti: Profile<z.infer<typeof Parameters>> = {
       key_property: 'uuid',
     },
   }),
+  // Read from the packages of graphiti-core 0.17.11 to 0.31.2: `graph_queries.py`.
+  versionMarks: () => [
+    {
+      store: 'graph',
+      find: { kind: 'index', pattern: /^community_group_id$/ },
+      since: '0.19.0',
+    },
+    {
+      store: 'graph',
+      find: { kind: 'index', pattern: /^saga_uuid$/ },
+      since: '0.26.0',
+      earlier: 'ignore sagas and the order of their episodes',
+    },
+  ],
   configurationFiles: ['.env'],
   counts: {},
   labels: { documents: 'Episodic', entities: 'Entity', communities: 'Community' },

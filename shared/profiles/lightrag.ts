@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Json } from '../core/json.ts';
 import { CHUNK_REFERENCES } from './nano-graphrag.ts';
-import type { Profile } from './profile.ts';
+import type { Profile, VersionMark } from './profile.ts';
 
 /** Key namespaces of lightrag-hku 1.5 (`lightrag/namespace.py`). */
 const NAMESPACES = [
@@ -53,6 +53,7 @@ export const lightrag: Profile<z.infer<typeof Parameters>> = {
       kv: kvScope(kv, kvKind),
     };
   },
+  versionMarks: () => VERSION_MARKS,
   configurationFiles: ['.env', 'config.ini'],
   counts: { documents: 'full_docs', chunks: 'text_chunks', cache_entries: 'llm_response_cache' },
   tables: {
@@ -80,6 +81,107 @@ export const lightrag: Profile<z.infer<typeof Parameters>> = {
     ...CHUNK_REFERENCES,
   ],
 };
+
+/** The end of a sentence about data that LightRAG changes when it starts. */
+const MIGRATES = 'change this when they start: restart LightRAG after the restore';
+
+/** Read from the packages of lightrag-hku 1.3.9 to 1.5.7: the first release with, or without, each of these. */
+const VERSION_MARKS: readonly VersionMark[] = [
+  {
+    store: 'graph',
+    find: { kind: 'index', pattern: /^entity_id_fulltext_idx$/ },
+    since: '1.4.9',
+    before: '1.4.9.9',
+    later:
+      'look for "entity_id_fulltext_idx_<workspace>" and replace this full-text index when they start: restart LightRAG after the restore, because until then it searches labels without an index. All workspaces of a database share the old name',
+    earlier: 'do not use this full-text index',
+  },
+  {
+    store: 'graph',
+    find: { kind: 'index', pattern: /^entity_id_fulltext_idx_./ },
+    since: '1.4.9.9',
+    earlier:
+      'look for the full-text index under the name "entity_id_fulltext_idx" and cannot create it beside this one, so they search labels without an index',
+  },
+  {
+    store: 'vectors',
+    find: { kind: 'tally', pattern: /^points:lightrag_vdb_(?:entities|relationships|chunks)/ },
+    since: '1.4.9.7',
+    earlier: 'look for collections "<workspace>_<name>", and do not find these',
+  },
+  {
+    store: 'vectors',
+    find: { kind: 'tally', pattern: /^points:lightrag_vdb_(?:entities|relationships|chunks)_.+_\d+d$/ },
+    since: '1.4.9.9',
+    earlier: 'look for collections without model and dimension in their names, and do not find these',
+  },
+  {
+    store: 'kv',
+    find: { kind: 'key', pattern: /(?:^|_)llm_response_cache:(?:default|local|global|hybrid|naive|mix)$/ },
+    before: '1.4.0',
+    later: `keep a cached answer per key and ${MIGRATES}`,
+  },
+  {
+    store: 'kv',
+    find: { kind: 'tally', pattern: /^(?:keys:full_entities|rows:lightrag_full_entities)$/ },
+    since: '1.4.6',
+    earlier: 'ignore these lists of entities and relations by document, and do not keep them up to date',
+  },
+  {
+    store: 'kv',
+    find: { kind: 'tally', pattern: /^(?:keys:entity_chunks|rows:lightrag_entity_chunks)$/ },
+    since: '1.4.9.4',
+    earlier: 'ignore these lists of chunks, and do not keep them up to date',
+  },
+  {
+    store: 'kv',
+    find: { kind: 'file', pattern: /(?:^|\/)kv_store_entity_chunks\.json$/ },
+    since: '1.4.9.4',
+    earlier: 'ignore these lists of chunks, and do not keep them up to date',
+  },
+  {
+    store: 'kv',
+    find: { kind: 'key', pattern: /(?:^|_)doc_status__sched:/ },
+    since: '1.5.5',
+    earlier: 'do not keep the scheduling index of document status up to date',
+  },
+  {
+    store: 'kv',
+    find: { kind: 'tally', pattern: /^rows:lightrag_vdb_.+_\d+d$/ },
+    since: '1.4.9.9',
+    earlier: 'look for tables without model and dimension in their names, and do not find these',
+  },
+  {
+    store: 'kv',
+    find: { kind: 'tally', pattern: /^rows:lightrag_graph_(?:nodes|edges)$/ },
+    since: '1.5.6',
+    earlier: 'have no storage class for a graph in these tables',
+  },
+  {
+    store: 'kv',
+    find: { kind: 'column', pattern: /^lightrag_doc_chunks\.content_vector$/ },
+    before: '1.4.0',
+    later: `have a table of its own for the vectors of chunks and ${MIGRATES}`,
+  },
+  {
+    store: 'kv',
+    find: { kind: 'column', pattern: /^lightrag_doc_status\.content$/ },
+    before: '1.4.5',
+    later: `have other columns and ${MIGRATES}`,
+  },
+  {
+    store: 'kv',
+    find: { kind: 'column', pattern: /^lightrag_llm_cache\.cache_type$/ },
+    since: '1.4.7',
+    earlier: 'expect other columns of cached answers',
+  },
+  {
+    store: 'kv',
+    find: { kind: 'column', pattern: /^lightrag_doc_status\.content_hash$/ },
+    since: '1.5.0',
+    earlier: 'expect other columns of documents and chunks',
+  },
+];
 
 /** Keys, files, or rows of tables: in PostgreSQL, those of vectors and of a graph in tables as well. */
 function kvScope(workspace: string, kind: string): Record<string, Json> {

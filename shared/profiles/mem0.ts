@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { exactly } from '../stores/marks.ts';
 import type { Profile } from './profile.ts';
 
 const Parameters = z.strictObject({
@@ -24,6 +25,14 @@ export const mem0: Profile<z.infer<typeof Parameters>> = {
     vectors: { collections: [collection, `${collection}_entities`] },
     ...(kvKind === 'files' ? { kv: { include: [history] } } : {}),
   }),
+  versionMarks: ({ collection }) => [
+    {
+      store: 'vectors',
+      find: { kind: 'tally', pattern: exactly(`points:${collection}_entities`) },
+      since: '2.0.0',
+      earlier: 'ignore the collection of entities, and keep relations in a graph store instead',
+    },
+  ],
   configurationFiles: ['.env'],
   counts: {},
   references: [],

@@ -74,14 +74,22 @@ export const nanoGraphrag: Profile<z.infer<typeof Parameters>> = {
       kv: {},
     };
   },
+  versionMarks: ({ working_dir }) => {
+    const labels = working_dir === undefined ? [] : formerLabels(working_dir);
+    return labels.map((label) => ({
+      store: 'graph',
+      find: { kind: 'label', label },
+      leftOut: `The database has nodes with the label "${label}": releases of nano-graphrag up to 0.0.8.2 make it of this working directory, and the code after them makes "${graphLabel(working_dir ?? '')}", which the target saves. The nodes under the older label are not saved: if the system still uses it, set "scope": {"label": "${label}"} under "stores.graph".`,
+    }));
+  },
   configurationFiles: ['settings.yaml', 'settings.yml', '.env'],
   counts: NANO_COUNTS,
   references: NANO_REFERENCES,
 };
 
 /**
- * The label of every node, as nano-graphrag's Neo4j storage derives it from the working directory. Versions before
- * March 2025 kept a colon, which their own Cypher could not write, so only the form without it occurs in data.
+ * The label of every node, as nano-graphrag's Neo4j storage derives it from the working directory. Releases up to 0.0.8.2
+ * do not replace a colon: see {@link formerLabels}.
  */
 function graphLabel(workingDir: string): string {
   const path = workingDir
@@ -90,4 +98,14 @@ function graphLabel(workingDir: string): string {
     .replaceAll('-', '_')
     .replaceAll(':', '_');
   return `${path}__chunk_entity_relation`;
+}
+
+/**
+ * The label of releases up to 0.0.8.2, which keep a colon: in their Cypher, it separates two labels, of which the last
+ * identifies the directory.
+ */
+function formerLabels(workingDir: string): string[] {
+  if (!workingDir.includes(':')) return [];
+  const last = workingDir.split(':').at(-1) ?? '';
+  return [graphLabel(last)];
 }

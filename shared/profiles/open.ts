@@ -11,6 +11,7 @@ import { findAdapter } from '../stores/registry.ts';
 import type { Scopes } from '../stores/scopes.ts';
 import type { Store, StoreAdapter } from '../stores/store.ts';
 import { findProfile, isCollectionOf, profileScopes } from './profiles.ts';
+import { markRequests } from './system-evidence.ts';
 
 /** The settings that a job has read from the running system, in place of a scope. */
 const RunningScope = z.object({ running: z.record(z.string(), z.json()).optional() });
@@ -93,10 +94,12 @@ export async function openStore(
     targetName === SELFTEST_TARGET
       ? selftestConnection()
       : await loadSecret(secret, adapter.Connection, `${targetName}/${name}`);
-  const { references, labels = {} } = findProfile(findTarget(config, targetName).profile);
+  const layout = findTarget(config, targetName);
+  const { references, labels = {} } = findProfile(layout.profile);
   return adapter.create(connection, scope, {
     target: targetName,
     countedLabels: Object.values(labels),
+    marks: markRequests(layout, name),
     referenceFields: (thing) => [
       ...new Set(
         references

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { Json } from '../core/json.ts';
 import type { StoreName } from '../core/store-names.ts';
+import type { MarkRequest, NamePattern } from '../stores/marks.ts';
 
 /** The counts that users know a knowledge base by; they are the statistics in the manifest. */
 export const STATISTICS = [
@@ -34,6 +35,25 @@ export interface Reference {
   readonly to: Field;
 }
 
+/** Something in the data of a system that only some of its versions write. */
+export interface VersionMark {
+  readonly store: Exclude<StoreName, 'config'>;
+  /** What a probe looks for; or the name of a tally that is not zero, such as `points:<collection>`. */
+  readonly find: MarkRequest | { readonly kind: 'tally'; readonly pattern: NamePattern };
+  /** The first version that writes it. */
+  readonly since?: string;
+  /** The first version that no longer writes it. */
+  readonly before?: string;
+  /** Whether a value is the version of the system, or a revision that differs between versions. */
+  readonly value?: 'version' | 'revision';
+  /** What versions from `before` on do with it, as the end of a sentence. */
+  readonly later?: string;
+  /** What versions before `since` do with it, likewise. */
+  readonly earlier?: string;
+  /** The warning of a backup if it exists, because it is not saved. */
+  readonly leftOut?: string;
+}
+
 /** The data layout of one GraphRAG system. Pure: it derives names and makes no connections. */
 export interface Profile<Parameters = unknown> {
   readonly name: string;
@@ -50,6 +70,11 @@ export interface Profile<Parameters = unknown> {
   /** Labels of nodes by the statistic that they provide, for systems whose nodes are of several kinds. */
   readonly labels?: Readonly<Partial<Record<Statistic, string>>>;
   readonly references: readonly Reference[];
+  /**
+   * What reveals the version of the system that wrote the data. Absent for systems in whose data nothing does: then only
+   * `system_version` of the target states it.
+   */
+  versionMarks?(parameters: Parameters): readonly VersionMark[];
   /** Files next to the data that configure the system, for targets with a files store. */
   readonly configurationFiles?: readonly string[];
   /** Seconds after which the system expires the keys of a namespace, for archives that do not record expiries. */

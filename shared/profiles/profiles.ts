@@ -14,20 +14,21 @@ import { neo4jGraphrag } from './neo4j-graphrag.ts';
 import { ngraf023 } from './ngraf-023.ts';
 import { type Profile, type ProfileScopes, STATISTICS, type Statistic } from './profile.ts';
 
-/** A profile whose parameters are validated by its user. */
-interface AnyProfile extends Omit<Profile, 'scopes' | 'Parameters'> {
-  scopes(parameters: unknown, kvKind: string): ProfileScopes;
-}
+/** A profile that validates its parameters. */
+type AnyProfile = Omit<Profile, 'Parameters'>;
 
 function anyProfile<P>(profile: Profile<P>): AnyProfile {
+  const parse = (parameters: unknown) =>
+    parseInput(
+      profile.Parameters,
+      parameters,
+      `"parameters" of profile ${profile.name}`,
+      'Correct them in cdk.json and deploy; docs/profiles.md lists the parameters of each profile.',
+    );
   return {
     ...profile,
-    scopes: (parameters, kvKind) => {
-      const what = `"parameters" of profile ${profile.name}`;
-      const remedy =
-        'Correct them in cdk.json and deploy; docs/profiles.md lists the parameters of each profile.';
-      return profile.scopes(parseInput(profile.Parameters, parameters, what, remedy), kvKind);
-    },
+    scopes: (parameters, kvKind) => profile.scopes(parse(parameters), kvKind),
+    versionMarks: (parameters) => profile.versionMarks?.(parse(parameters)) ?? [],
   };
 }
 
@@ -49,7 +50,7 @@ const PROFILES: readonly AnyProfile[] = [
 export const PROFILE_NAMES: readonly string[] = PROFILES.map(({ name }) => name);
 
 /** Finds a profile by name. Throws InvalidInputError, listing the existing ones. */
-export function findProfile(name: string): Omit<Profile, 'Parameters'> {
+export function findProfile(name: string): AnyProfile {
   const profile = PROFILES.find((candidate) => candidate.name === name);
   if (profile) return profile;
   throw new InvalidInputError(`There is no profile "${name}".`, {

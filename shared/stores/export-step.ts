@@ -2,6 +2,7 @@ import type { EntryPiece } from '../archive/format/types.ts';
 import type { Tallies } from '../core/digest.ts';
 import type { Json } from '../core/json.ts';
 import type { Cursor } from './leg.ts';
+import type { FoundMark } from './marks.ts';
 import type { StoreWarning } from './warning.ts';
 
 /** The current state of a store, determined without reading its data. */
@@ -16,6 +17,8 @@ export interface StoreProbe {
   readonly counts: Record<string, number>;
   /** Numbers of records with the labels that the profile counts; statistics only, not compared with the export. */
   readonly labels?: Readonly<Record<string, number>>;
+  /** What the profile looks for in order to know which version of the application wrote the data, if it exists. */
+  readonly marks?: readonly FoundMark[];
   /** Estimated number of uncompressed bytes that an export will produce. */
   readonly estimatedBytes: number;
   /**

@@ -8,6 +8,7 @@ import type { ContentCheck, ContentOrigin } from './content-check.ts';
 import type { ExportStep, Shard, StoreProbe } from './export-step.ts';
 import type { StoreFacts } from './facts.ts';
 import type { Cursor, LegContext, LegResult } from './leg.ts';
+import type { MarkRequest } from './marks.ts';
 import type { StoreProof } from './proof.ts';
 import type { LabelLeg, RestoreInput, RestoreLeg, VerifyResult } from './restore-leg.ts';
 import type { Place, Route, RouteRequest, Scratch } from './route.ts';
@@ -119,6 +120,8 @@ export interface StoreDependencies {
   referenceFields?(thing: string): readonly string[];
   /** Labels whose nodes a probe of a graph counts, for statistics. */
   readonly countedLabels?: readonly string[];
+  /** What a probe reports in its `marks`, if it exists. Backends look only for the kinds that they have. */
+  readonly marks?: readonly MarkRequest[];
 }
 
 /**

@@ -6,6 +6,7 @@ import type { ArchiveLimits } from '../../core/limits.ts';
 import { Reading } from '../../core/reading.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
 import { Subset } from '../../core/subset.ts';
+import { SystemEvidence } from '../../core/system-evidence.ts';
 import { VERSION } from '../../core/version.ts';
 
 /**
@@ -32,8 +33,10 @@ export const Manifest = z.looseObject({
   created_at: z.iso.datetime({ offset: true }),
   /** Version of ngbak that wrote the archive; absent if other software did. */
   ngbak_version: z.string().optional(),
-  /** Version of the GraphRAG system, if it was configured. */
+  /** Version of the GraphRAG system, if it was configured or its data states it. */
   nano_graphrag_version: z.string().nullable().optional(),
+  /** What the data reveals about the version of the GraphRAG system; absent if it reveals nothing. */
+  system_evidence: SystemEvidence.optional(),
   /** The backend of each store. */
   storage_backends: z.partialRecord(
     z.enum(STORE_NAMES),

@@ -5,6 +5,7 @@ import { BaseStore } from '../base-store.ts';
 import { defineAdapter } from '../define-adapter.ts';
 import type { ExportStep, Shard, StoreProbe } from '../export-step.ts';
 import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
+import type { MarkRequest } from '../marks.ts';
 import type { StoreProof } from '../proof.ts';
 import type { LabelLeg, RestoreInput, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { NAMES_MAX } from '../store.ts';
@@ -17,6 +18,7 @@ import { exportFiles } from './export.ts';
 import { filesFacts } from './facts.ts';
 import type { Folder, Listing } from './folder.ts';
 import type { LeftOut } from './left-out.ts';
+import { findFileMarks } from './marks.ts';
 import { entryNamesOf, foldersOf, isTooLong } from './names.ts';
 import { compareFiles, datasetOf } from './order.ts';
 import { writeOrigin } from './origin.ts';
@@ -46,7 +48,8 @@ export const filesAdapter = defineAdapter({
   facts: filesFacts,
   Connection: FilesConnection,
   Scope: FilesScope,
-  create: (connection, scope, { target }) => new FilesStore(openFolder(connection, scope, target), scope),
+  create: (connection, scope, { target, marks }) =>
+    new FilesStore(openFolder(connection, scope, target), scope, marks),
   narrow: narrowFiles,
   lacks: ({ namespaces }, { files }) =>
     namespaces && files !== namespaces.length
@@ -65,9 +68,11 @@ class FilesStore extends BaseStore {
   readonly #folder: Folder;
   readonly #scope: FilesScope;
   readonly #selection: Selection;
+  readonly #marks: readonly MarkRequest[];
 
-  constructor(folder: Folder, scope: FilesScope) {
+  constructor(folder: Folder, scope: FilesScope, marks: readonly MarkRequest[] = []) {
     super(filesAdapter);
+    this.#marks = marks;
     this.#folder = folder;
     this.#scope = scope;
     this.#selection = selectionOf(scope);
@@ -122,6 +127,9 @@ class FilesStore extends BaseStore {
       version: '1',
       edition: this.#folder.edition,
       counts: { files: files.length },
+      ...(this.#marks.length === 0
+        ? {}
+        : { marks: await findFileMarks(this.#folder, files, this.#marks, context) }),
       estimatedBytes: bytes,
       fence: { files: `${files.length} files, ${bytes} bytes, digest ${digest.digest('hex').slice(0, 16)}` },
       warnings,

@@ -42,8 +42,7 @@ export class SqliteCopy {
 
   /** Applies the logs to the copy, and runs SQLite's integrity check. Call it once, after the last byte. */
   async check(): Promise<SqliteState> {
-    for (const handle of this.#handles.values()) await handle.close();
-    this.#handles.clear();
+    await this.#close();
     const sqlite = process.getBuiltinModule('node:sqlite');
     if (sqlite === undefined) return 'unknown';
     try {
@@ -61,8 +60,51 @@ export class SqliteCopy {
     }
   }
 
-  async remove(): Promise<void> {
+  /**
+   * Reads one value of the first row of each of these tables, as text; undefined if there is none, or if SQLite cannot
+   * read the copy. Call it once, after the last byte.
+   */
+  async firstValues(
+    wanted: readonly { readonly table: string; readonly column: string }[],
+  ): Promise<(string | undefined)[]> {
+    await this.#close();
+    const sqlite = process.getBuiltinModule('node:sqlite');
+    if (sqlite === undefined) return [];
+    try {
+      const database = new sqlite.DatabaseSync(join(this.#folder, 'copy'));
+      try {
+        // Nothing in the schema of the database runs.
+        database.exec('PRAGMA trusted_schema = OFF');
+        const columns = database.prepare(
+          `SELECT 1 FROM sqlite_schema AS s, pragma_table_info(s.name) AS c WHERE s.type = 'table' AND s.name = ? AND c.name = ?`,
+        );
+        return wanted.map(({ table, column }) => {
+          if (columns.get(table, column) === undefined) return undefined;
+          const [value] = Object.values(
+            database.prepare(`SELECT ${quote(column)} FROM ${quote(table)} LIMIT 1`).get() ?? {},
+          );
+          return typeof value === 'string' ? value : undefined;
+        });
+      } finally {
+        database.close();
+      }
+    } catch {
+      // A damaged copy is reported by the check of the export.
+      return [];
+    }
+  }
+
+  async #close(): Promise<void> {
     for (const handle of this.#handles.values()) await handle.close();
+    this.#handles.clear();
+  }
+
+  async remove(): Promise<void> {
+    await this.#close();
     await rm(this.#folder, { recursive: true, force: true });
   }
+}
+
+function quote(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
 }

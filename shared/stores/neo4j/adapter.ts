@@ -4,6 +4,7 @@ import type { Shard, StoreProbe } from '../export-step.ts';
 import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
 import type { StoreProof } from '../proof.ts';
 import type { RestoreInput, RestoreLeg, VerifyResult } from '../restore-leg.ts';
+import type { StoreDependencies } from '../store.ts';
 import { admitGraph } from './admits.ts';
 import { tidyUp } from './auxiliary.ts';
 import { checkGraph } from './check.ts';
@@ -40,8 +41,8 @@ export const neo4jAdapter = defineAdapter({
   },
   Connection: Neo4jConnection,
   Scope: Neo4jScope,
-  create: (connection, scope, { target, countedLabels }) =>
-    new Neo4jStore(new Neo4jServer(connection, target), scope, countedLabels),
+  create: (connection, scope, { target, ...sought }) =>
+    new Neo4jStore(new Neo4jServer(connection, target), scope, sought),
   narrow: narrowGraph,
   lacks: ({ label }, { nodes }) => (label !== undefined && !nodes ? [`node with label "${label}"`] : []),
   Smoke: GraphQuestion,
@@ -70,19 +71,23 @@ async function findScope(server: Neo4jServer, scope: Neo4jScope, signal: AbortSi
 class Neo4jStore extends BaseStore {
   readonly #server: Neo4jServer;
   readonly #scope: Neo4jScope;
-  readonly #countedLabels: readonly string[];
+  readonly #sought: Pick<StoreDependencies, 'countedLabels' | 'marks'>;
   #found: Promise<FoundScope> | undefined;
 
-  constructor(server: Neo4jServer, scope: Neo4jScope, countedLabels: readonly string[] = []) {
+  constructor(
+    server: Neo4jServer,
+    scope: Neo4jScope,
+    sought: Pick<StoreDependencies, 'countedLabels' | 'marks'> = {},
+  ) {
     super(neo4jAdapter);
     this.#server = server;
     this.#scope = scope;
-    this.#countedLabels = countedLabels;
+    this.#sought = sought;
   }
 
   async probe(context: LegContext): Promise<StoreProbe> {
     const { scope, indexed } = await this.#find(context);
-    return probeGraph(this.#server, scope, indexed, this.#countedLabels, context);
+    return probeGraph(this.#server, scope, indexed, this.#sought, context);
   }
 
   prove(context: LegContext): Promise<StoreProof> {

@@ -3,7 +3,8 @@ import { InvalidInputError } from '../../core/errors.ts';
 import type { StoreProbe } from '../export-step.ts';
 import type { LegContext } from '../leg.ts';
 import type { EncodedLine } from '../line-chunk.ts';
-import { NAMES_MAX } from '../store.ts';
+import { type FoundMark, MarkFinder, type MarkRequest } from '../marks.ts';
+import { NAMES_MAX, type StoreDependencies } from '../store.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { count } from './count.ts';
 import { encodeNode, encodeRelationship } from './lines.ts';
@@ -26,7 +27,7 @@ export async function probeGraph(
   server: Neo4jServer,
   scope: ScopeText,
   indexed: IndexedTokens,
-  countedLabels: readonly string[],
+  { countedLabels = [], marks = [] }: Pick<StoreDependencies, 'countedLabels' | 'marks'>,
   { signal }: Pick<LegContext, 'signal'>,
 ): Promise<StoreProbe> {
   const version = await server.version(signal);
@@ -52,6 +53,7 @@ export async function probeGraph(
     ...(countedLabels.length === 0
       ? {}
       : { labels: await countLabels(server, scope, countedLabels, signal) }),
+    ...(marks.length === 0 ? {} : { marks: await findMarks(server, schema, marks, signal) }),
     estimatedBytes,
     fence: {
       ...Object.fromEntries(Object.entries(counts).map(([name, value]) => [name, String(value)])),
@@ -77,6 +79,29 @@ async function countLabels(
     counts.push([label, await count(server, `${match} RETURN count(n) AS found`, scope.parameters, signal)]);
   }
   return Object.fromEntries(counts);
+}
+
+/** Indexes of the scope, and labels of the database that nodes have. */
+async function findMarks(
+  server: Neo4jServer,
+  { rows }: ServerSchema,
+  requests: readonly MarkRequest[],
+  signal: AbortSignal,
+): Promise<FoundMark[]> {
+  const indexes = new MarkFinder('index', requests);
+  for (const { name } of rows) indexes.see(name);
+  const labels: FoundMark[] = [];
+  for (const request of requests) {
+    if (request.kind !== 'label') continue;
+    const [node] = await server.read(
+      'looking for a label of another version',
+      `MATCH (n:${quote(request.label)}) RETURN 1 AS found LIMIT 1`,
+      {},
+      signal,
+    );
+    if (node) labels.push({ kind: 'label', name: request.label });
+  }
+  return [...indexes.found, ...labels];
 }
 
 function unfinished(scope: ScopeText, leftovers: number): StoreWarning[] {

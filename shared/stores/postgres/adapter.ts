@@ -2,6 +2,7 @@ import { BaseStore } from '../base-store.ts';
 import { defineAdapter } from '../define-adapter.ts';
 import type { ExportStep, Shard, StoreProbe } from '../export-step.ts';
 import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
+import type { MarkRequest } from '../marks.ts';
 import type { StoreProof } from '../proof.ts';
 import type { RestoreInput, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { NAMES_MAX } from '../store.ts';
@@ -33,7 +34,8 @@ export const postgresAdapter = defineAdapter({
   },
   Connection: PostgresConnection,
   Scope: PostgresScope,
-  create: (connection, scope, { target }) => new PostgresStore(connection, scope, target),
+  create: (connection, scope, { target, marks }) =>
+    new PostgresStore(connection, scope, target, undefined, marks),
   Smoke: TablesQuestion,
   questions: tablesQuestions,
   narrow: narrowTables,
@@ -50,14 +52,26 @@ export const postgresAdapter = defineAdapter({
 export class PostgresStore extends BaseStore {
   readonly #site: PostgresSite;
 
-  /** @param limits  smaller pieces of work, for tests */
-  constructor(connection: PostgresConnection, scope: PostgresScope, target: string, limits: Limits = LIMITS) {
+  readonly #marks: readonly MarkRequest[];
+
+  /**
+   * @param limits  smaller pieces of work, for tests
+   * @param marks   columns that a probe looks for
+   */
+  constructor(
+    connection: PostgresConnection,
+    scope: PostgresScope,
+    target: string,
+    limits: Limits = LIMITS,
+    marks: readonly MarkRequest[] = [],
+  ) {
     super(postgresAdapter);
+    this.#marks = marks;
     this.#site = { client: new PostgresClient(connection, target), scope, limits };
   }
 
   probe(context: LegContext): Promise<StoreProbe> {
-    return probePostgres(this.#site, context);
+    return probePostgres(this.#site, context, this.#marks);
   }
 
   prove({ signal }: LegContext): Promise<StoreProof> {

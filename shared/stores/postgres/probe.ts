@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { StoreProbe } from '../export-step.ts';
 import type { LegContext } from '../leg.ts';
+import { MarkFinder, type MarkRequest } from '../marks.ts';
 import type { StoreWarning } from '../warning.ts';
 import {
   type Attachment,
@@ -28,6 +29,7 @@ const OLDEST = 140_000;
 export async function probePostgres(
   { client, scope }: PostgresSite,
   { signal }: LegContext,
+  requests: readonly MarkRequest[] = [],
 ): Promise<StoreProbe> {
   client.obey(signal);
   const version = await readVersion(client);
@@ -58,9 +60,20 @@ export async function probePostgres(
       counts.sequences = sequences.length;
       fence.sequences = digest(sequences.map(canonicalSequence));
     }
+    const marks = new MarkFinder('column', requests);
+    for (const { name, columns } of definitions)
+      for (const column of columns) marks.see(`${name}.${column.name}`);
     const attached = await readAttachments(client, tables);
     const all = [...warnings, ...attachmentWarnings(attached)];
-    return { kind: 'postgres', version, counts, estimatedBytes, fence: { ...fence }, warnings: all };
+    return {
+      kind: 'postgres',
+      version,
+      counts,
+      ...(requests.length === 0 ? {} : { marks: marks.found }),
+      estimatedBytes,
+      fence: { ...fence },
+      warnings: all,
+    };
   });
 }
 

@@ -3,6 +3,7 @@ import { BaseStore } from '../base-store.ts';
 import { defineAdapter } from '../define-adapter.ts';
 import type { ExportStep, Shard, StoreProbe } from '../export-step.ts';
 import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
+import type { MarkRequest } from '../marks.ts';
 import type { StoreProof } from '../proof.ts';
 import type { LabelLeg, RestoreInput, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { NAMES_MAX } from '../store.ts';
@@ -40,7 +41,8 @@ export const redisAdapter = defineAdapter({
   },
   Connection: RedisConnection,
   Scope: RedisScope,
-  create: (connection, scope, { target }) => new RedisStore(connection, scope, target),
+  create: (connection, scope, { target, marks }) =>
+    new RedisStore(connection, scope, target, undefined, marks),
   narrow: narrowKeys,
   lacks: lacksKeys,
   Smoke: KeysQuestion,
@@ -59,11 +61,22 @@ export class RedisStore extends BaseStore {
   readonly #client: RedisClient;
   readonly #space: KeySpace;
   readonly #limits: Limits | undefined;
+  readonly #marks: readonly MarkRequest[];
   #opened: Promise<RedisSite> | undefined;
 
-  /** @param limits smaller key windows, for tests */
-  constructor(connection: RedisConnection, scope: RedisScope, target: string, limits?: Limits) {
+  /**
+   * @param limits smaller key windows, for tests
+   * @param marks  keys that a probe looks for
+   */
+  constructor(
+    connection: RedisConnection,
+    scope: RedisScope,
+    target: string,
+    limits?: Limits,
+    marks: readonly MarkRequest[] = [],
+  ) {
     super(redisAdapter);
+    this.#marks = marks;
     this.#client = new RedisClient(connection, target);
     this.#space = new KeySpace(scope);
     this.#limits = limits;
@@ -91,7 +104,7 @@ export class RedisStore extends BaseStore {
   }
 
   async probe(context: LegContext): Promise<StoreProbe> {
-    return probeKeys(await this.#open(), context);
+    return probeKeys(await this.#open(), context, this.#marks);
   }
 
   async prove(): Promise<StoreProof> {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { MultisetDigest } from '../../core/digest.ts';
 import type { Shard, StoreProbe } from '../export-step.ts';
 import type { LegContext } from '../leg.ts';
+import { MarkFinder, type MarkRequest } from '../marks.ts';
 import type { StoreWarning } from '../warning.ts';
 import type { RedisClient } from './client.ts';
 import { contentOf } from './content.ts';
@@ -36,6 +37,7 @@ interface Sampled {
 export async function probeKeys(
   { client, space, reader, facts, limits }: RedisSite,
   context: LegContext,
+  requests: readonly MarkRequest[] = [],
 ): Promise<StoreProbe> {
   const counts: Record<string, number> = {};
   const names = new Map<string, MultisetDigest>();
@@ -43,6 +45,7 @@ export async function probeKeys(
   let bound = '~';
   let total = 0;
   let leftOut: LeftOut | undefined;
+  const marks = new MarkFinder('key', requests);
   for await (const window of keyWindows(client, space, null, context.signal, limits)) {
     leftOut = window.leftOut;
     for (const { namespace, keys } of window.keys) {
@@ -52,6 +55,7 @@ export async function probeKeys(
       names.set(namespace, digest);
       for (const key of keys) {
         digest.add(toBytes(key));
+        if (!marks.isDone) marks.see(key);
         const hash = createHash('md5').update(key, 'latin1').digest('hex');
         if (hash < bound) sample.push({ hash, namespace, key });
         if (sample.length >= 2 * SAMPLE_KEYS) {
@@ -68,6 +72,7 @@ export async function probeKeys(
     version: facts.version,
     edition: facts.edition,
     counts,
+    ...(requests.length === 0 ? {} : { marks: marks.found }),
     estimatedBytes: Math.ceil(total * (contents.keys > 0 ? contents.bytes / contents.keys : KEY_BYTES_GUESS)),
     fence: {
       ...fenceOf(counts, names, contents.digests),

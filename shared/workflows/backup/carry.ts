@@ -29,6 +29,7 @@ import type { Reading } from '../../core/reading.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { VERSION } from '../../core/version.ts';
 import { storeOf } from '../../stores/check-archive.ts';
+import { FoundMark } from '../../stores/marks.ts';
 import { describeChanges, type StoreProof } from '../../stores/proof.ts';
 import type { Scopes } from '../../stores/scopes.ts';
 import { StoreWarning } from '../../stores/warning.ts';
@@ -74,6 +75,8 @@ export interface CarryDecision {
   readonly carried?: {
     readonly store: CarriedStore;
     readonly backend: NonNullable<Manifest['storage_backends'][StoreName]>;
+    /** What was found of the version of the system. */
+    readonly marks: FoundMark[];
     /** The warnings of the reading. */
     readonly warnings: StoreWarning[];
   };
@@ -181,6 +184,7 @@ export class Carrier {
     );
     const counted = tallies[name];
     const backend = predecessor.archive.manifest.storage_backends[name];
+    const { system_evidence: evidence } = predecessor.archive.manifest;
     if (!region || !counted || !backend) return read(`it is empty in ${from}`);
     return {
       basis,
@@ -188,6 +192,10 @@ export class Carrier {
       carried: {
         store: { from, object: predecessor.object, ...region, tallies: counted },
         backend,
+        marks: z
+          .array(FoundMark)
+          .catch([])
+          .parse(evidence?.marks.filter(({ store, kind }) => store === name && kind !== 'tally') ?? []),
         warnings: z.array(StoreWarning).parse(reading.warnings ?? []),
       },
     };

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { backupPlanKey } from '../../aws/keys.ts';
 import { BackupRequest, SAFETY_TAG } from '../../catalog/request.ts';
 import type { SignatureKeys } from '../../catalog/signature.ts';
+import { findTarget } from '../../core/config.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { parseInput } from '../../core/input.ts';
@@ -9,7 +10,9 @@ import { Reading } from '../../core/reading.ts';
 import { STORE_NAMES, type StoreName } from '../../core/store-names.ts';
 import { storesOf, withStore, withUsedStore } from '../../profiles/open.ts';
 import { readRunningConfiguration } from '../../profiles/running-configuration.ts';
+import { layoutWarnings } from '../../profiles/system-evidence.ts';
 import { warningText } from '../../stores/describe-warning.ts';
+import { FoundMark } from '../../stores/marks.ts';
 import type { StoreProof } from '../../stores/proof.ts';
 import { Scopes } from '../../stores/scopes.ts';
 import type { Store } from '../../stores/store.ts';
@@ -35,6 +38,7 @@ const ProbeRecord = z.object({
   edition: z.string().optional(),
   counts: z.record(z.string(), z.number()),
   labels: z.record(z.string(), z.number()).optional(),
+  marks: z.array(FoundMark).optional(),
   estimatedBytes: z.number(),
   fence: z.record(z.string(), z.string()),
   warnings: z.array(StoreWarning),
@@ -288,7 +292,12 @@ async function measureStores(
     }
     if (name !== 'config') environment.log(`${name} is read: ${decision.reading.reason}`, { store: name });
     const probed = await store.probe(context);
-    const probe = name === 'config' ? { ...probed, warnings: warnings.all() } : probed;
+    const layout = findTarget(config, target);
+    const found = layoutWarnings(layout, layout.system_version, name, probed);
+    const probe = {
+      ...probed,
+      warnings: name === 'config' ? warnings.all() : [...probed.warnings, ...found],
+    };
     for (const warning of probe.warnings) environment.log(warningText(warning), { store: name });
     const shards = await store.plan(context, probe);
     return {
@@ -321,6 +330,7 @@ function carriedStore(
       version,
       ...(edition === undefined ? {} : { edition }),
       counts: Object.fromEntries(Object.entries(tallies).map(([name, { count }]) => [name, count])),
+      marks: carried.marks,
       estimatedBytes: 0,
       fence: { ...proof.values },
       warnings: carried.warnings,

@@ -9,7 +9,6 @@ import { CatalogRecord } from '../../catalog/record.ts';
 import { signArchive } from '../../catalog/signature.ts';
 import { type Assessment, detail } from '../../catalog/summaries.ts';
 import { type BackupWarning, readAcknowledged } from '../../catalog/warnings.ts';
-import { findTarget } from '../../core/config.ts';
 import { AccessDeniedError, describeError } from '../../core/errors.ts';
 import { SELFTEST_TARGET } from '../../core/selftest.ts';
 import type { ArchiveSignature } from '../../core/signature.ts';
@@ -19,7 +18,7 @@ import type { Environment } from '../environment.ts';
 import { readCheckResult } from '../job/check-leg.ts';
 import { readWarnings } from './find-warnings.ts';
 import { type BackupPlan, readBackupPlan } from './plan.ts';
-import type { Sealed } from './seal.ts';
+import { type Sealed, systemOf } from './seal.ts';
 import { isMovable, storageClassOf } from './storage-class.ts';
 import { readSealed } from './verify.ts';
 
@@ -95,7 +94,7 @@ export async function recordBackup(
   ];
   const now = new Date();
   const { tags, note, retention, requested_by, codec, only } = plan.request;
-  const { system_version } = findTarget(environment.config, plan.target);
+  const { version: system_version, evidence: system_evidence } = systemOf(environment, plan);
   const record = makeRecord(
     {
       backup_id: plan.backup_id,
@@ -128,6 +127,7 @@ export async function recordBackup(
       copies: plannedCopies(environment.config, { target: plan.target, tags }, now),
       ngbak_version: VERSION,
       system_version,
+      system_evidence,
       tags,
       note,
       retention,

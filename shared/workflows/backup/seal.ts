@@ -13,6 +13,7 @@ import { Reading } from '../../core/reading.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
 import { VERSION } from '../../core/version.ts';
 import { profileStatistics } from '../../profiles/profiles.ts';
+import { evidenceOf } from '../../profiles/system-evidence.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { downloadName } from '../job/names.ts';
 import { ProgressWriter } from '../job/progress.ts';
@@ -151,6 +152,13 @@ export function requireCompleteness(plan: BackupPlan, tallies: Record<string, Ta
   );
 }
 
+/** The version of the GraphRAG system: as configured, or else as its data states it. */
+export function systemOf({ config }: Environment, { target, stores }: BackupPlan) {
+  const layout = findTarget(config, target);
+  const evidence = evidenceOf(layout, Object.fromEntries(stores.map(({ store, probe }) => [store, probe])));
+  return { version: layout.system_version ?? evidence?.version, evidence };
+}
+
 function draftManifest(
   environment: Environment,
   plan: BackupPlan,
@@ -167,11 +175,13 @@ function draftManifest(
   },
 ): ManifestDraft {
   const target = findTarget(environment.config, plan.target);
+  const { version, evidence } = systemOf(environment, plan);
   return {
     backup_id: plan.backup_id,
     created_at: plan.created_at,
     ngbak_version: VERSION,
-    ...(target.system_version === undefined ? {} : { nano_graphrag_version: target.system_version }),
+    ...(version === undefined ? {} : { nano_graphrag_version: version }),
+    ...(evidence === undefined ? {} : { system_evidence: evidence }),
     storage_backends: Object.fromEntries(
       plan.stores.map(({ store, probe }) => [
         store,

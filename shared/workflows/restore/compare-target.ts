@@ -34,7 +34,7 @@ import {
 import { drillOptions } from './request.ts';
 import { expiryWarnings, readThrough, reasonOf, routeStore, scopeChange } from './routes.ts';
 import { smokeBefore } from './smoke.ts';
-import { originWarnings, serverWarnings } from './version-warnings.ts';
+import { type Measured, serverWarnings, systemWarnings } from './version-warnings.ts';
 
 type StoreInspection = Inspection['stores'][number];
 /** A restore as it would run if it were approved. */
@@ -64,9 +64,13 @@ export async function compareWithTarget(
   const { restore, routes, refusals } = await routeOrRehearse(environment, requested, archive, stores);
   const { problems, warnings } = await compareScopes(environment, restore, manifest, stores);
   const proposed: ProposedRestore = { ...restore, stores, routes };
+  const measured: Measured = {};
   const compared = await Promise.all(
-    stores.map((name) => compareStore(environment, proposed, archive, name, refusals.get(name), leg)),
+    stores.map((name) =>
+      compareStore(environment, { proposed, archive, measured }, name, refusals.get(name), leg),
+    ),
   );
+  warnings.push(...systemWarnings(environment.config, restore, manifest, measured));
   for (const { store, problems: found } of compared) {
     problems.push(...found.map((problem) => `${store}: ${problem}`));
   }
@@ -128,7 +132,6 @@ async function compareScopes(
       `the archive contains only a subset (${describeSubset(manifest.scope.only)}): the rest of these stores is left unchanged`,
     );
   }
-  warnings.push(...originWarnings(manifest, findTarget(config, target)));
   if (stores.length === 0) problems.push('archive and target have no store in common');
   return { problems, warnings };
 }
@@ -138,7 +141,7 @@ function describeArchive(
   bytes: number,
   { archive, source }: { archive: ObjectVersion; source: ObjectVersion },
 ): Inspection['archive'] {
-  const { scope, ngbak_version, nano_graphrag_version: system_version } = manifest;
+  const { scope, ngbak_version, nano_graphrag_version: system_version, system_evidence } = manifest;
   return {
     backup_id: manifest.backup_id,
     created_at: manifest.created_at,
@@ -152,6 +155,7 @@ function describeArchive(
     lacks: manifest.lacks ?? [],
     ...(ngbak_version === undefined ? {} : { ngbak_version }),
     ...(system_version == null ? {} : { system_version }),
+    ...(system_evidence === undefined ? {} : { system_evidence }),
   };
 }
 
@@ -222,12 +226,12 @@ async function inspectReferences(
 /**
  * Inspects one store of the target: whether it can load its part of the archive, and what it holds now.
  *
+ * @param measured    receives what the target holds now
  * @param unroutable  why there is no route for its data
  */
 async function compareStore(
   environment: Environment,
-  proposed: ProposedRestore,
-  archive: OpenedArchive,
+  { proposed, archive, measured }: { proposed: ProposedRestore; archive: OpenedArchive; measured: Measured },
   name: StoreName,
   unroutable: string | undefined,
   leg: LegLimits,
@@ -243,6 +247,7 @@ async function compareStore(
     const room = (reported: SpaceEstimate) => void rooms.push(reported);
     const context = legContext(environment, leg, proposed.job_id, { warnings: found, room });
     const probe = await store.probe(context);
+    measured[name] = probe;
     const refusals = unroutable === undefined ? [] : [unroutable];
     const attempt = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
       try {

@@ -5,6 +5,7 @@ import { Id } from '../../core/ids.ts';
 import { SignatureCheck } from '../../core/signature.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
 import { Subset } from '../../core/subset.ts';
+import { SystemEvidence } from '../../core/system-evidence.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { ComparedStore } from '../../stores/comparison/result.ts';
 import { SettingDifference } from '../../stores/config/compare.ts';
@@ -36,6 +37,8 @@ export const Inspection = z.object({
     /** Version of ngbak that wrote it, and of the GraphRAG system, if the archive states them. */
     ngbak_version: z.string().optional(),
     system_version: z.string().optional(),
+    /** What its data reveals about the version of the GraphRAG system. */
+    system_evidence: SystemEvidence.optional(),
     /** Absent if the deployment does not use signatures and the request did not require one. */
     signature: SignatureCheck.optional(),
   }),

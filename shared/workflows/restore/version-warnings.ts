@@ -1,10 +1,16 @@
 import semver, { type SemVer } from 'semver';
 import type { Manifest } from '../../archive/format/manifest.ts';
-import type { TargetConfig } from '../../core/config.ts';
+import { findTarget, type NgbakConfig, type TargetConfig } from '../../core/config.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { VERSION } from '../../core/version.ts';
+import { evidenceOf, migrationWarnings } from '../../profiles/system-evidence.ts';
 import type { StoreProbe } from '../../stores/export-step.ts';
 import type { StoreAdapter } from '../../stores/store.ts';
+import { isRehearsal } from '../drill/destination.ts';
+import type { AdmittedRestore } from './plan.ts';
+
+/** What was measured of the target's stores. */
+export type Measured = Partial<Record<StoreName, Pick<StoreProbe, 'counts' | 'marks'>>>;
 
 /** Characters shown of a version that an archive states. */
 const SHOWN_MAX = 50;
@@ -69,6 +75,39 @@ export function serverWarnings(
   return warnings;
 }
 
+/** Warnings about the versions of ngbak and of the GraphRAG system, and about what migrations of the latter change. */
+export function systemWarnings(
+  config: NgbakConfig,
+  { target, drill }: Pick<AdmittedRestore, 'target' | 'drill'>,
+  manifest: Manifest,
+  measured: Measured,
+): string[] {
+  const layout = findTarget(config, target);
+  // Under scratch names there is nothing yet, and no system uses it.
+  const isScratch = drill !== undefined && !isRehearsal({ drill });
+  const evidence = isScratch ? undefined : evidenceOf(layout, measured);
+  const origin = originWarnings(manifest, {
+    ...layout,
+    system_version: layout.system_version ?? evidence?.version,
+  });
+  const { scope, tallies } = manifest;
+  if (scope.profile !== layout.profile || isScratch) return origin;
+  const saved = manifest.system_evidence ?? evidenceOf(layout, countsOf(tallies));
+  if (!saved) return origin;
+  const migrations = migrationWarnings(layout, saved, { evidence, configured: layout.system_version });
+  return [...origin, ...migrations.map(printed)];
+}
+
+/** The counts of an archive that does not record what it reveals about versions. */
+function countsOf(tallies: Manifest['tallies']): Measured {
+  return Object.fromEntries(
+    Object.entries(tallies).map(([store, counted]) => [
+      store,
+      { counts: Object.fromEntries(Object.entries(counted).map(([name, { count }]) => [name, count])) },
+    ]),
+  );
+}
+
 type Relation = 'same' | 'older' | 'newer' | 'other';
 
 /** How the first version relates to the second; `other` if one of them is not a version. */
@@ -91,8 +130,13 @@ function isSameRelease(left: string, right: string): boolean {
   return plain(left) === plain(right);
 }
 
+/** Untrusted text without characters that control a terminal. */
+function printed(text: string): string {
+  return text.replaceAll(/[\p{C}\u2028\u2029]/gu, '\ufffd');
+}
+
 /** Untrusted text of an archive, for display. */
 function shown(text: string): string {
-  const plain = text.replaceAll(/[\p{C}\u2028\u2029]/gu, '\ufffd');
+  const plain = printed(text);
   return plain.length <= SHOWN_MAX ? plain : `${plain.slice(0, SHOWN_MAX)}…`;
 }

@@ -4,11 +4,15 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import type { Driver } from 'neo4j-driver';
+import { installOlderLightrag } from '../../../local/install/python.ts';
 import { profileScopes } from '../../../shared/profiles/profiles.ts';
 import { proposeProfile } from '../../../shared/profiles/propose.ts';
+import { evidenceOf, markRequests, migrationWarnings } from '../../../shared/profiles/system-evidence.ts';
 import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
+import { neo4jAdapter } from '../../../shared/stores/neo4j/adapter.ts';
 import { Neo4jScope } from '../../../shared/stores/neo4j/connection.ts';
 import { qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
+import { redisAdapter } from '../../../shared/stores/redis/adapter.ts';
 import { servers } from '../../servers.ts';
 import { exportAll, restoreAll, withStore } from '../memory-archive.ts';
 import { graphContent, openGraph, plainDriver, run } from '../neo4j/graph.ts';
@@ -27,9 +31,14 @@ describe("LightRAG's own storage classes", () => {
   let folder: string;
 
   /** The data that the client reads, as printed. */
-  function lightrag(action: 'write' | 'read', kind: Kind, workspace: string): Promise<string> {
+  function lightrag(
+    action: 'write' | 'read',
+    kind: Kind,
+    workspace: string,
+    python: PythonClient = client,
+  ): Promise<string> {
     const { neo4j, qdrant } = servers;
-    return client([action, kind, workspace, folder], {
+    return python([action, kind, workspace, folder], {
       REDIS_URI: `${server.url}/0`,
       NEO4J_URI: neo4j.uri,
       NEO4J_USERNAME: neo4j.username,
@@ -88,6 +97,16 @@ describe("LightRAG's own storage classes", () => {
         kv: await withStore(open, (store) => store.names(legContext())),
       });
       expect([profile, reasons.join()]).toEqual(['lightrag', expect.stringContaining('alpha_beta_')]);
+      const layout = { profile: 'lightrag', parameters: { workspace } };
+      const measured = await withStore(
+        () =>
+          redisAdapter.create({ url: server.url }, redisAdapter.Scope.parse(scope), {
+            target: 'test',
+            marks: markRequests(layout, 'kv'),
+          }),
+        (store) => store.probe(legContext()),
+      );
+      expect(evidenceOf(layout, { kv: measured })).toMatchObject({ since: '1.5.5' });
       const { archive, tallies } = await exportAll(open);
       expect(tallies['keys:full_docs']?.count).toBe(25);
       expect(Object.keys(JSON.parse(archive.text('kv/full_docs.json') ?? ''))).toHaveLength(25);
@@ -178,6 +197,79 @@ describe("LightRAG's own storage classes", () => {
         );
         for (const { name } of indexes) await run(driver, `DROP INDEX \`${name}\``);
       }
+      for (const collection of await collections()) await ask(qdrant, 'DELETE', `/collections/${collection}`);
+    }
+  });
+
+  test('a graph and vectors of an older release come back, with a warning; the newer release migrates and reads them', async () => {
+    const workspace = 'ngbak_older';
+    const older = await pythonClient('lightrag_client.py', installOlderLightrag);
+    const { qdrant, neo4j } = servers;
+    const layout = { profile: 'lightrag', parameters: { workspace } };
+    const scopes = profileScopes('lightrag', layout.parameters);
+    const { uri, username, password } = neo4j;
+    const openGraphOf = () =>
+      neo4jAdapter.create({ uri, username, password }, Neo4jScope.parse(scopes.graph), {
+        target: 'test',
+        marks: markRequests(layout, 'graph'),
+      });
+    const openVectors = () =>
+      qdrantAdapter.create(
+        qdrantAdapter.Connection.parse({ url: qdrant.url, api_key: qdrant.apiKey }),
+        qdrantAdapter.Scope.parse(scopes.vectors),
+        { target: 'test' },
+      );
+    const evidence = async () => {
+      const graph = await withStore(openGraphOf, (store) => store.probe(legContext()));
+      const vectors = await withStore(openVectors, (store) => store.probe(legContext()));
+      return evidenceOf(layout, { graph, vectors });
+    };
+    const indexNames = async () => {
+      const found = await run(
+        driver,
+        "SHOW INDEXES YIELD name, type, labelsOrTypes WHERE type = 'FULLTEXT' AND $label IN labelsOrTypes",
+        { label: workspace },
+      );
+      return found.map(({ name }) => name);
+    };
+    try {
+      await lightrag('write', 'servers', workspace, older);
+      expect(await indexNames()).toEqual(['entity_id_fulltext_idx']);
+      const before = JSON.parse(await lightrag('read', 'servers', workspace, older));
+      expect(before.nodes).toHaveLength(20);
+      const saved = await evidence();
+      expect(saved).toMatchObject({ since: '1.4.9.7', before: '1.4.9.9' });
+      const archives = [await exportAll(openGraphOf), await exportAll(openVectors)];
+
+      await run(driver, `MATCH (n:\`${workspace}\`) DETACH DELETE n`);
+      await run(driver, 'DROP INDEX entity_id_fulltext_idx');
+      for (const collection of await collections()) await ask(qdrant, 'DELETE', `/collections/${collection}`);
+      for (const [at, open] of [openGraphOf, openVectors].entries()) {
+        const archive = archives[at]?.archive;
+        if (!archive) throw new Error('no archive');
+        expect((await restoreAll(open, archive)).differences).toBe(0);
+      }
+      expect(await indexNames()).toEqual(['entity_id_fulltext_idx']);
+      if (!saved) throw new Error('no evidence');
+      expect(migrationWarnings(layout, saved, { configured: '1.5.7' })).toEqual([
+        expect.stringMatching(/entity_id_fulltext_idx, of a version before 1.4.9.9, .* restart LightRAG/),
+      ]);
+
+      const after = await read(workspace);
+      for (const what of ['nodes', 'edges', 'degrees', 'labels', 'entities vectors', 'chunks vectors'])
+        expect([what, after[what]]).toEqual([what, before[what]]);
+      expect(await indexNames()).toEqual([`entity_id_fulltext_idx_${workspace}`]);
+      expect(await collections()).toContain('lightrag_vdb_entities_stub_8d');
+    } finally {
+      await run(driver, `MATCH (n:\`${workspace}\`) DETACH DELETE n`);
+      const indexes = await run(
+        driver,
+        'SHOW INDEXES YIELD name, labelsOrTypes WHERE $label IN labelsOrTypes',
+        {
+          label: workspace,
+        },
+      );
+      for (const { name } of indexes) await run(driver, `DROP INDEX \`${name}\``);
       for (const collection of await collections()) await ask(qdrant, 'DELETE', `/collections/${collection}`);
     }
   });

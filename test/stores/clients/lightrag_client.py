@@ -115,7 +115,9 @@ def stores(kind, workspace, working_dir):
         "max_graph_nodes": 1000,
         "vector_db_storage_cls_kwargs": {"cosine_better_than_threshold": -1.0},
     }
-    embedding = EmbeddingFunc(embedding_dim=DIMENSION, max_token_size=100, func=embed, model_name="stub")
+    # Releases before 1.4.9.9 do not know the name of the model.
+    named = {"model_name": "stub"} if "model_name" in EmbeddingFunc.__dataclass_fields__ else {}
+    embedding = EmbeddingFunc(embedding_dim=DIMENSION, max_token_size=100, func=embed, **named)
     common = {"workspace": workspace, "global_config": config, "embedding_func": embedding}
     vectors, graph = {}, None
     if kind == "files":
@@ -179,7 +181,9 @@ async def main():
             result[namespace] = await store.get_by_ids(ids)
         result["statuses"] = [await statuses.get_by_id(id) for id in sorted(doc_statuses())]
         for status in (DocStatus.PROCESSED, DocStatus.PENDING):
-            found = await statuses.get_docs_by_statuses([status])
+            # Releases before 1.5 have only the other method.
+            is_older = not hasattr(statuses, "get_docs_by_statuses")
+            found = await (statuses.get_docs_by_status(status) if is_older else statuses.get_docs_by_statuses([status]))
             result[f"status {status.value}"] = sorted(found)
         for namespace, store in vectors.items():
             ids = sorted(vector_records(workspace)[namespace])

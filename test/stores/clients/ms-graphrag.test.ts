@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { installMsGraphrag } from '../../../local/install/python.ts';
 import { profileScopes } from '../../../shared/profiles/profiles.ts';
 import { proposeProfile } from '../../../shared/profiles/propose.ts';
+import { evidenceOf, markRequests } from '../../../shared/profiles/system-evidence.ts';
 import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import { datasetOf } from '../../../shared/stores/files/order.ts';
 import { describeUnless, pythonOlderThan } from '../../conditions.ts';
@@ -55,7 +56,14 @@ describeUnless(pythonOlderThan(3, 11), "Microsoft GraphRAG's own classes", () =>
     const names = await withStore(open, (store) => store.names(legContext()));
     expect(proposeProfile({ kv: names })).toMatchObject({ profile: 'ms-graphrag', parameters: {} });
     const { archive, tallies } = await exportAll(open, 5);
-    expect(await withStore(open, (store) => store.probe(legContext()))).toMatchObject({ warnings: [] });
+    const layout = { profile: 'ms-graphrag', parameters: {} };
+    const marks = markRequests(layout, 'kv');
+    const measured = await withStore(
+      () => filesAdapter.create({ location: folder }, scope, { target: 'test', marks }),
+      (store) => store.probe(legContext()),
+    );
+    expect(measured).toMatchObject({ warnings: [] });
+    expect(evidenceOf(layout, { kv: measured })).toMatchObject({ since: '3.0.0' });
     const { problems, warnings, tallies: read } = await contentOf(archive);
     expect({ problems, warnings, read }).toEqual({ problems: [], warnings: [], read: tallies });
     expect(archive.names().filter((name) => /\.env|logs/.test(name))).toEqual([]);

@@ -5,7 +5,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { Driver } from 'neo4j-driver';
 import { profileScopes } from '../../../shared/profiles/profiles.ts';
 import { proposeProfile } from '../../../shared/profiles/propose.ts';
+import { layoutWarnings, markRequests } from '../../../shared/profiles/system-evidence.ts';
 import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
+import { neo4jAdapter } from '../../../shared/stores/neo4j/adapter.ts';
 import { Neo4jScope } from '../../../shared/stores/neo4j/connection.ts';
 import { servers } from '../../servers.ts';
 import { exportAll, legContext, restoreAll, withStore } from '../memory-archive.ts';
@@ -114,6 +116,40 @@ describe("nano-graphrag's own storage classes", () => {
       expect(await graphContent(driver, neighbour.label)).toEqual(otherGraph);
     } finally {
       for (const { label } of [scope, neighbour]) await run(driver, `MATCH (n:\`${label}\`) DETACH DELETE n`);
+    }
+  });
+
+  test('a working directory with a colon has another label in releases than in later code: a backup names the nodes', async () => {
+    const { uri, username, password } = servers.neo4j;
+    const neo4j = { NEO4J_URI: uri, NEO4J_USERNAME: username, NEO4J_PASSWORD: password };
+    const working_dir = 'C:/ngbak-colon/kb';
+    const label = '__ngbak_colon__kb__chunk_entity_relation';
+    const layout = { profile: 'nano-graphrag', parameters: { working_dir } };
+    const scope = Neo4jScope.parse(profileScopes('nano-graphrag', { working_dir }, 'files').graph);
+    expect(scope.label).toBe(`C_${label}`);
+    const probe = async (with_: object) => {
+      const { uri: url, ...login } = servers.neo4j;
+      const store = neo4jAdapter.create(
+        neo4jAdapter.Connection.parse({ uri: url, ...login }),
+        Neo4jScope.parse({ ...scope, ...with_ }),
+        { target: 'test', marks: markRequests(layout, 'graph') },
+      );
+      try {
+        return await store.probe(legContext());
+      } finally {
+        await store.close();
+      }
+    };
+    try {
+      await client(['write', 'neo4j', working_dir], neo4j, folder);
+      const measured = await probe({});
+      expect(measured.counts).toMatchObject({ nodes: 0 });
+      expect(layoutWarnings(layout, undefined, 'graph', measured)).toMatchObject([
+        { code: 'former-names-left-out', text: expect.stringContaining(`"scope": {"label": "${label}"}`) },
+      ]);
+      expect((await probe({ label })).counts).toMatchObject({ nodes: 20, relationships: 19 });
+    } finally {
+      await run(driver, `MATCH (n:\`${label}\`) DETACH DELETE n`);
     }
   });
 });
