@@ -1,5 +1,6 @@
+import { compareReleases } from '../core/release.ts';
 import type { StoreName } from '../core/store-names.ts';
-import { compareReleases, describeEvidence, type SystemEvidence } from '../core/system-evidence.ts';
+import { describeEvidence, type SystemEvidence } from '../core/system-evidence.ts';
 import type { StoreProbe } from '../stores/export-step.ts';
 import type { FoundMark, MarkRequest } from '../stores/marks.ts';
 import type { StoreWarning } from '../stores/warning.ts';

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { compareReleases, describeEvidence, type SystemEvidence } from '../../shared/core/system-evidence.ts';
+import { compareReleases } from '../../shared/core/release.ts';
+import { describeEvidence, type SystemEvidence } from '../../shared/core/system-evidence.ts';
 import { PROFILE_NAMES } from '../../shared/profiles/profiles.ts';
 import {
   evidenceOf,

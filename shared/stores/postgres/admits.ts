@@ -1,4 +1,5 @@
 import { NgbakError } from '../../core/errors.ts';
+import { compareReleases } from '../../core/release.ts';
 import type { LoadOptions, RestoreInput } from '../restore-leg.ts';
 import { definitionsOf } from './archive.ts';
 import { type Attachment, leftOut, listTables, readAttachments, readDefinitions } from './catalog.ts';
@@ -50,22 +51,13 @@ async function missingExtensions(
     const { installed } = extension;
     if (installed === null)
       return [`the database lacks the extension "${name}": run CREATE EXTENSION "${name}"`];
-    if (compareVersions(installed, version) < 0) {
+    if ((compareReleases(installed, version) ?? 0) < 0) {
       warn(
         `The extension "${name}" has version ${installed}, older than ${version}, with which the archive was saved.`,
       );
     }
     return [];
   });
-}
-
-function compareVersions(one: string, other: string): number {
-  const [left, right] = [one, other].map((version) => version.split('.').map(Number));
-  for (let at = 0; at < Math.max(left?.length ?? 0, right?.length ?? 0); at++) {
-    const difference = (left?.[at] ?? 0) - (right?.[at] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return 0;
 }
 
 async function missingRights(client: PostgresClient, { schema }: PostgresScope): Promise<string[]> {
