@@ -13,8 +13,8 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import copyStreams from 'pg-copy-streams';
 import type { EntryReader, IndexEntry } from '../shared/archive/format/types.ts';
-import type { LegContext } from '../shared/stores/leg.ts';
 import { postgresAdapter } from '../shared/stores/postgres/adapter.ts';
+import { benchContext } from './leg-context.ts';
 
 const ROUNDS = 7;
 const ROWS = 20_000;
@@ -24,15 +24,6 @@ const address = new URL(process.env.POSTGRES_URL ?? 'postgresql://postgres@127.0
 const username = decodeURIComponent(address.username);
 const password = decodeURIComponent(address.password) || (process.env.POSTGRES_PASSWORD ?? '');
 const run = promisify(execFile);
-
-const context: LegContext = {
-  jobId: 'bench',
-  timeLeft: () => Number.POSITIVE_INFINITY,
-  signal: new AbortController().signal,
-  progress: () => undefined,
-  warn: () => undefined,
-  log: () => undefined,
-};
 
 /** Wall clock and CPU of this process, in seconds. */
 interface Taken {
@@ -68,7 +59,11 @@ async function exportAll(): Promise<Entries> {
   const store = openStore();
   const entries: Entries = new Map();
   try {
-    for await (const { piece } of store.export({ id: 'all', params: {}, estimatedBytes: 0 }, null, context)) {
+    for await (const { piece } of store.export(
+      { id: 'all', params: {}, estimatedBytes: 0 },
+      null,
+      benchContext,
+    )) {
       const chunks: Buffer[] = [];
       // Copied, because an exporter uses its buffer again.
       for await (const chunk of piece.data) chunks.push(Buffer.from(chunk));
@@ -100,10 +95,10 @@ async function restoreAll(entries: Entries, phase: 'load' | 'verify'): Promise<v
   const archive = archiveOf(entries);
   const options = { mode: 'replace', onConflict: 'fail' } as const;
   try {
-    const leg = { archive, options, cursor: null, context };
+    const leg = { archive, options, cursor: null, context: benchContext };
     if (phase === 'load') await store.load(leg);
     else if ((await store.verify(leg)).differences > 0) throw new Error('the load differs from the archive');
-    await store.finish(context);
+    await store.finish(benchContext);
   } finally {
     await store.close();
   }

@@ -14,8 +14,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
-import type { LegContext } from '../shared/stores/leg.ts';
 import { redisAdapter } from '../shared/stores/redis/adapter.ts';
+import { benchContext } from './leg-context.ts';
 import { median } from './median.ts';
 
 const ROUNDS_MIN = 3;
@@ -24,15 +24,6 @@ const KEYS_MIN = 250_000;
 const PREFIX = 'ngbak-bench:';
 const url = new URL(process.env.REDIS_URL ?? 'redis://127.0.0.1:6379');
 const run = promisify(execFile);
-
-const context: LegContext = {
-  jobId: 'bench',
-  timeLeft: () => Number.POSITIVE_INFINITY,
-  signal: new AbortController().signal,
-  progress: () => undefined,
-  warn: () => undefined,
-  log: () => undefined,
-};
 
 function openStore() {
   const connection = redisAdapter.Connection.parse({
@@ -47,11 +38,11 @@ function openStore() {
 async function exportAll(): Promise<{ seconds: number; keys: number; bytes: number }> {
   const store = openStore();
   // Not included in the figure: an exporter connects once.
-  await store.finish(context);
+  await store.finish(benchContext);
   const start = performance.now();
   let keys = 0;
   let bytes = 0;
-  for await (const step of store.export({ id: 'keys', params: {}, estimatedBytes: 0 }, null, context)) {
+  for await (const step of store.export({ id: 'keys', params: {}, estimatedBytes: 0 }, null, benchContext)) {
     for (const piece of [step.piece, ...(step.companions ?? [])])
       for await (const chunk of piece.data) bytes += chunk.length;
     for (const { count } of Object.values(step.tallies)) keys += count;
