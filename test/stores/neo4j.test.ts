@@ -16,7 +16,7 @@ import { leaveServer, wholeServer } from './neo4j/server.ts';
 const LABEL = 'Conform `ance\\u0060';
 const QUOTED = '`Conform ``ance\\u005Cu0060`';
 
-afterAll(leaveServer, 120_000);
+afterAll(leaveServer);
 
 conformsToPort('neo4j (one label of a database)', async () => {
   const server = await wholeServer();

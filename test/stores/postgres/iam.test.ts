@@ -137,7 +137,7 @@ describe('a server that requests the password as text, as RDS does', () => {
     await writeFile(file, `host all ngbak 127.0.0.1/32 password\n${await readFile(file, 'utf8')}`);
     await client.query('SELECT pg_reload_conf()');
   });
-  afterAll(() => server.stop(), 60_000);
+  afterAll(() => server.stop());
 
   testUnless(
     missing('openssl', 'version'),

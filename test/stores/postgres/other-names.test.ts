@@ -26,7 +26,7 @@ beforeAll(async () => {
   server = await OwnPostgres.start();
   client = await server.connect();
 });
-afterAll(() => server.stop(), 60_000);
+afterAll(() => server.stop());
 
 async function place(statements = TABLES) {
   const schema = `n${schemas++}`;

@@ -95,6 +95,19 @@ export class OwnPostgres {
     await this.ready();
   }
 
+  /**
+   * Kills a process of the server, of which the server recovers without a restart. It accepts connections until it notices,
+   * and then ends all; so this waits for the end of one that it did not kill.
+   */
+  async crash(): Promise<void> {
+    const [victim, bystander] = [await this.connect(), await this.connect()];
+    const { rows } = await victim.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    const ended = new Promise((resolve) => bystander.once('end', resolve));
+    process.kill(rows[0]?.pid ?? 0, 'SIGKILL');
+    await ended;
+    await this.ready();
+  }
+
   /** Waits until the server accepts connections, as after a recovery. */
   async ready(): Promise<void> {
     for (const deadline = Date.now() + START_TIMEOUT_MS; ; await sleep(50)) {

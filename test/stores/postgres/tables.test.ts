@@ -27,7 +27,7 @@ beforeAll(async () => {
   await client.query('CREATE EXTENSION vector');
 });
 
-afterAll(() => server.stop(), 60_000);
+afterAll(() => server.stop());
 
 let schemas = 0;
 
