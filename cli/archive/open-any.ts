@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import type { ByteSource } from '../../shared/archive/format/types.ts';
 import { isSeekable, type OpenedArchive, openArchive } from '../../shared/archive/read/open.ts';
 import { fileSource } from '../../shared/archive/read/sources.ts';
 import { normalizeArchive } from '../../shared/archive/write/normalize.ts';
@@ -11,6 +12,8 @@ import type { ArchiveSource } from '../age/encrypted-source.ts';
 import { requireSpace } from '../transfer/disk-space.ts';
 
 export interface AnyArchive {
+  /** The seekable archive: the file itself, or the rewritten one. */
+  readonly source: ByteSource;
   readonly archive: OpenedArchive;
   /** False if the archive had to be rewritten so that entries can be read individually. */
   readonly seekable: boolean;
@@ -28,7 +31,7 @@ export async function openAny(
   rewriting: () => void,
 ): Promise<AnyArchive> {
   if (await isSeekable(source)) {
-    return { archive: await openArchive(source), seekable: true, close: async () => undefined };
+    return { source, archive: await openArchive(source), seekable: true, close: async () => undefined };
   }
   if (source.isEncrypted) {
     throw new InvalidInputError(
@@ -47,6 +50,7 @@ export async function openAny(
     await pipeline(normalizeArchive(source, { progress, level: 1 }), createWriteStream(path));
     const file = await fileSource(path);
     return {
+      source: file,
       archive: await openArchive(file),
       seekable: false,
       close: async () => {

@@ -1,12 +1,11 @@
-import { createWriteStream, existsSync } from 'node:fs';
-import { readFile, rename, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { Codec } from '../../shared/archive/format/codec.ts';
 import { quoteName } from '../../shared/archive/format/names.ts';
 import { parsePublicKey } from '../../shared/archive/format/signature.ts';
 import { isSeekable, openArchive, readManifestBytes } from '../../shared/archive/read/open.ts';
-import { fileSource } from '../../shared/archive/read/sources.ts';
 import { verifyArchive } from '../../shared/archive/read/verify.ts';
 import { normalizeArchive } from '../../shared/archive/write/normalize.ts';
 import { countsByStore } from '../../shared/catalog/record-counts.ts';
@@ -14,16 +13,20 @@ import { checkSignatures, type GivenSignature, type SignatureKeys } from '../../
 import { InvalidInputError } from '../../shared/core/errors.ts';
 import type { Json } from '../../shared/core/json.ts';
 import { NotFoundError } from '../../shared/core/refusals.ts';
+import { FORMS } from '../../shared/profiles/forms/form.ts';
 import { type ArchiveCheckResult, checkArchive } from '../../shared/stores/check-archive.ts';
 import { convertScript } from '../../shared/stores/neo4j/script/convert.ts';
 import type { ArchiveSource } from '../age/encrypted-source.ts';
 import { extractEntry } from '../archive/extract.ts';
+import { requireNewFile, writeNewArchive } from '../archive/new-archive.ts';
 import type { AnyArchive } from '../archive/open-any.ts';
 import { type OpenFlags, withArchive, withSource } from '../archive/with-archive.ts';
 import { showTransfer } from '../bars.ts';
 import { type Cli, cliOf } from '../cli.ts';
+import { type ConvertFlags, convertArchive, convertOptions } from '../convert-archive.ts';
 import { ExitError } from '../exit-codes.ts';
 import { bytes, count, localTime, printable } from '../format.ts';
+import { interruptible } from '../interrupted.ts';
 import { recordVerified } from '../local-archives.ts';
 import { fields, table } from '../output.ts';
 import { readSignatureFile, signaturePath } from '../signature-file.ts';
@@ -63,6 +66,7 @@ Examples:
   ngbak archive verify backup.ngbak.age --identity key.txt
   ngbak archive extract backup.ngbak -C restored graph/
   ngbak archive repack old.ngbak new.ngbak --codec zstd
+  ngbak archive convert backup.ngbak --as files -o as-files.ngbak
 `,
     );
 
@@ -159,6 +163,33 @@ Examples:
     .option(...IDENTITY, repeated)
     .action(async (reference: string, file: string, options: RepackFlags, command: Command) =>
       repack(cliOf(command), reference, file, options),
+    );
+
+  const converting = archive
+    .command('convert')
+    .summary('convert the key-value data for another kind of store')
+    .description(
+      'Writes a new archive whose key-value data is in the form of another kind of store, for operators who change the storage of LightRAG. Everything else is copied. The archive is verified first, and what the other form cannot hold is listed with numbers and examples; unless --drop accepts it, nothing is written. The new archive is verified and compared record by record before it gets its final name.',
+    )
+    .argument(ARCHIVE, ARCHIVE_HELP)
+    .requiredOption('-o, --output <file>', 'path of the new archive')
+    .option('--dry-run', 'only list what would be written and lost', false)
+    .option('-f, --force', 'replace an existing file', false)
+    .option(...IDENTITY, repeated);
+  convertOptions(converting, true)
+    .addHelpText(
+      'after',
+      `
+Restore the new archive like any other ("ngbak restore"), or do both with "ngbak restore ARCHIVE --as files".
+
+Examples:
+${FORMS.map((form) => `  ngbak archive convert backup.ngbak --as ${form} -o as-${form}.ngbak --dry-run`).join('\n')}
+  ngbak archive convert backup.ngbak --as files -o as-files.ngbak
+  ngbak archive convert backup.ngbak --as files -o as-files.ngbak --drop expiry,expired
+`,
+    )
+    .action(async (reference: string, flags: ConvertArchiveFlags, command: Command) =>
+      convert(cliOf(command), reference, flags),
     );
 }
 
@@ -325,57 +356,54 @@ async function repack(cli: Cli, reference: string, file: string, options: Repack
   await withSource(cli, reference, options, async (source) => {
     const { force, cypherScript, identity: _, ...how } = options;
     const script = cypherScript ? convertScript : undefined;
-    if (existsSync(file) && !force) {
-      throw new InvalidInputError(`"${file}" already exists.`, {
-        remedy: 'Choose another name, or replace it with --force.',
-      });
-    }
-    const unfinished = `${file}.part`;
+    requireNewFile(file, force);
     const progress = showTransfer(cli.output, 'repack');
     try {
-      await pipeline(
-        normalizeArchive(source, { ...how, script, progress: progress.update }),
-        createWriteStream(unfinished, { flags: 'wx' }),
-      );
-      const repacked = await fileSource(unfinished);
-      try {
-        const { problems } = await verifyArchive(repacked, {
+      const chunks = normalizeArchive(source, { ...how, script, progress: progress.update });
+      const about = await writeNewArchive(file, chunks, async (written) => {
+        const { problems } = await verifyArchive(written, {
           cursor: null,
           timeLeft: () => Number.POSITIVE_INFINITY,
         });
         if (problems.length > 0) throw new ExitError('damaged');
-        const { manifest } = await openArchive(repacked);
-        await rename(unfinished, file);
-        const about = {
-          file,
-          bytes: repacked.size,
-          checksum: manifest.checksum,
-          lacks: manifest.lacks ?? [],
-        };
-        cli.output.result('repacked', about, () =>
-          [
-            `${file}: ${bytes(repacked.size)}, from ${bytes(source.size)}; checksum ${manifest.checksum}.`,
-            ...about.lacks.map((lack) => `Not in archive: ${lack}`),
-          ]
-            .map(printable)
-            .join('\n'),
-        );
-      } finally {
-        await repacked.close();
-      }
-    } catch (error) {
-      // A part file that another process is writing belongs to that process.
-      const taken = typeof error === 'object' && error !== null && Reflect.get(error, 'code') === 'EEXIST';
-      if (!taken) await rm(unfinished, { force: true });
-      if (!taken) throw error;
-      throw new InvalidInputError(`"${unfinished}" already exists.`, {
-        remedy: 'Another repack is writing it, or an earlier one was killed: remove it then.',
-        cause: error,
+        const { manifest } = await openArchive(written);
+        const { checksum, lacks = [] } = manifest;
+        return { file, bytes: written.size, checksum, lacks };
       });
+      cli.output.result('repacked', about, () =>
+        [
+          `${file}: ${bytes(about.bytes)}, from ${bytes(source.size)}; checksum ${about.checksum}.`,
+          ...about.lacks.map((lack) => `Not in archive: ${lack}`),
+        ]
+          .map(printable)
+          .join('\n'),
+      );
     } finally {
       progress.stop();
     }
   });
+}
+
+interface ConvertArchiveFlags extends OpenFlags, ConvertFlags {
+  readonly output: string;
+  readonly force: boolean;
+  readonly dryRun: boolean;
+}
+
+async function convert(cli: Cli, reference: string, flags: ConvertArchiveFlags): Promise<void> {
+  const { output: file, as } = flags;
+  await interruptible((signal) =>
+    withArchive(cli, reference, flags, async (opened, source) => {
+      const written = await convertArchive(cli, opened, { ...flags, file, signal });
+      if (!written) return;
+      const about = { file, ...written, converted_from: opened.archive.manifest.backup_id, as };
+      cli.output.result('converted', about, () =>
+        printable(
+          `${file}: ${bytes(written.bytes)}, from ${source.name}; verified, checksum ${written.checksum}.`,
+        ),
+      );
+    }),
+  );
 }
 
 function noEntry(name: string): NotFoundError {

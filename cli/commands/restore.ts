@@ -1,5 +1,6 @@
-import { stat } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import type { Command } from 'commander';
 import { fileSource } from '../../shared/archive/read/sources.ts';
 import { IntegrityError, InvalidInputError, UnavailableError } from '../../shared/core/errors.ts';
@@ -9,6 +10,7 @@ import { OBJECT_BYTES_MAX } from '../../shared/core/limits.ts';
 import { NotFoundError, RefusedError } from '../../shared/core/refusals.ts';
 import type { ThawRequest } from '../../shared/core/storage-class.ts';
 import { AttachInput } from '../../shared/operations/attach.ts';
+import { DownloadInput } from '../../shared/operations/download-backup.ts';
 import { ListJobsInput } from '../../shared/operations/list-jobs.ts';
 import {
   ChangeOptionsInput,
@@ -19,18 +21,22 @@ import type { JobView } from '../../shared/operations/show-job.ts';
 import type { UploadStatus } from '../../shared/operations/upload.ts';
 import { requireSize, shownFileName } from '../../shared/workflows/restore/request.ts';
 import { type ArchiveSource, decrypted } from '../age/encrypted-source.ts';
+import { withArchive } from '../archive/with-archive.ts';
 import { showTransfer } from '../bars.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import type { CliClient } from '../client.ts';
+import { type ConvertFlags, convertArchive, convertOptions } from '../convert-archive.ts';
 import { ExitError } from '../exit-codes.ts';
 import { reportEnd } from '../finish.ts';
 import { followJob } from '../follow.ts';
 import { bytes } from '../format.ts';
+import { interruptible } from '../interrupted.ts';
 import { inspectionText } from '../job-text.ts';
 import { findLocal } from '../local-archives.ts';
 import { ask } from '../prompt.ts';
 import { readSignatureFile, signaturePath } from '../signature-file.ts';
 import { THAW, THAW_DAYS_OPTION, type ThawFlags, thawOf } from '../thaw.ts';
+import { downloadArchive } from '../transfer/download.ts';
 import { uploadFile } from '../transfer/upload.ts';
 import { IDENTITY, repeated, whole } from './options.ts';
 import { type HowFlags, howOf, howOptions } from './restore-parts.ts';
@@ -38,7 +44,7 @@ import { type HowFlags, howOf, howOptions } from './restore-parts.ts';
 /** Timeout for a requested change to appear in the job. */
 const RECORD_TIMEOUT_MS = 30_000;
 
-interface RestoreFlags extends HowFlags, ThawFlags {
+interface RestoreFlags extends HowFlags, ThawFlags, Partial<ConvertFlags> {
   readonly identity?: readonly string[];
   readonly target?: string;
   readonly cypherScript?: boolean;
@@ -75,6 +81,7 @@ export function restoreCommands(program: Command): void {
     .option(...THAW_DAYS_OPTION, whole)
     .option('--confirm <target>', 'name of the target; confirms the restore in advance')
     .option('--no-wait', 'do not wait for completion');
+  convertOptions(restore, false);
   howOptions(restore).action(async (what: string, flags: RestoreFlags, command: Command) => {
     const cli = cliOf(command);
     const client = await cli.client();
@@ -93,9 +100,12 @@ export function restoreCommands(program: Command): void {
         remedy: 'Leave it out, or give the ID of a backup.',
       });
     }
-    const jobId = isCatalogued
-      ? await startFromCatalog(cli, client, what, options, { identities: flags.identity, thaw })
-      : await startFromFile(cli, client, await findFile(cli, what), options, flags.identity);
+    const { as } = flags;
+    const jobId = as
+      ? await startConverted(cli, client, what, options, { ...flags, as })
+      : isCatalogued
+        ? await startFromCatalog(cli, client, what, options, { identities: flags.identity, thaw })
+        : await startFromFile(cli, client, await findFile(cli, what), options, flags.identity);
     cli.output.note(`Job ${jobId}`);
     if (!flags.wait) {
       cli.output.result('started', { job_id: jobId }, () => jobId);
@@ -220,6 +230,64 @@ async function startFromCatalog(
     const target = options.target ?? local.target;
     return startFromFile(cli, client, local.path, { ...options, target });
   }
+}
+
+/** Converts an archive into a temporary file, which it restores. Nothing of it is left on this machine. */
+async function startConverted(
+  cli: Cli,
+  client: CliClient,
+  what: string,
+  options: object,
+  flags: RestoreFlags & ConvertFlags,
+): Promise<string> {
+  if (flags.requireSignature === true || thawOf(flags) !== undefined) {
+    throw new InvalidInputError('--as cannot be combined with --require-signature or --thaw.', {
+      remedy:
+        'A converted archive has no signature: verify that of the source with `ngbak archive verify --key`. Thaw a backup with `ngbak thaw` first.',
+    });
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'ngbak-convert-'));
+  try {
+    const path = await interruptible(async (signal) => {
+      const from = await localArchive(cli, client, what, { folder, signal });
+      const file = join(folder, `${basename(from).replace(/\.ngbak$/i, '')}-as-${flags.as}.ngbak`);
+      await withArchive(cli, from, {}, (opened, { isEncrypted }) => {
+        if (isEncrypted) throw wouldBeDecrypted(what);
+        return convertArchive(cli, opened, { ...flags, file, force: false, dryRun: false, signal });
+      });
+      return file;
+    });
+    return await startFromFile(cli, client, path, options);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** The path of an archive on this machine: a file, a downloaded one, or a backup that is downloaded into a folder. */
+async function localArchive(
+  cli: Cli,
+  client: CliClient,
+  what: string,
+  { folder, signal }: { readonly folder: string; readonly signal: AbortSignal },
+): Promise<string> {
+  if (!Id.safeParse(what).success) return findFile(cli, what);
+  const local = await findLocal((await cli.settings()).download_folder, what);
+  if (local) return local.path;
+  const bar = showTransfer(cli.output, 'download');
+  try {
+    const link = () => client.downloadBackup(what, DownloadInput.parse({}));
+    const path = join(folder, `${what}.ngbak`);
+    return (await downloadArchive({ link, path, signal, progress: bar.update })).path;
+  } finally {
+    bar.stop();
+  }
+}
+
+function wouldBeDecrypted(what: string): InvalidInputError {
+  return new InvalidInputError(`"${what}" is encrypted, and a converted copy of it would not be.`, {
+    remedy:
+      'Convert it where that is acceptable, with `ngbak archive convert … --identity KEYFILE`, and restore the result.',
+  });
 }
 
 /** The path of a file, or of the archive with that name in the download folder. Throws InvalidInputError. */

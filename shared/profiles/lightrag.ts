@@ -55,6 +55,7 @@ export const lightrag: Profile<z.infer<typeof Parameters>> = {
   },
   versionMarks: () => VERSION_MARKS,
   configurationFiles: ['.env', 'config.ini'],
+  movable: { namespaces: NAMESPACES, derived: { doc_status: '__sched' } },
   counts: { documents: 'full_docs', chunks: 'text_chunks', cache_entries: 'llm_response_cache' },
   tables: {
     documents: 'lightrag_doc_full',

@@ -54,6 +54,17 @@ export interface VersionMark {
   readonly leftOut?: string;
 }
 
+/** Key-value data that the system keeps in the same layout in Redis and in JSON files. */
+export interface Movable {
+  /** Its namespaces: `<prefix><namespace>:<id>` in Redis, `kv_store_<namespace>.json` in files. */
+  readonly namespaces: readonly string[];
+  /**
+   * By namespace: what the names of keys in Redis have in place of the colon if the system derives them from the others,
+   * and builds them again if they are absent.
+   */
+  readonly derived: Readonly<Partial<Record<string, string>>>;
+}
+
 /** The data layout of one GraphRAG system. Pure: it derives names and makes no connections. */
 export interface Profile<Parameters = unknown> {
   readonly name: string;
@@ -75,6 +86,8 @@ export interface Profile<Parameters = unknown> {
    * `system_version` of the target states it.
    */
   versionMarks?(parameters: Parameters): readonly VersionMark[];
+  /** Absent for systems with only one form of key-value data. */
+  readonly movable?: Movable;
   /** Files next to the data that configure the system, for targets with a files store. */
   readonly configurationFiles?: readonly string[];
   /** Seconds after which the system expires the keys of a namespace, for archives that do not record expiries. */

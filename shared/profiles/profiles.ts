@@ -49,6 +49,11 @@ const PROFILES: readonly AnyProfile[] = [
 /** Names of the profiles that a target can use. */
 export const PROFILE_NAMES: readonly string[] = PROFILES.map(({ name }) => name);
 
+/** Names of the profiles whose systems can keep key-value data in several forms. */
+export const PROFILES_THAT_MOVE: readonly string[] = PROFILES.filter(({ movable }) => movable).map(
+  ({ name }) => name,
+);
+
 /** Finds a profile by name. Throws InvalidInputError, listing the existing ones. */
 export function findProfile(name: string): AnyProfile {
   const profile = PROFILES.find((candidate) => candidate.name === name);

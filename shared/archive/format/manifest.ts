@@ -96,6 +96,17 @@ export const Manifest = z.looseObject({
   note: z.string().optional(),
   /** Information that is missing because the archive was converted from an older or foreign one. In words. */
   lacks: z.array(z.string()).optional(),
+  /** Set if the key-value data was converted from another form: the archive that it was made from. */
+  converted: z
+    .looseObject({
+      from: z.looseObject({ backup_id: Id, checksum: Sha256, kv: z.string() }),
+      to: z.looseObject({ kv: z.string() }),
+      /** Records of each namespace. */
+      records: z.record(z.string(), Count),
+      /** What the new form cannot hold: number by code. */
+      lost: z.record(z.string(), Count),
+    })
+    .optional(),
   /**
    * SHA-256 of `SHA256SUMS`, whose sorted lines cover every data entry: the same for the same data, however it was
    * compressed, cut or repacked.
