@@ -5,11 +5,11 @@ import { GetAccountSettingsCommand, LambdaClient } from '@aws-sdk/client-lambda'
 import { ListScheduleGroupsCommand, SchedulerClient } from '@aws-sdk/client-scheduler';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { ListStateMachinesCommand, SFNClient } from '@aws-sdk/client-sfn';
-import { z } from 'zod';
 import { explainAwsError } from '../shared/aws/aws-error.ts';
 import { loadSecret } from '../shared/aws/secrets.ts';
 import { describeError, InvalidInputError } from '../shared/core/errors.ts';
 import type { WebhookKind } from '../shared/core/notify-config.ts';
+import { ServedStore } from '../shared/core/store-name.ts';
 import { openWebhook } from '../shared/notify/webhook.ts';
 import { findAdapter } from '../shared/stores/registry.ts';
 import { bucketChecks, copyChecks } from './bucket-check.ts';
@@ -202,8 +202,7 @@ async function connection(
   kind: string,
   store: string,
 ): Promise<string | { warning: string }> {
-  const name = z.enum(['graph', 'vectors', 'kv']).parse(store);
-  const { Connection } = findAdapter(kind, name);
+  const { Connection } = findAdapter(kind, ServedStore.parse(store));
   return filledIn(secret, () => loadSecret(secret, Connection, `${store}`, new SecretsManagerClient({})));
 }
 

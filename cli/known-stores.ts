@@ -1,9 +1,13 @@
 import { explicitAddress } from '../local/services/explicit.ts';
 import { InvalidInputError } from '../shared/core/errors.ts';
+import { parseInput } from '../shared/core/input.ts';
+import { ServedStore } from '../shared/core/store-name.ts';
+import { roleOf } from '../shared/core/store-names.ts';
 import { type FoundNames, type Proposal, proposeProfile } from '../shared/profiles/propose.ts';
 import { warningText } from '../shared/stores/describe-warning.ts';
 import { filesAdapter } from '../shared/stores/files/adapter.ts';
 import type { LegContext } from '../shared/stores/leg.ts';
+import { namedAdapter } from '../shared/stores/named-adapter.ts';
 import { neo4jAdapter } from '../shared/stores/neo4j/adapter.ts';
 import { postgresAdapter } from '../shared/stores/postgres/adapter.ts';
 import { qdrantAdapter } from '../shared/stores/qdrant/adapter.ts';
@@ -32,7 +36,9 @@ export async function proposeByNames(named: readonly NamedStore[]): Promise<Prop
     const found = await Promise.all(
       stores.map(async (store) => [store.name, await store.names(context)] as const),
     );
-    return proposeProfile(Object.fromEntries(found) as FoundNames);
+    const byRole = Map.groupBy(found, ([name]) => roleOf(name));
+    const names = [...byRole].map(([role, stores]) => [role, stores.flatMap(([, held]) => held)]);
+    return proposeProfile(Object.fromEntries(names) as FoundNames);
   } finally {
     for (const store of stores) await store.close();
   }
@@ -87,18 +93,16 @@ export interface NamedStore {
 
 /**
  * The stores that NEO4J_URI, QDRANT_URL, REDIS_URL and POSTGRES_URL name, with their credentials; key-value data is in the files at
- * `location`, if it is given, and otherwise in Redis.
+ * `location`, if it is given, and otherwise in Redis or PostgreSQL. With `kv_files=<location>`, the files are a further store
+ * beside it; with both servers, PostgreSQL is one.
  */
 export function namedStores(environment: NodeJS.ProcessEnv, location: string | undefined): NamedStore[] {
   const neo4j = explicitAddress('neo4j', environment);
   const qdrant = explicitAddress('qdrant', environment);
-  const redis = location === undefined ? explicitAddress('redis', environment) : undefined;
-  const postgres = location === undefined ? postgresOf(environment) : undefined;
-  if (redis && postgres) {
-    throw new InvalidInputError('REDIS_URL and POSTGRES_URL both name the key-value data.', {
-      remedy: 'Unset one of them: a target has one store for it.',
-    });
-  }
+  const files = location === undefined ? undefined : filesOf(location);
+  const isFirst = files?.name !== 'kv';
+  const redis = isFirst ? explicitAddress('redis', environment) : undefined;
+  const postgres = isFirst ? postgresOf(environment) : undefined;
   return [
     ...(neo4j ? [{ adapter: neo4jAdapter, connection: { ...neo4j } }] : []),
     ...(qdrant
@@ -117,11 +121,31 @@ export function namedStores(environment: NodeJS.ProcessEnv, location: string | u
           },
         ]
       : []),
-    ...(postgres ? [{ adapter: postgresAdapter, connection: postgres }] : []),
-    ...(location === undefined
-      ? []
-      : [{ adapter: filesAdapter, connection: { location }, everything: { include: ['**'], exclude: [] } }]),
+    ...(postgres
+      ? [
+          {
+            adapter: redis ? namedAdapter(postgresAdapter, 'kv_postgres') : postgresAdapter,
+            connection: postgres,
+          },
+        ]
+      : []),
+    ...(files
+      ? [
+          {
+            adapter: namedAdapter(filesAdapter, files.name),
+            connection: { location: files.location },
+            everything: { include: ['**'], exclude: [] },
+          },
+        ]
+      : []),
   ];
+}
+
+/** Splits `kv_files=s3://bucket/prefix` into the name of the store and its location; without a name, it is `kv`. */
+function filesOf(text: string): { name: ServedStore; location: string } {
+  const [, name, location] = /^(kv_[a-z0-9_]+)=(.+)$/s.exec(text) ?? [];
+  if (name === undefined || location === undefined) return { name: 'kv', location: text };
+  return { name: parseInput(ServedStore, name, 'The name of the store in --files'), location };
 }
 
 /** The connection as the secret holds it; with POSTGRES_IAM_REGION, tokens of IAM are its passwords. */

@@ -1,4 +1,5 @@
 import pc from '../shared/core/colors.ts';
+import { roleOf, type StoreName, suffixOf } from '../shared/core/store-names.ts';
 import type { StoreProgress } from '../shared/operations/job-progress.ts';
 import { unitTexts } from './progress-units.ts';
 
@@ -17,9 +18,10 @@ const PHASES: Record<StoreProgress['phase'], string> = {
   'read-back': 'verification',
 };
 
-/** The name of a store, for a label. */
+/** The name of a store, for a label: `graph`, `key-value`, `key-value (files)`. */
 export function storeText(store: string): string {
-  return store === 'kv' ? 'key-value' : store;
+  const [role, suffix] = [roleOf(store as StoreName), suffixOf(store as StoreName)];
+  return `${role === 'kv' ? 'key-value' : role}${suffix === undefined ? '' : ` (${suffix})`}`;
 }
 
 /** What a store is doing: `graph export`. */

@@ -5,6 +5,7 @@ import { hostOf } from '../shared/core/host.ts';
 import { Id } from '../shared/core/ids.ts';
 import { parseInput } from '../shared/core/input.ts';
 import type { Json } from '../shared/core/json.ts';
+import { roleOf, type ServedStore } from '../shared/core/store-names.ts';
 import { findProfile, profileScopes } from '../shared/profiles/profiles.ts';
 import type { Proposal } from '../shared/profiles/propose.ts';
 import { JsonObject } from './configuration-file.ts';
@@ -54,7 +55,19 @@ export function targetFor(
       { remedy: `Choose one, such as --parameter '${name}=${values[0]}'. Write a target for each.` },
     );
   }
-  findProfile(profile);
+  const { several = [] } = findProfile(profile);
+  const further = stores.find(
+    ({ adapter: { name, facts } }) => name !== facts.name && !several.some((role) => role === facts.name),
+  );
+  if (further) {
+    throw new InvalidInputError(
+      `A system of profile "${profile}" has one store of the role "${further.adapter.facts.name}", and "${further.adapter.name}" would be another.`,
+      {
+        remedy:
+          'Leave its address out, or choose another profile: docs/profiles.md lists those with several.',
+      },
+    );
+  }
   return {
     profile,
     ...(Object.keys(parameters).length > 0 ? { parameters } : {}),
@@ -81,8 +94,7 @@ export interface Covered {
  * the target: its backups would be empty.
  */
 export async function coverageOf(target: WrittenTarget, stores: readonly NamedStore[]): Promise<Covered[]> {
-  const kv = target.stores.kv?.kind;
-  const scopes = profileScopes(target.profile, { ...target.parameters }, kv);
+  const kinds = new Map(stores.map(({ adapter }) => [adapter.name, adapter.kind]));
   const covered: Covered[] = [];
   for (const named of stores) {
     const { adapter } = named;
@@ -94,8 +106,10 @@ export async function coverageOf(target: WrittenTarget, stores: readonly NamedSt
         await store.close();
       }
     };
-    const name = adapter.name as keyof typeof scopes;
-    const [saved, all] = [await count(scopes[name] ?? {}), await count()];
+    const name = adapter.name as ServedStore;
+    const kvKind = roleOf(name) === 'kv' ? adapter.kind : kinds.get('kv');
+    const scopes = profileScopes(target.profile, { ...target.parameters }, kvKind);
+    const [saved, all] = [await count(scopes[roleOf(name)] ?? {}), await count()];
     const isEmpty = (counts: Readonly<Record<string, number>>) =>
       Object.values(counts).every((value) => value === 0);
     if (isEmpty(saved) && !isEmpty(all)) {

@@ -11,11 +11,13 @@ import { parseInput, parseJson } from '../shared/core/input.ts';
 import { WEBHOOK_KINDS } from '../shared/core/notify-config.ts';
 import { SELFTEST_TARGET } from '../shared/core/selftest.ts';
 import { ReadableClass, Transition, transitionProblems } from '../shared/core/storage-class.ts';
+import { byServedStore } from '../shared/core/store-name.ts';
+import { type ServedStore, valuesByStore } from '../shared/core/store-names.ts';
 import { resolveStore } from '../shared/profiles/open.ts';
 import { parseExpression, ScheduleExpression } from '../shared/schedules/expression.ts';
 import { TimeZone } from '../shared/schedules/time-zone.ts';
 import { FACTS } from '../shared/stores/known-facts.ts';
-import { DATA_MB, STORES_WITH_SERVER, type StoreWithServer } from './functions.ts';
+import { DATA_MB } from './functions.ts';
 
 /** Retention periods that CloudWatch Logs supports, in days: the allowed values of its PutRetentionPolicy call. */
 const LOG_RETENTION_DAYS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653];
@@ -50,11 +52,7 @@ const DeployedStore = StoreConfig.extend({
 export type DeployedStore = z.infer<typeof DeployedStore>;
 
 const DeployedTarget = TargetConfig.extend({
-  stores: z.strictObject({
-    graph: DeployedStore.optional(),
-    vectors: DeployedStore.optional(),
-    kv: DeployedStore.optional(),
-  }),
+  stores: byServedStore(DeployedStore),
   hooks: HooksConfig.optional(),
 });
 export type DeployedTarget = z.infer<typeof DeployedTarget>;
@@ -456,14 +454,12 @@ function checkCopies({ copies, targets, archiveBucket }: DeploymentConfig): void
 function checkStores(deployment: DeploymentConfig): void {
   const config = runtimeConfig(deployment, () => 'not asked for');
   for (const [target, { stores }] of Object.entries(deployment.targets)) {
-    for (const store of STORES_WITH_SERVER) {
-      const settings = stores[store];
-      if (!settings) continue;
+    for (const [store, { kind, databaseUsers }] of valuesByStore(stores)) {
       resolveStore(config, target, store);
-      const kinds = FACTS.flatMap(({ kind, hasDatabaseUsers }) => (hasDatabaseUsers ? [`"${kind}"`] : []));
-      if (settings.databaseUsers === undefined || kinds.includes(`"${settings.kind}"`)) continue;
+      const kinds = FACTS.flatMap((facts) => (facts.hasDatabaseUsers ? [`"${facts.kind}"`] : []));
+      if (databaseUsers === undefined || kinds.includes(`"${kind}"`)) continue;
       throw new InvalidInputError(
-        `ngbak.targets.${target}.stores.${store}.databaseUsers is for stores of the kind ${kinds.join(', ')}, not "${settings.kind}".`,
+        `ngbak.targets.${target}.stores.${store}.databaseUsers is for stores of the kind ${kinds.join(', ')}, not "${kind}".`,
         { remedy: 'Remove it, or correct "kind".', help: HELP.configuration },
       );
     }
@@ -477,15 +473,16 @@ function checkStores(deployment: DeploymentConfig): void {
  */
 export function runtimeConfig(
   deployment: DeploymentConfig,
-  secretOf: (target: string, store: StoreWithServer) => string,
+  secretOf: (target: string, store: ServedStore) => string,
 ): NgbakConfig {
   const { notify, stackName, schedule } = deployment;
   const targets = Object.entries(deployment.targets).map(([name, target]) => {
-    const stores = Object.entries(target.stores).flatMap(([store, settings]) => {
-      if (settings === undefined) return [];
-      const { buckets: _buckets, databaseUsers: _users, ...rest } = settings;
-      return [[store, { ...rest, secret: secretOf(name, store as StoreWithServer) }]];
-    });
+    const stores = valuesByStore(target.stores).map(
+      ([store, { buckets: _buckets, databaseUsers: _users, ...settings }]) => [
+        store,
+        { ...settings, secret: secretOf(name, store) },
+      ],
+    );
     return [name, { ...target, stores: Object.fromEntries(stores) }];
   });
   return parseInput(

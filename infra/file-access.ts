@@ -1,16 +1,17 @@
 import { Arn, ArnFormat, Stack } from 'aws-cdk-lib';
 import type { CfnFunction } from 'aws-cdk-lib/aws-lambda';
 import { placeOf } from '../shared/core/files-location.ts';
+import { roleOf, valuesByStore } from '../shared/core/store-names.ts';
 import { sourcesInFolder } from '../shared/profiles/running-configuration.ts';
-import type { DeploymentConfig } from './config.ts';
+import type { DeployedStore, DeployedTarget, DeploymentConfig } from './config.ts';
 import type { FunctionSize } from './functions.ts';
 import type { StepHandler } from './step-handler.ts';
 import { acceptWildcard } from './wildcards.ts';
 
 /** Grants a function access to the buckets with the files of its stores; write access only if it restores them. */
 export function allowBuckets(handler: StepHandler, size: FunctionSize, { targets }: DeploymentConfig): void {
-  const names = Object.values(targets).flatMap(({ stores }) =>
-    size.stores.flatMap((store) => stores[store]?.buckets ?? []),
+  const names = Object.values(targets).flatMap((target) =>
+    accessedStores(target, size).flatMap(({ buckets = [] }) => buckets),
   );
   for (const name of new Set(names)) {
     const bucket = bucketArn(handler, name);
@@ -28,6 +29,14 @@ export function allowBuckets(handler: StepHandler, size: FunctionSize, { targets
     );
     acceptWildcard(handler, objects, 'The files of a store, in a bucket that was configured for it.');
   }
+}
+
+/** The stores of a target that a function accesses. */
+export function accessedStores(
+  { stores }: Pick<DeployedTarget, 'stores'>,
+  { roles }: FunctionSize,
+): DeployedStore[] {
+  return valuesByStore(stores).flatMap(([name, store]) => (roles.includes(roleOf(name)) ? [store] : []));
 }
 
 /**
@@ -68,8 +77,8 @@ export function mountFileSystem(
 ): void {
   // A problem of the file system must not affect functions that only access other stores.
   const files = Object.values(targets).some(
-    ({ stores, configuration_folder: folder }) =>
-      size.stores.some((store) => stores[store]?.kind === 'files') ||
+    ({ configuration_folder: folder, ...target }) =>
+      accessedStores(target, size).some(({ kind }) => kind === 'files') ||
       (size.readsConfiguration && folder !== undefined && placeOf(folder.location).bucket === undefined),
   );
   if (fileSystem === undefined || !files) return;

@@ -10,7 +10,7 @@ import {
   watchStateKey,
 } from '../shared/aws/keys.ts';
 import { SELFTEST_PREFIX } from '../shared/core/selftest.ts';
-import { STORE_NAMES } from '../shared/core/store-names.ts';
+import { SERVED_ROLES, type ServedRole } from '../shared/core/store-names.ts';
 import type { BucketAccess } from './archive-bucket.ts';
 
 /** Memory at which Lambda gives a function one full virtual CPU, in MB (AWS Lambda developer guide, "Memory"). */
@@ -27,9 +27,6 @@ export const LEG_MINUTES = 15;
 
 /** API Gateway waits for at most 30 seconds (Amazon API Gateway quotas, HTTP APIs). */
 const API_MINUTES = 0.5;
-
-export type StoreWithServer = 'graph' | 'vectors' | 'kv';
-export const STORES_WITH_SERVER = STORE_NAMES.filter((name) => name !== 'config');
 
 /** The progress of a job's steps: a step continues from the records of its earlier legs. */
 const PROGRESS_RECORDS = 'jobs/*/progress/*';
@@ -54,10 +51,10 @@ export interface FunctionSize {
   /** In MB, or the key of the configuration with the value. */
   readonly memoryMb: number | typeof DATA;
   readonly timeoutMinutes: number;
-  /** The stores whose servers it accesses: it gets their secrets, and runs in the network. */
-  readonly stores: readonly StoreWithServer[];
+  /** The roles of the stores whose servers it accesses: it gets their secrets, and runs in the network. */
+  readonly roles: readonly ServedRole[];
   readonly bucket: BucketAccess;
-  /** Writes to these stores. */
+  /** Writes to the stores of these roles. */
   readonly writesStores?: true;
   /** Checks whether an execution is still running, to take over or release a lock. */
   readonly describesExecutions?: true;
@@ -74,35 +71,35 @@ export interface FunctionSize {
 }
 
 /** Exporters compress on a second CPU while the first one reads, so their memory includes more than one. */
-const exporter = (what: string, stores: readonly StoreWithServer[]): FunctionSize => ({
+const exporter = (what: string, roles: readonly ServedRole[]): FunctionSize => ({
   description: `Exports one leg of ${what} into a segment of the archive`,
-  memoryMb: stores.length === 0 ? RECORDS_MB : DATA,
+  memoryMb: roles.length === 0 ? RECORDS_MB : DATA,
   timeoutMinutes: LEG_MINUTES,
-  stores,
+  roles,
   bucket: {
-    read: ['staging/*', PROGRESS_RECORDS, ...(stores.includes('kv') ? [SELFTEST_FILES] : [])],
+    read: ['staging/*', PROGRESS_RECORDS, ...(roles.includes('kv') ? [SELFTEST_FILES] : [])],
     write: ['staging/*', 'jobs/*'],
     delete: ['staging/*'],
   },
 });
 
-const importer = (what: string, store: StoreWithServer): FunctionSize => ({
+const importer = (what: string, role: ServedRole): FunctionSize => ({
   description: `Clears, loads, verifies or finishes one leg of ${what}`,
   memoryMb: DATA,
   timeoutMinutes: LEG_MINUTES,
-  stores: [store],
+  roles: [role],
   writesStores: true,
   bucket: {
     read: [
       ...['backups/*', 'deferred/*', 'uploads/*', 'staging/*', 'jobs/*', 'locks/*'],
-      ...(store === 'kv' ? [SELFTEST_FILES] : []),
+      ...(role === 'kv' ? [SELFTEST_FILES] : []),
     ],
     write: [
       ...['staging/*', 'jobs/*'],
-      ...(store === 'graph' ? ['deferred/*'] : []),
-      ...(store === 'kv' ? [SELFTEST_FILES] : []),
+      ...(role === 'graph' ? ['deferred/*'] : []),
+      ...(role === 'kv' ? [SELFTEST_FILES] : []),
     ],
-    ...(store === 'kv' ? { delete: [SELFTEST_FILES] } : {}),
+    ...(role === 'kv' ? { delete: [SELFTEST_FILES] } : {}),
   },
 });
 
@@ -113,7 +110,7 @@ export const SIZES = {
       'Validates a backup request, locks the target, measures the stores and divides them into shards',
     memoryMb: ONE_CPU_MB,
     timeoutMinutes: LEG_MINUTES,
-    stores: STORES_WITH_SERVER,
+    roles: SERVED_ROLES,
     bucket: {
       // Archives too: the data of a store that did not change is carried from one of them.
       read: ['jobs/*', 'locks/*', 'runs/*', 'staging/*', 'backups/*', ACKNOWLEDGED_KEY, SELFTEST_FILES],
@@ -132,7 +129,7 @@ export const SIZES = {
     description: 'Measures every store again after the export and determines the consistency of the copies',
     memoryMb: ONE_CPU_MB,
     timeoutMinutes: LEG_MINUTES,
-    stores: STORES_WITH_SERVER,
+    roles: SERVED_ROLES,
     bucket: {
       read: ['staging/*', 'backups/*.json', ACKNOWLEDGED_KEY, SELFTEST_FILES],
       write: ['staging/*'],
@@ -142,7 +139,7 @@ export const SIZES = {
     description: "Composes the segments into one archive, on S3's side",
     memoryMb: ONE_CPU_MB,
     timeoutMinutes: LEG_MINUTES,
-    stores: [],
+    roles: [],
     bucket: {
       read: ['staging/*', 'backups/*', PROGRESS_RECORDS],
       write: ['staging/*', 'backups/*.ngbak', 'jobs/*'],
@@ -153,14 +150,14 @@ export const SIZES = {
     description: 'Reads the sealed archive back from S3 and checks every byte and every record',
     memoryMb: DATA,
     timeoutMinutes: LEG_MINUTES,
-    stores: [],
+    roles: [],
     bucket: { read: ['staging/*', 'backups/*', PROGRESS_RECORDS], write: ['staging/*', 'jobs/*'] },
   },
   'catalog-backup': {
     description: 'Signs the archive and writes the catalog record, which adds the backup to the catalog',
     memoryMb: RECORDS_MB,
     timeoutMinutes: 2,
-    stores: [],
+    roles: [],
     bucket: {
       read: ['staging/*', 'backups/*.json', ACKNOWLEDGED_KEY],
       write: ['backups/*.json'],
@@ -173,7 +170,7 @@ export const SIZES = {
     description: 'Copies a backup to another bucket, within S3',
     memoryMb: RECORDS_MB,
     timeoutMinutes: LEG_MINUTES,
-    stores: [],
+    roles: [],
     // The state of a copy is part of the catalog record.
     bucket: { read: ['backups/*'], write: ['backups/*.json'] },
     copies: 'write',
@@ -182,7 +179,7 @@ export const SIZES = {
     description: 'Assigns an upload or request to the job of exactly one execution',
     memoryMb: RECORDS_MB,
     timeoutMinutes: 2,
-    stores: [],
+    roles: [],
     bucket: {
       read: [
         ...['jobs/*', 'locks/*', 'runs/*', 'backups/*.json', 'deferred/*'],
@@ -197,14 +194,14 @@ export const SIZES = {
     description: 'Requests that an archive in cold storage be thawed, and reports whether it is readable',
     memoryMb: RECORDS_MB,
     timeoutMinutes: 2,
-    stores: [],
+    roles: [],
     bucket: { read: ['backups/*.ngbak', 'jobs/*'], write: ['jobs/*'], thaw: ['backups/*.ngbak'] },
   },
   'inspect-restore': {
     description: 'Verifies an archive and compares it with the target; writes to no store',
     memoryMb: DATA,
     timeoutMinutes: LEG_MINUTES,
-    stores: STORES_WITH_SERVER,
+    roles: SERVED_ROLES,
     bucket: {
       read: ['backups/*', 'deferred/*', 'uploads/*', 'staging/*', 'jobs/*', SELFTEST_FILES],
       write: ['staging/*', 'jobs/*'],
@@ -216,14 +213,14 @@ export const SIZES = {
     description: 'Records the token with which an operator confirms or rejects a restore',
     memoryMb: RECORDS_MB,
     timeoutMinutes: 2,
-    stores: [],
+    roles: [],
     bucket: { read: ['jobs/*', EVENTS], write: ['jobs/*', NEW_EVENTS] },
   },
   'begin-restore': {
     description: "Takes the target's lock and pauses its writers: from here on, a restore may write",
     memoryMb: RECORDS_MB,
     timeoutMinutes: LEG_MINUTES,
-    stores: [],
+    roles: [],
     bucket: {
       read: ['jobs/*', 'locks/*', EVENTS],
       write: ['jobs/*', 'locks/*', NEW_EVENTS],
@@ -239,14 +236,14 @@ export const SIZES = {
     description: 'Records the result of a restore and its verification',
     memoryMb: RECORDS_MB,
     timeoutMinutes: 2,
-    stores: [],
+    roles: [],
     bucket: { read: ['jobs/*', 'staging/*'] },
   },
   janitor: {
     description: 'Cleans up after every execution of either workflow, however it ended',
     memoryMb: ONE_CPU_MB,
     timeoutMinutes: LEG_MINUTES,
-    stores: STORES_WITH_SERVER,
+    roles: SERVED_ROLES,
     writesStores: true,
     bucket: {
       read: ['jobs/*', 'locks/*', 'staging/*', 'backups/*', 'drills/*', EVENTS],
@@ -266,7 +263,7 @@ export const SIZES = {
     description: 'Deletes the backups that no retention rule keeps',
     memoryMb: RECORDS_MB,
     timeoutMinutes: LEG_MINUTES,
-    stores: [],
+    roles: [],
     bucket: {
       read: ['backups/*', 'jobs/*', 'locks/*', CATALOG_CACHE_KEY, RETENTION_KEY, ACKNOWLEDGED_KEY],
       write: ['backups/*.json', CATALOG_CACHE_KEY],
@@ -277,7 +274,7 @@ export const SIZES = {
     description: 'Reports whether each target is recoverable, and its newest good backup too old',
     memoryMb: RECORDS_MB,
     timeoutMinutes: 2,
-    stores: [],
+    roles: [],
     bucket: {
       // Reads a byte of each archive that a restore would read, to check that it is readable.
       read: [
@@ -291,7 +288,7 @@ export const SIZES = {
     description: 'Verifies the archives and copies whose verification is oldest',
     memoryMb: DATA,
     timeoutMinutes: LEG_MINUTES,
-    stores: [],
+    roles: [],
     bucket: {
       read: [
         ...['backups/*', CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY, VERIFICATION_FILES],
@@ -307,7 +304,7 @@ export const SIZES = {
     description: 'Delivers notifications to every receiver',
     memoryMb: RECORDS_MB,
     timeoutMinutes: 5,
-    stores: [],
+    roles: [],
     bucket: {
       // The verdict in each message is that of watch-backups.
       read: ['backups/*', 'jobs/*', 'locks/*', 'drills/*', CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY, EVENTS],
@@ -319,7 +316,7 @@ export const SIZES = {
     description: 'Answers the HTTP API',
     memoryMb: ONE_CPU_MB,
     timeoutMinutes: API_MINUTES,
-    stores: [],
+    roles: [],
     // Besides records, the permissions of its presigned URLs are those of the function.
     bucket: {
       read: [

@@ -1,6 +1,7 @@
 import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
 import type { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
+import { valuesByStore } from '../shared/core/store-names.ts';
 import { Alarms } from './alarms.ts';
 import { ArchiveBucket } from './archive-bucket.ts';
 import type { Bundles } from './bundle.ts';
@@ -142,8 +143,9 @@ export class NgbakStack extends Stack {
       String(deployment.uploadBytesMax),
       'Largest archive that may be uploaded, in bytes',
     );
-    output('GraphSecretArn', secrets.arnOf(target, 'graph'), `Connection of the graph of "${target}"`);
-    output('VectorsSecretArn', secrets.arnOf(target, 'vectors'), `Connection of the vectors of "${target}"`);
-    output('KvSecretArn', secrets.arnOf(target, 'kv'), `Connection of the key-value data of "${target}"`);
+    for (const [store] of valuesByStore(deployment.targets[target]?.stores ?? {})) {
+      const name = store.replaceAll(/(?:^|_)[a-z0-9]/g, (start) => start.replace('_', '').toUpperCase());
+      output(`${name}SecretArn`, secrets.arnOf(target, store), `Connection of "${target}/${store}"`);
+    }
   }
 }

@@ -8,7 +8,7 @@ import type { ArchiveBucket } from './archive-bucket.ts';
 import type { Bundles } from './bundle.ts';
 import { type DeploymentConfig, runtimeConfig } from './config.ts';
 import { allowCopies } from './copies.ts';
-import { allowBuckets, allowConfiguration, mountFileSystem } from './file-access.ts';
+import { accessedStores, allowBuckets, allowConfiguration, mountFileSystem } from './file-access.ts';
 import { FUNCTION_NAMES, type FunctionName, type FunctionSize, SIZES } from './functions.ts';
 import type { SigningKey } from './signing-key.ts';
 import { type NetworkPlacement, placementOf, StepHandler } from './step-handler.ts';
@@ -78,7 +78,7 @@ export function makeStepHandlers(
       memoryMb: typeof size.memoryMb === 'number' ? size.memoryMb : deployment[size.memoryMb],
       deployment,
       // All hooks are called from the same network, so that restores can access every webhook that backups can.
-      placement: size.stores.length > 0 || (size.callsHooks && hasHooks) ? placement : undefined,
+      placement: size.roles.length > 0 || (size.callsHooks && hasHooks) ? placement : undefined,
       reservedConcurrency:
         name === 'api'
           ? deployment.api.reservedConcurrency
@@ -87,7 +87,7 @@ export function makeStepHandlers(
             : undefined,
     });
     archive.grant(handler, size.bucket);
-    for (const store of size.stores) secrets.grantRead(handler, store);
+    for (const role of size.roles) secrets.grantRead(handler, role);
     allowBuckets(handler, size, deployment);
     allowDatabaseUsers(handler, size, deployment);
     allowConfiguration(handler, size, deployment);
@@ -154,13 +154,9 @@ function withoutDefaults({ targets, ...rest }: NgbakConfig): object {
 }
 
 /** Allows a function to connect as the configured database users of the stores that it accesses. */
-function allowDatabaseUsers(
-  handler: StepHandler,
-  { stores: accessed }: FunctionSize,
-  { targets }: DeploymentConfig,
-): void {
-  const users = Object.values(targets).flatMap(({ stores }) =>
-    accessed.flatMap((store) => stores[store]?.databaseUsers ?? []),
+function allowDatabaseUsers(handler: StepHandler, size: FunctionSize, { targets }: DeploymentConfig): void {
+  const users = Object.values(targets).flatMap((target) =>
+    accessedStores(target, size).flatMap(({ databaseUsers = [] }) => databaseUsers),
   );
   if (users.length > 0) handler.allow(['rds-db:connect'], [...new Set(users)]);
 }

@@ -1,8 +1,8 @@
 import { SecretValue, Stack, Validations } from 'aws-cdk-lib';
 import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
+import { roleOf, type ServedRole, type ServedStore, valuesByStore } from '../shared/core/store-names.ts';
 import type { DeploymentConfig } from './config.ts';
-import { STORES_WITH_SERVER, type StoreWithServer } from './functions.ts';
 import { removalPolicyOf } from './removal.ts';
 import type { StepHandler } from './step-handler.ts';
 
@@ -16,7 +16,7 @@ const PLACEHOLDER = { ngbak: 'Put the connection of this store here: docs/deploy
  * The connection of each store of each target, in Secrets Manager: a new secret to be filled in, or an existing one.
  */
 export class StoreSecrets extends Construct {
-  readonly #secrets = new Map<string, { name: string; secret: Secret | ISecret; store: StoreWithServer }>();
+  readonly #secrets = new Map<string, { name: string; secret: Secret | ISecret; store: ServedStore }>();
   readonly #existing = new Map<string, ISecret>();
 
   constructor(
@@ -26,10 +26,7 @@ export class StoreSecrets extends Construct {
   ) {
     super(scope, id);
     for (const [target, { stores }] of Object.entries(targets)) {
-      for (const store of STORES_WITH_SERVER) {
-        const settings = stores[store];
-        if (!settings) continue;
-        const { secret } = settings;
+      for (const [store, { secret }] of valuesByStore(stores)) {
         this.#secrets.set(`${target}/${store}`, {
           store,
           name: secret ?? `${Stack.of(this).stackName}/${target}/${store}`,
@@ -40,19 +37,19 @@ export class StoreSecrets extends Construct {
   }
 
   /** Name of the secret of a configured store, or its ARN if one was configured. */
-  nameOf(target: string, store: StoreWithServer): string {
+  nameOf(target: string, store: ServedStore): string {
     return this.#get(target, store).name;
   }
 
   /** ARN of the secret of a configured store; undefined if the target does not have that store. */
-  arnOf(target: string, store: StoreWithServer): string | undefined {
+  arnOf(target: string, store: ServedStore): string | undefined {
     return this.#secrets.get(`${target}/${store}`)?.secret.secretArn;
   }
 
-  /** Lets a function read the secrets of one store, of every target. */
-  grantRead(handler: StepHandler, store: StoreWithServer): void {
+  /** Lets a function read the secrets of the stores of one role, of every target. */
+  grantRead(handler: StepHandler, role: ServedRole): void {
     for (const found of this.#secrets.values()) {
-      if (found.store === store) found.secret.grantRead(handler.function);
+      if (roleOf(found.store) === role) found.secret.grantRead(handler.function);
     }
   }
 
@@ -61,13 +58,13 @@ export class StoreSecrets extends Construct {
     this.#find(nameOrArn).grantRead(handler.function);
   }
 
-  #get(target: string, store: StoreWithServer) {
+  #get(target: string, store: ServedStore) {
     const found = this.#secrets.get(`${target}/${store}`);
     if (!found) throw new Error(`Target "${target}" has no store "${store}".`);
     return found;
   }
 
-  #make(target: string, store: StoreWithServer, removal: DeploymentConfig['removal']): Secret {
+  #make(target: string, store: ServedStore, removal: DeploymentConfig['removal']): Secret {
     const secret = new Secret(this, `${target}-${store}`, {
       secretName: `${Stack.of(this).stackName}/${target}/${store}`,
       description: `Connection of ngbak to the ${store} of "${target}": fill in address and credentials`,

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { InvalidInputError, NgbakError } from '../../shared/core/errors.ts';
 import { parseInput } from '../../shared/core/input.ts';
-import { STORE_NAMES } from '../../shared/core/store-names.ts';
+import { STORE_ROLES } from '../../shared/core/store-names.ts';
 import { StartBackupInput } from '../../shared/operations/start-backup.ts';
 import { newHeader } from '../age/recipients.ts';
 import { cliOf } from '../cli.ts';
@@ -21,7 +21,11 @@ export function backupCommand(program: Command): void {
       'Starts a backup of a target: graph, vectors, key-value data and configuration, into one archive, which is verified before it is added to the catalog.',
     )
     .option('-t, --target <name>', 'configured target; required if there are several')
-    .option('-s, --stores <names>', `only these stores, of ${STORE_NAMES.join(', ')}`, list);
+    .option(
+      '-s, --stores <names>',
+      `only these stores: ${STORE_ROLES.join(', ')}, or further ones by name, such as kv_files`,
+      list,
+    );
   onlyOptions(command)
     .option('--tag <tag...>', 'tags for the backup: plain ones, or key=value')
     .option('--note <text>', 'note for the backup')

@@ -52,7 +52,10 @@ export function doctorCommand(program: Command): void {
       '--stores',
       'also check the stores that NEO4J_URI, QDRANT_URL, REDIS_URL and POSTGRES_URL name (reachable, version, contents) and suggest a profile',
     )
-    .option('--files <location>', 'also check key-value data in files: a folder or s3://bucket/prefix')
+    .option(
+      '--files <location>',
+      'also check key-value data in files: a folder or s3://bucket/prefix; kv_files=… if it is a further store beside another',
+    )
     .option(
       '--write [file]',
       'instead of checking a deployment, write the target of these stores into "ngbak" of cdk.json, or of another file',

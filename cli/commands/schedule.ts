@@ -2,8 +2,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { describeSubset } from '../../shared/core/describe-subset.ts';
 import { InvalidInputError } from '../../shared/core/errors.ts';
 import { parseInput } from '../../shared/core/input.ts';
-import { STORE_NAMES } from '../../shared/core/store-names.ts';
-import { storesNamed } from '../../shared/core/subset.ts';
+import { STORE_ROLES } from '../../shared/core/store-names.ts';
+import { rolesNamed } from '../../shared/core/subset.ts';
 import type { ScheduleView } from '../../shared/operations/list-schedules.ts';
 import { CreateScheduleInput, ScheduleChanges } from '../../shared/schedules/schedule.ts';
 import { cliOf } from '../cli.ts';
@@ -304,7 +304,11 @@ function settings(command: Command): Command {
     .option('--flexible <minutes>', 'start at any time within this many minutes; 0: exactly on time', whole)
     .option('--description <text>', 'description')
     .option('-t, --target <name>', 'configured target; required if there are several')
-    .option('-s, --stores <names>', `only these stores, of ${STORE_NAMES.join(', ')}`, list);
+    .option(
+      '-s, --stores <names>',
+      `only these stores: ${STORE_ROLES.join(', ')}, or further ones by name, such as kv_files`,
+      list,
+    );
   return onlyOptions(command)
     .option('--tag <tag...>', 'tags for its backups')
     .option('--note <text>', 'note for its backups')
@@ -412,7 +416,7 @@ function scheduleText(schedule: ScheduleView): string {
     ['missed', missed_total > 0 ? `${missed_total} in the last week` : undefined],
     ...missed,
     ['target', (backup ?? drill)?.target ?? 'default'],
-    ['stores', backup && (backup.stores?.join(', ') ?? storesNamed(backup.only)?.join(', ') ?? 'all')],
+    ['stores', backup && (backup.stores?.join(', ') ?? rolesNamed(backup.only)?.join(', ') ?? 'all')],
     ['only', backup?.only && describeSubset(backup.only)],
     ['retention', backup && (backup.retention ?? 'by policy')],
     ['tags', backup?.tags.join(' ')],

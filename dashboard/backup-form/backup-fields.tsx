@@ -14,7 +14,7 @@ import type { Deployment } from '../../shared/operations/describe-deployment.ts'
 import { storeName } from '../job/store-bars.tsx';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
-import { type BackupDraft, partOf, problemsOf, SAVED_STORES } from './draft.ts';
+import { type BackupDraft, partOf, problemsOf } from './draft.ts';
 
 /** The target, which a backup and a drill have in common. */
 export function TargetField({
@@ -84,9 +84,9 @@ export function BackupFields({
           placeholder="All"
           onChange={({ detail }) =>
             set({
-              stores: SAVED_STORES.filter((store) =>
-                detail.selectedOptions.some(({ value }) => value === store),
-              ),
+              stores: stores
+                .map(({ value }) => value)
+                .filter((store) => detail.selectedOptions.some(({ value }) => value === store)),
             })
           }
         />

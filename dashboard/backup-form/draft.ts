@@ -1,15 +1,13 @@
 import type { z } from 'zod';
 import type { BackupSummary } from '../../shared/catalog/summaries.ts';
+import type { StoreName } from '../../shared/core/store-names.ts';
 import type { StartBackupInput } from '../../shared/operations/start-backup.ts';
-
-export const SAVED_STORES = ['graph', 'vectors', 'kv', 'config'] as const;
-export type SavedStore = (typeof SAVED_STORES)[number];
 
 /** The contents of the form, as text if the user types text. */
 export interface BackupDraft {
   readonly target: string;
   /** Empty: all. */
-  readonly stores: readonly SavedStore[];
+  readonly stores: readonly StoreName[];
   /** A subset of the stores; none if all of these are empty. Lists are separated by commas. */
   readonly label: string;
   readonly collections: string;
@@ -130,7 +128,7 @@ export function draftOf({
 export function lastOfScope(
   backups: readonly BackupSummary[],
   draft: BackupDraft,
-  all: readonly SavedStore[],
+  all: readonly StoreName[],
 ): BackupSummary | undefined {
   const scope = (names: readonly string[]) =>
     [...new Set(names)]

@@ -1,5 +1,5 @@
 import type { PropertyFilterProps } from '@cloudscape-design/components/property-filter';
-import { STORE_NAMES } from '../../shared/core/store-names.ts';
+import type { Deployment } from '../../shared/operations/describe-deployment.ts';
 import type { BackupFilters } from '../../shared/operations/list-backups.ts';
 
 type FilterName = keyof BackupFilters;
@@ -36,15 +36,18 @@ export const FILTERING_PROPERTIES: PropertyFilterProps.FilteringProperty[] = NAM
 
 /** Values to choose from. */
 export function filteringOptions(
-  targets: readonly string[],
+  targets: Deployment['targets'],
   tags: readonly string[],
 ): PropertyFilterProps.FilteringOption[] {
   const options = (propertyKey: FilterName, values: readonly string[]) =>
     values.map((value) => ({ propertyKey, value }));
   return [
-    ...options('target', targets),
+    ...options(
+      'target',
+      targets.map(({ name }) => name),
+    ),
     ...options('type', ['full', 'partial']),
-    ...options('store', STORE_NAMES),
+    ...options('store', [...new Set(targets.flatMap(({ stores }) => stores.map(({ store }) => store)))]),
     ...options('state', ['complete', 'complete_with_warnings', 'damaged']),
     ...options('tag', tags),
   ];

@@ -15,22 +15,25 @@ import {
   unitTexts,
 } from '../../cli/progress-units.ts';
 import { hasEnded } from '../../shared/core/job-state.ts';
+import { roleOf, type StoreRole, suffixOf } from '../../shared/core/store-names.ts';
 import type { JobView } from '../../shared/operations/show-job.ts';
 
 type StoreProgress = JobView['progress'][number];
 
-const STORES: Record<StoreProgress['store'], string> = {
+const ROLES: Record<StoreRole, string> = {
   graph: 'Graph',
   vectors: 'Vectors',
   kv: 'Key-value data',
   config: 'Configuration',
-  archive: 'Archive',
 };
 
-/** A store's name in words. */
+/** A store's name in words: `Graph`, `Key-value data (files)`. */
 export function storeName(store: StoreProgress['store']): string {
-  return STORES[store];
+  if (store === 'archive') return 'Archive';
+  const suffix = suffixOf(store);
+  return `${ROLES[roleOf(store)]}${suffix === undefined ? '' : ` (${suffix})`}`;
 }
+
 const PHASES: Record<StoreProgress['phase'], string> = {
   export: 'Exporting',
   inspect: 'Verifying archive',
@@ -88,14 +91,14 @@ function StoreBar({ store, ended }: { store: StoreProgress; ended: boolean }) {
     <div>
       {percent === undefined && !stopped ? (
         <>
-          <strong>{STORES[store.store]}</strong>
+          <strong>{storeName(store.store)}</strong>
           <div>
             <StatusIndicator type="in-progress">{[PHASES[store.phase], ...texts].join('; ')}</StatusIndicator>
           </div>
         </>
       ) : (
         <ProgressBar
-          label={STORES[store.store]}
+          label={storeName(store.store)}
           description={PHASES[store.phase]}
           additionalInfo={texts.join('; ')}
           {...(stopped

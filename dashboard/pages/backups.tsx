@@ -150,7 +150,7 @@ export default function Backups({ route: { query } }: PageProps) {
               query={tokensOf(query)}
               onChange={({ detail }) => go({ filters: parametersOf(detail) })}
               filteringProperties={FILTERING_PROPERTIES}
-              filteringOptions={filteringOptions(deployment.data?.targets.map(({ name }) => name) ?? [], [
+              filteringOptions={filteringOptions(deployment.data?.targets ?? [], [
                 ...new Set(data?.backups.flatMap(({ tags }) => tags)),
               ])}
               hideOperations

@@ -12,6 +12,7 @@ import type { ReactNode } from 'react';
 import { policyText } from '../../cli/format.ts';
 import type { Deployment as TheDeployment } from '../../shared/operations/describe-deployment.ts';
 import type { KeyList } from '../../shared/operations/operation.ts';
+import { storeName } from '../job/store-bars.tsx';
 import { Command, Copyable } from '../parts/command.tsx';
 import { Empty, NoTargets, Problem, Show, UNKNOWN } from '../parts/states.tsx';
 import { Ago, Time } from '../parts/time.tsx';
@@ -111,7 +112,7 @@ function Targets({ targets, reached }: TargetsProps) {
             columns={3}
             minColumnWidth={150}
             items={[
-              ...stores.map(({ store, kind }) => ({ label: STORE_TEXTS[store], value: kind })),
+              ...stores.map(({ store, kind }) => ({ label: storeName(store), value: kind })),
               { label: 'Writers during a backup', value: hooks ? 'Paused by hooks' : 'Not paused' },
               { label: 'All stores last reached', value: reached(name) },
             ]}
@@ -131,13 +132,6 @@ function Targets({ targets, reached }: TargetsProps) {
     );
   });
 }
-
-const STORE_TEXTS: Record<TheDeployment['targets'][number]['stores'][number]['store'], string> = {
-  graph: 'Graph',
-  vectors: 'Vectors',
-  kv: 'Key-value data',
-  config: 'Configuration',
-};
 
 function Deployment({ deployment }: { deployment: TheDeployment }) {
   const { version, region, account, bucket } = deployment;

@@ -19,10 +19,10 @@ export interface BackupWorkflowProps extends WorkflowSettings {
 }
 
 const BRANCHES = [
-  { store: 'graph', words: 'graph', handler: 'export-graph' },
-  { store: 'vectors', words: 'vectors', handler: 'export-vectors' },
-  { store: 'kv', words: 'key-value data', handler: 'export-kv' },
-  { store: 'config', words: 'configuration', handler: 'export-config' },
+  { role: 'graph', words: 'graph', handler: 'export-graph' },
+  { role: 'vectors', words: 'vectors', handler: 'export-vectors' },
+  { role: 'kv', words: 'key-value data', handler: 'export-kv' },
+  { role: 'config', words: 'configuration', handler: 'export-config' },
 ] as const;
 
 /** Backs up a target: plan, export every store in parallel, compose, verify, record. */
@@ -95,14 +95,14 @@ export class BackupWorkflow extends Construct {
     );
   }
 
-  /** One store: its shards in parallel, the legs of each shard in sequence. */
-  #export({ store, words, handler }: (typeof BRANCHES)[number], props: BackupWorkflowProps): MapState {
+  /** The stores of one role: their shards in parallel, the legs of each shard in sequence. */
+  #export({ role, words, handler }: (typeof BRANCHES)[number], props: BackupWorkflowProps): MapState {
     const leg = step(this, `Export a leg of the ${words}`, {
       handler: props.handlers[handler],
       comment: 'Continues where the previous leg stopped',
     });
     const shards = MapState.jsonata(this, `Export the ${words}`, {
-      items: ProvideItems.jsonata(`{% $states.input.${store} %}`),
+      items: ProvideItems.jsonata(`{% $states.input.${role} %}`),
       maxConcurrency: props.exportersPerStore,
       outputs: {},
     });

@@ -3,8 +3,11 @@ import {
   Choice,
   Condition,
   Fail,
+  type IChainable,
   IntegrationPattern,
+  Map as MapState,
   Pass,
+  ProvideItems,
   StateMachine,
   Succeed,
   TaskInput,
@@ -13,6 +16,8 @@ import {
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { StepFunctionsStartExecution } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
+import type { ServedRole } from '../../shared/core/store-names.ts';
+import type { RestorePhase } from '../../shared/workflows/restore/leg.ts';
 import { handlersOf, type StepHandlers } from '../step-handlers.ts';
 import { acceptWildcard } from '../wildcards.ts';
 import {
@@ -34,9 +39,9 @@ export interface RestoreWorkflowProps extends WorkflowSettings {
 }
 
 const BRANCHES = [
-  { words: 'graph', handler: 'restore-graph' },
-  { words: 'vectors', handler: 'restore-vectors' },
-  { words: 'key-value data', handler: 'restore-kv' },
+  { role: 'graph', words: 'graph', handler: 'restore-graph' },
+  { role: 'vectors', words: 'vectors', handler: 'restore-vectors' },
+  { role: 'kv', words: 'key-value data', handler: 'restore-kv' },
 ] as const;
 
 /** The errors of this phase and of earlier ones. Only a rollback collects errors: one for each store and phase. */
@@ -97,18 +102,14 @@ export class RestoreWorkflow extends Construct {
       payload: { job_id: JOB },
       assign: {
         is_rollback: '{% $states.result.Payload.rollback %}',
+        stores: '{% $states.result.Payload.stores %}',
         safety_backup: '{% $states.result.Payload.safety_backup %}',
         safety_name: '{% $states.result.Payload.safety_name %}',
         safety_input: '{% $states.result.Payload.safety_input %}',
       },
-      outputs: { job_id: JOB, phase: 'test-load', cursor: null, leg: 0, done: false },
+      outputs: {},
     });
-    const testLoad = step(this, 'Test load of the vectors', {
-      handler: handlers['restore-vectors'],
-      comment:
-        'Loads snapshots into temporary collections, which only the server can check; replaces nothing',
-      retry: FIRST_LOOK_RETRY,
-    });
+    const testLoad = this.#testLoad(handlers);
     const save = StepFunctionsStartExecution.jsonata(this, 'Back up target', {
       comment: 'The safety backup: a backup of the contents that the restore will replace',
       stateMachine: StateMachine.fromStateMachineName(
@@ -171,7 +172,7 @@ export class RestoreWorkflow extends Construct {
     const saving = Choice.jsonata(this, 'Back up the target first?')
       .when(Condition.jsonata('{% $safety_backup %}'), save.next(load))
       .otherwise(load);
-    const beginning = begin.next(repeat(this, 'Is the test load done?', testLoad, saving));
+    const beginning = begin.next(testLoad).next(saving);
     const inspected = Choice.jsonata(this, 'May the restore begin?')
       .when(
         Condition.jsonata('{% $states.input.dry_run %}'),
@@ -230,7 +231,7 @@ export class RestoreWorkflow extends Construct {
   }
 
   /**
-   * One phase of all stores in parallel. A store that the restore does not affect is done immediately. The first
+   * One phase of all stores in parallel. The first
    * error ends the restore; a rollback continues with the other stores, and fails when they are done.
    */
   #phase(verb: string, phase: 'clear' | 'verify' | 'finish', comment: string, handlers: StepHandlers) {
@@ -238,10 +239,8 @@ export class RestoreWorkflow extends Construct {
       this,
       `${verb} stores`,
       comment,
-      BRANCHES.map(({ words, handler }) => {
-        const start = Pass.jsonata(this, `${verb} the ${words}`, {
-          outputs: { job_id: JOB, phase, cursor: null, leg: 0, done: false },
-        });
+      BRANCHES.map(({ role, words, handler }) => {
+        const start = this.#start(`${verb} the ${words}`, phase);
         const leg = step(this, `${verb} a leg of the ${words}`, {
           handler: handlers[handler],
           comment: 'Continues where the previous leg stopped',
@@ -259,9 +258,60 @@ export class RestoreWorkflow extends Construct {
           )
           .otherwise(failAgain(this, `${verb} of the ${words} ended`, 'Ends the other stores too'));
         leg.addCatch(failed, { errors: ['States.ALL'], outputs: CAUGHT });
-        return start.next(repeat(this, `Is the ${verb.toLowerCase()} of the ${words} done?`, leg, done));
+        return this.#eachStore(
+          role,
+          `${verb} every store of the ${words}`,
+          'The stores of a role at the same time, each in legs',
+          start.next(repeat(this, `Is the ${verb.toLowerCase()} of the ${words} done?`, leg, done)),
+          { failed: '{% [$states.result.failed] %}' },
+        );
       }),
       { failed: FAILED },
     );
+  }
+
+  /** Before anything is replaced: what only the servers of the vectors can check. */
+  #testLoad(handlers: StepHandlers): MapState {
+    return this.#eachStore(
+      'vectors',
+      'Test load',
+      'What only the server can check, before anything is replaced',
+      this.#start('Begin the test load', 'test-load').next(
+        repeat(
+          this,
+          'Is the test load done?',
+          step(this, 'Test load of the vectors', {
+            handler: handlers['restore-vectors'],
+            comment:
+              'Loads snapshots into temporary collections, which only the server can check; replaces nothing',
+            retry: FIRST_LOOK_RETRY,
+          }),
+          endOfBranch(this, 'Test load done'),
+        ),
+      ),
+    );
+  }
+
+  /** The restored stores of one role at the same time. */
+  #eachStore(
+    role: ServedRole,
+    name: string,
+    comment: string,
+    legs: IChainable,
+    outputs: unknown = {},
+  ): MapState {
+    const stores = MapState.jsonata(this, name, {
+      comment,
+      items: ProvideItems.jsonata(`{% $stores.${role} %}`),
+      outputs,
+    });
+    return stores.itemProcessor(legs);
+  }
+
+  /** The first leg of a phase of one store, whose name is the input. */
+  #start(name: string, phase: RestorePhase): Pass {
+    return Pass.jsonata(this, name, {
+      outputs: { job_id: JOB, store: '{% $states.input %}', phase, cursor: null, leg: 0, done: false },
+    });
   }
 }

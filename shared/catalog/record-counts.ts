@@ -1,3 +1,4 @@
+import type { ByStore } from '../core/store-names.ts';
 import { kindOf, nounOf, tallyKind, thingOf } from '../stores/known-facts.ts';
 
 /** Counts by name: tallies of an export, or counts of a store. */
@@ -19,15 +20,9 @@ export function recordCounts(counted: Counted = {}): Record<string, number> {
 }
 
 /** Counts of records by store. Omits stores without any. */
-export function countsByStore<Store extends string>(
-  counted: Readonly<Partial<Record<Store, Counted>>>,
-): Partial<Record<Store, Record<string, number>>> {
-  const counts: Partial<Record<Store, Record<string, number>>> = {};
-  for (const store of Object.keys(counted) as Store[]) {
-    const found = recordCounts(counted[store]);
-    if (Object.keys(found).length > 0) counts[store] = found;
-  }
-  return counts;
+export function countsByStore(counted: Readonly<ByStore<Counted>>): ByStore<Record<string, number>> {
+  const counts = Object.entries(counted).map(([store, tallies]) => [store, recordCounts(tallies)] as const);
+  return Object.fromEntries(counts.filter(([, found]) => Object.keys(found).length > 0));
 }
 
 /** Total number of records. */

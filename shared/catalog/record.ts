@@ -3,7 +3,7 @@ import { BackupCopy } from '../core/copies.ts';
 import { Id } from '../core/ids.ts';
 import { Reading } from '../core/reading.ts';
 import { ArchiveSignature } from '../core/signature.ts';
-import { STORE_NAMES } from '../core/store-names.ts';
+import { byStore, StoreList } from '../core/store-name.ts';
 import { Subset } from '../core/subset.ts';
 import { SystemEvidence } from '../core/system-evidence.ts';
 import { ReferenceCount } from '../profiles/reference-count.ts';
@@ -28,7 +28,7 @@ export const CatalogRecord = z.looseObject({
   target: Id,
   job_id: Id,
   type: z.enum(['full', 'partial']),
-  stores: z.array(z.enum(STORE_NAMES)),
+  stores: StoreList,
   /** The requested subset of these stores. Absent if all of them were saved. */
   only: Subset.optional(),
   created_at: z.iso.datetime(),
@@ -69,7 +69,7 @@ export const CatalogRecord = z.looseObject({
   tallies: z.record(z.string(), TalliesRecord),
   consistency: Consistency,
   /** By store: whether it was read or carried from an earlier backup. Absent in records of earlier versions. */
-  readings: z.partialRecord(z.enum(STORE_NAMES), Reading).optional(),
+  readings: byStore(Reading).optional(),
   /** When every byte of the archive was last read back, and the result. */
   verification: z.object({
     state: z.enum(['verified', 'damaged']),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Id } from '../core/ids.ts';
-import { STORE_NAMES } from '../core/store-names.ts';
+import { StoreList } from '../core/store-name.ts';
 import { Subset } from '../core/subset.ts';
 import { Scopes } from '../stores/scopes.ts';
 import { repeatedKey } from './tags.ts';
@@ -54,7 +54,7 @@ export const BackupRequest = z.strictObject({
   /** A backup is `full` without `stores` and `only`, and `partial` with them. If given, the type must match. */
   type: z.enum(['full', 'partial']).optional(),
   /** The stores. Default: all. Any selection makes the backup `partial`. */
-  stores: z.array(z.enum(STORE_NAMES)).min(1).optional(),
+  stores: StoreList.min(1).optional(),
   /**
    * Only this subset of the target; makes the backup `partial`. Without `stores`, only the stores that it mentions are
    * saved. Everything that it names must exist.

@@ -3,11 +3,11 @@ import { z } from 'zod';
 import type { Bucket } from '../aws/bucket.ts';
 import { ACKNOWLEDGED_KEY } from '../aws/keys.ts';
 import { Id } from '../core/ids.ts';
-import { STORE_NAMES } from '../core/store-names.ts';
+import { StoreName } from '../core/store-name.ts';
 import { StoreWarning } from '../stores/warning.ts';
 
 /** A warning of a backup, with its store. */
-export const BackupWarning = StoreWarning.extend({ store: z.enum(STORE_NAMES) });
+export const BackupWarning = StoreWarning.extend({ store: StoreName });
 export type BackupWarning = z.infer<typeof BackupWarning>;
 
 /** A store without records, although some are expected. */

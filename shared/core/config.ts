@@ -9,6 +9,7 @@ import { FullReading } from './reading.ts';
 import { RetentionPolicy } from './retention-policy.ts';
 import { SELFTEST_SETTINGS, SELFTEST_TARGET } from './selftest.ts';
 import { ReadableClass, StorageClass } from './storage-class.ts';
+import { byServedStore } from './store-name.ts';
 
 /** A store of a target: its adapter, its credentials, and the part of the server that belongs to the target. */
 export const StoreConfig = z.strictObject({
@@ -74,11 +75,8 @@ export const TargetConfig = z.strictObject({
   profile: z.string().min(1).default('custom'),
   /** Parameters of the profile, such as `{"namespace": "demo"}`. */
   parameters: z.record(z.string(), z.json()).default({}),
-  stores: z.strictObject({
-    graph: StoreConfig.optional(),
-    vectors: StoreConfig.optional(),
-    kv: StoreConfig.optional(),
-  }),
+  /** By name. Its profile decides of which roles it may have several. */
+  stores: byServedStore(StoreConfig),
   /**
    * A backup gets a warning if a count of records is smaller than in the last good backup by more than this
    * percentage.

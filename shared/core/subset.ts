@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { describeSubset } from './describe-subset.ts';
 import { InvalidInputError } from './errors.ts';
+import { roleOf, type ServedRole, type StoreName } from './store-names.ts';
 
 const Name = z.string().min(1).max(255);
 
@@ -23,14 +24,25 @@ export const Subset = z
   .refine((part) => Object.values(part).some((value) => value !== undefined), 'must name something');
 export type Subset = z.infer<typeof Subset>;
 
-/** The stores that a subset mentions; undefined if it does not limit the stores. */
-export function storesNamed(part: Subset | undefined): ('graph' | 'vectors' | 'kv')[] | undefined {
+/** The roles of the stores that a subset mentions; undefined if it does not limit the stores. */
+export function rolesNamed(part: Subset | undefined): ServedRole[] | undefined {
   if (!part) return undefined;
   return [
     ...(part.label === undefined ? [] : (['graph'] as const)),
     ...(part.collections === undefined ? [] : (['vectors'] as const)),
     ...(part.namespaces === undefined && part.key_prefixes === undefined ? [] : (['kv'] as const)),
   ];
+}
+
+/**
+ * Whether a request is about a store: about the stores that it names, or else about those of the roles that its subset
+ * mentions, or else about all of them.
+ */
+export function isWanted(
+  store: StoreName,
+  { stores, only }: { stores?: readonly StoreName[] | undefined; only?: Subset | undefined },
+): boolean {
+  return stores?.includes(store) ?? rolesNamed(only)?.some((role) => role === roleOf(store)) ?? true;
 }
 
 /**

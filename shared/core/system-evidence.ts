@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { STORE_NAMES } from './store-names.ts';
+import { StoreName } from './store-name.ts';
 
 /**
  * What the data of a backup reveals about the version of the GraphRAG system that wrote it. No system writes its version
@@ -16,7 +16,7 @@ export const SystemEvidence = z.object({
   marks: z
     .array(
       z.object({
-        store: z.enum(STORE_NAMES),
+        store: StoreName,
         kind: z.string().max(50),
         name: z.string().max(1000),
         value: z.string().max(1000).optional(),

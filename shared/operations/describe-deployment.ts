@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { TargetConfig } from '../core/config.ts';
 import { OBJECT_BYTES_MAX } from '../core/limits.ts';
-import { STORE_NAMES, type StoreName } from '../core/store-names.ts';
+import { StoreName } from '../core/store-name.ts';
+import { roleOf, SERVED_ROLES, valuesByStore } from '../core/store-names.ts';
 import { VERSION } from '../core/version.ts';
 import { SINGLE_UPLOAD_BYTES_MAX } from '../workflows/restore/request.ts';
 import type { OperationsContext } from './context.ts';
@@ -19,7 +20,7 @@ export const Deployment = z.object({
       name: z.string(),
       profile: z.string(),
       /** Its stores, with the kind of server of each. */
-      stores: z.array(z.object({ store: z.enum(STORE_NAMES), kind: z.string() })),
+      stores: z.array(z.object({ store: StoreName, kind: z.string() })),
       /** Whether hooks pause the writers while its stores are read or written. */
       hooks: z.boolean(),
       /** Limitations of this target with their reasons, as text. */
@@ -42,10 +43,10 @@ export function describeDeployment({ bucket, stateMachines, config }: Operations
     targets: Object.entries(config?.targets ?? {}).map(([name, target]) => ({
       name,
       profile: target.profile,
-      stores: STORE_NAMES.map((store) => ({
-        store,
-        kind: store === 'config' ? store : target.stores[store]?.kind,
-      })).filter((store): store is { store: StoreName; kind: string } => store.kind !== undefined),
+      stores: [
+        ...valuesByStore(target.stores).map(([store, { kind }]) => ({ store, kind })),
+        { store: 'config' as const, kind: 'config' },
+      ],
       hooks: target.hooks !== undefined,
       limits: limitsOf(target),
     })),
@@ -54,7 +55,8 @@ export function describeDeployment({ bucket, stateMachines, config }: Operations
 
 function limitsOf(target: TargetConfig): string[] {
   const { profile, stores, hooks, configuration, configuration_from, configuration_folder } = target;
-  const missing = STORE_NAMES.filter((store) => store !== 'config' && stores[store] === undefined);
+  const roles = new Set(valuesByStore(stores).map(([store]) => roleOf(store)));
+  const missing = SERVED_ROLES.filter((role) => !roles.has(role));
   return [
     ...missing.map(
       (store) => `The store "${store}" is neither backed up nor restored: it is not configured.`,

@@ -4,7 +4,7 @@ import { comparisonId, stagingPrefix, VERIFICATIONS } from '../aws/keys.ts';
 import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
-import { STORE_NAMES, type StoreName } from '../core/store-names.ts';
+import { StoreList, StoreName } from '../core/store-name.ts';
 import { comparisonOf } from '../stores/comparison/archives.ts';
 import { compareHere } from '../stores/comparison/compare-here.ts';
 import type { StoresLeg } from '../stores/comparison/compare-stores.ts';
@@ -22,7 +22,7 @@ export const DiffInput = z.strictObject({
   /** The backup that is compared with the one in the path: what it has more is added. */
   to: Id,
   /** Only these stores. Default: all that one of the backups has. The configuration has no records. */
-  stores: z.array(z.enum(STORE_NAMES)).min(1).optional(),
+  stores: StoreList.min(1).optional(),
 });
 
 /** One leg of a comparison of two backups, for callers with limited time: repeat the call with `cursor` until `done`. */
@@ -37,7 +37,7 @@ export const BackupDiff = z.object({
   /** Where the next leg continues. Null once the comparison is done. */
   cursor: z.json(),
   /** The store that is being compared, and how many of its records were read, of both backups. */
-  progress: z.object({ store: z.enum(STORE_NAMES), records: z.number(), total: z.number() }).optional(),
+  progress: z.object({ store: StoreName, records: z.number(), total: z.number() }).optional(),
   /** What differs, by store: `before` is the backup in the path, `after` the other one. Complete once `done`. */
   stores: z.array(ComparedStore),
 });

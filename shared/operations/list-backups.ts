@@ -5,7 +5,8 @@ import { catalogEntries } from '../catalog/read.ts';
 import { BackupSummary } from '../catalog/summaries.ts';
 import { hasTags } from '../catalog/tags.ts';
 import { Id } from '../core/ids.ts';
-import { STORE_NAMES, type StoreName } from '../core/store-names.ts';
+import { StoreName } from '../core/store-name.ts';
+import { roleOf, type ServedRole } from '../core/store-names.ts';
 import { talliesOf } from '../stores/known-facts.ts';
 import type { OperationsContext } from './context.ts';
 
@@ -18,7 +19,7 @@ export const BackupFilters = z.strictObject({
   target: Id.optional(),
   type: z.enum(['full', 'partial']).optional(),
   /** Contains this store. */
-  store: z.enum(STORE_NAMES).optional(),
+  store: StoreName.optional(),
   /** Contains keys of this key-value namespace. */
   namespace: z.string().max(200).optional(),
   /** Contains points of this vector collection. */
@@ -123,9 +124,13 @@ function matches({ summary, holds }: Listed, filters: BackupFilters): boolean {
 
 function holdsThing(
   holds: readonly string[],
-  store: StoreName,
+  role: ServedRole,
   field: 'collections' | 'namespaces',
   thing: string,
 ): boolean {
-  return talliesOf(store, field, thing).some((tally) => holds.includes(`${store} ${tally}`));
+  const tallies = talliesOf(role, field, thing);
+  return holds.some((held) => {
+    const [store = '', ...tally] = held.split(' ');
+    return roleOf(store as StoreName) === role && tallies.includes(tally.join(' '));
+  });
 }

@@ -19,7 +19,7 @@ import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
 import { SignatureCheck } from '../core/signature.ts';
-import { STORE_NAMES } from '../core/store-names.ts';
+import { byStore } from '../core/store-name.ts';
 import { inconsistencies, unexplainedLosses } from '../workflows/backup/verify.ts';
 import { type CheckLeg, checkLeg } from '../workflows/job/check-leg.ts';
 import type { OperationsContext } from './context.ts';
@@ -41,7 +41,7 @@ export const VerificationLeg = z.object({
   /** For a valid backup: what could not be checked, or needs attention. */
   warnings: z.array(BackupWarning).default([]),
   /** For a valid backup, by store and kind: the number of records that were read and found equal to the manifest. */
-  records: z.partialRecord(z.enum(STORE_NAMES), z.record(z.string(), z.number())).default({}),
+  records: byStore(z.record(z.string(), z.number())).default({}),
   /** The result of checking its signature. Present once it is done, if the deployment uses signatures. */
   signature: SignatureCheck.optional(),
   /** The catalog's details of the backup, including the result of this verification. Present once it is done. */

@@ -1,13 +1,13 @@
 import type { NgbakConfig } from '../core/config.ts';
-import type { StoreName } from '../core/store-names.ts';
+import { hasRole, roleOf, type ServedRole, type StoreName } from '../core/store-names.ts';
 import type { CollectedField, ValueCollector } from '../stores/content-check.ts';
 import type { Field } from './profile.ts';
 import { isCollectionOf } from './profiles.ts';
 import type { ReferenceCount } from './reference-count.ts';
 import {
-  canRead,
   nameOfReference,
   type ReferringPlan,
+  readability,
   referencesOf,
   SAMPLE_CHARACTERS,
   SAMPLES_MAX,
@@ -29,7 +29,7 @@ export class CollectedReferences implements ValueCollector {
   readonly #plan: ReferringPlan;
   /** How often each value of a field occurs: by field, and for referring ones also by separator. */
   readonly #values = new Map<string, Map<string, number>>();
-  readonly #wanted: { readonly store: StoreName; readonly thing: string; readonly field: CollectedField }[] =
+  readonly #wanted: { readonly role: ServedRole; readonly thing: string; readonly field: CollectedField }[] =
     [];
   readonly #limits: { readonly values: number; readonly characters: number };
   #held = 0;
@@ -55,7 +55,7 @@ export class CollectedReferences implements ValueCollector {
   get #references() {
     const { stores } = this.#plan;
     return referencesOf(this.#config, this.#plan).filter(
-      ({ from, to }) => stores.includes(from.store) && stores.includes(to.store),
+      ({ from, to }) => hasRole(stores, from.store) && hasRole(stores, to.store),
     );
   }
 
@@ -68,7 +68,7 @@ export class CollectedReferences implements ValueCollector {
       if (separator === undefined) this.#add(values, text);
       else for (const part of split([text], separator)) this.#add(values, part, true);
     };
-    this.#wanted.push({ store, thing, field: { name: field, add } });
+    this.#wanted.push({ role: store, thing, field: { name: field, add } });
   }
 
   #add(values: Map<string, number>, value: string, isPart = false): void {
@@ -88,7 +88,7 @@ export class CollectedReferences implements ValueCollector {
 
   fieldsOf(store: StoreName, name: string): readonly CollectedField[] {
     return this.#wanted
-      .filter(({ store: of, thing }) => of === store && isThing(store, name, thing))
+      .filter(({ role, thing }) => role === roleOf(store) && isThing(role, name, thing))
       .map(({ field }) => field);
   }
 
@@ -98,17 +98,20 @@ export class CollectedReferences implements ValueCollector {
     const counts: ReferenceCount[] = [];
     for (const reference of this.#references) {
       const { from, to, separator } = reference;
-      const isReadable =
-        (await canRead(this.#config, this.#plan, archive, to)) &&
-        (await canRead(this.#config, this.#plan, archive, from));
-      if (!isReadable) continue;
+      const readable = await readability(this.#config, this.#plan, archive, to);
+      const { isReadable } = await readability(this.#config, this.#plan, archive, from);
+      if (!readable.isReadable || !isReadable) continue;
       const ends = this.#values.get(keyOf(to));
       let total = 0;
+      let checked = 0;
       let dangling = 0;
       const samples: string[] = [];
       for (const [value, count] of this.#values.get(keyOf(from, separator)) ?? []) {
         total += count;
-        if (ends?.has(value)) continue;
+        const isFound = ends?.has(value) ?? false;
+        if (!isFound && !readable.isWhole) continue;
+        checked += count;
+        if (isFound) continue;
         dangling += count;
         if (samples.length < SAMPLES_MAX) samples.push(value.slice(0, SAMPLE_CHARACTERS));
       }
@@ -116,7 +119,7 @@ export class CollectedReferences implements ValueCollector {
         reference: nameOfReference(reference),
         against: 'archive',
         total,
-        checked: total,
+        checked,
         dangling,
         complete: true,
         samples,
@@ -130,6 +133,6 @@ function keyOf({ store, thing, field }: Field, separator = ''): string {
   return JSON.stringify([store, thing, field, separator]);
 }
 
-function isThing(store: StoreName, name: string, thing: string): boolean {
-  return store === 'vectors' ? isCollectionOf(name, thing) : name === thing;
+function isThing(role: ServedRole, name: string, thing: string): boolean {
+  return role === 'vectors' ? isCollectionOf(name, thing) : name === thing;
 }

@@ -6,6 +6,7 @@ import type { Profile } from './profile.ts';
 export const custom: Profile<Record<string, never>> = {
   name: 'custom',
   Parameters: z.strictObject({}) as z.ZodType<Record<string, never>>,
+  several: ['vectors', 'kv'],
   scopes: () => ({}),
   configurationFiles: ['settings.yaml', 'settings.yml', '.env'],
   counts: NANO_COUNTS,

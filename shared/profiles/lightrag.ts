@@ -38,6 +38,7 @@ const Parameters = z.strictObject({
 export const lightrag: Profile<z.infer<typeof Parameters>> = {
   name: 'lightrag',
   Parameters,
+  several: ['kv'],
   scopes({ workspace, model_suffix, ...overrides }, kvKind) {
     const graph = overrides.graph_workspace ?? workspace;
     const vectors = overrides.vectors_workspace ?? workspace;

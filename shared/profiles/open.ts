@@ -1,11 +1,17 @@
 import { z } from 'zod';
 import { loadSecret } from '../aws/secrets.ts';
-import { findTarget, type NgbakConfig } from '../core/config.ts';
+import { findTarget, type NgbakConfig, type TargetConfig } from '../core/config.ts';
 import { AccessDeniedError, InvalidInputError, UnavailableError } from '../core/errors.ts';
 import { parseInput } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
 import { SELFTEST_TARGET, selftestConnection } from '../core/selftest.ts';
-import type { StoreName } from '../core/store-names.ts';
+import {
+  roleOf,
+  type ServedRole,
+  type ServedStore,
+  type StoreName,
+  valuesByStore,
+} from '../core/store-names.ts';
 import { configAdapter } from '../stores/config/adapter.ts';
 import { findAdapter } from '../stores/registry.ts';
 import type { Scopes } from '../stores/scopes.ts';
@@ -16,15 +22,19 @@ import { markRequests } from './system-evidence.ts';
 /** The settings that a job has read from the running system, in place of a scope. */
 const RunningScope = z.object({ running: z.record(z.string(), z.json()).optional() });
 
+/** The stores of a target that have a server or a folder, in archive order. */
+export function servedStoresOf(config: NgbakConfig, targetName: string): ServedStore[] {
+  return valuesByStore(findTarget(config, targetName).stores).map(([name]) => name);
+}
+
 /** The stores of a target, in archive order. */
 export function storesOf(config: NgbakConfig, targetName: string): StoreName[] {
-  const { stores } = findTarget(config, targetName);
-  return [
-    ...(stores.graph ? (['graph'] as const) : []),
-    ...(stores.vectors ? (['vectors'] as const) : []),
-    ...(stores.kv ? (['kv'] as const) : []),
-    'config',
-  ];
+  return [...servedStoresOf(config, targetName), 'config'];
+}
+
+/** The stores of one role of a target, in archive order. */
+export function storesOfRole(config: NgbakConfig, targetName: string, role: ServedRole): ServedStore[] {
+  return servedStoresOf(config, targetName).filter((name) => roleOf(name) === role);
 }
 
 /**
@@ -37,7 +47,7 @@ export function storesOf(config: NgbakConfig, targetName: string): StoreName[] {
 export function resolveStore(
   config: NgbakConfig,
   targetName: string,
-  name: Exclude<StoreName, 'config'>,
+  name: ServedStore,
   parameters?: Record<string, Json>,
 ): { adapter: StoreAdapter; scope: unknown; secret: string; questions: readonly unknown[] | undefined } {
   const target = findTarget(config, targetName);
@@ -48,10 +58,11 @@ export function resolveStore(
     });
   }
   const adapter = findAdapter(settings.kind, name);
+  requireOneOf(config, targetName, name);
   const scope = parseInput(
     adapter.Scope,
     {
-      ...profileScopes(target.profile, { ...target.parameters, ...parameters }, target.stores.kv?.kind)[name],
+      ...scopeFor(target, name, parameters),
       ...settings.scope,
     },
     `Scope of targets.${targetName}.stores.${name}`,
@@ -66,6 +77,33 @@ export function resolveStore(
       'Correct it in cdk.json and deploy; docs/restore.md describes smoke checks.',
     );
   return { adapter, scope, secret: settings.secret, questions };
+}
+
+/** The part of a store that its profile defines, for the backend that it has. */
+function scopeFor(
+  { profile, parameters, stores }: TargetConfig,
+  name: ServedStore,
+  others: Record<string, Json> | undefined,
+): Record<string, Json> | undefined {
+  const role = roleOf(name);
+  // What profiles derive for other roles depends on the first store of key-value data.
+  const [first] = valuesByStore(stores).filter(([other]) => roleOf(other) === 'kv');
+  const kvKind = role === 'kv' ? stores[name]?.kind : first?.[1].kind;
+  return profileScopes(profile, { ...parameters, ...others }, kvKind)[role];
+}
+
+/** Throws InvalidInputError if the profile knows only one store of that role. */
+function requireOneOf(config: NgbakConfig, targetName: string, name: ServedStore): void {
+  const { profile } = findTarget(config, targetName);
+  const role = roleOf(name);
+  const stores = storesOfRole(config, targetName, role);
+  if (stores.length < 2 || findProfile(profile).several?.includes(role)) return;
+  throw new InvalidInputError(
+    `Target "${targetName}" has several stores of the role "${role}" (${stores.join(', ')}), but a system of profile "${profile}" has one.`,
+    {
+      remedy: 'Use profile "custom", or leave a store out: docs/profiles.md lists the profiles with several.',
+    },
+  );
 }
 
 /**
@@ -103,7 +141,7 @@ export async function openStore(
     referenceFields: (thing) => [
       ...new Set(
         references
-          .filter(({ from }) => from.store === name && isCollectionOf(thing, from.thing))
+          .filter(({ from }) => from.store === roleOf(name) && isCollectionOf(thing, from.thing))
           .map(({ from }) => from.field),
       ),
     ],

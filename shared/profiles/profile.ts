@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { Json } from '../core/json.ts';
-import type { StoreName } from '../core/store-names.ts';
+import type { ServedRole } from '../core/store-names.ts';
 import type { MarkRequest, NamePattern } from '../stores/marks.ts';
 
 /** The counts that users know a knowledge base by; they are the statistics in the manifest. */
@@ -15,12 +15,12 @@ export const STATISTICS = [
 ] as const;
 export type Statistic = (typeof STATISTICS)[number];
 
-/** Scopes by store, as defined by the stores' adapters. Stores that the profile does not define are absent. */
-export type ProfileScopes = Partial<Record<StoreName, Record<string, Json>>>;
+/** Scopes by role, as defined by the stores' adapters. Roles that the profile does not define are absent. */
+export type ProfileScopes = Partial<Record<ServedRole, Record<string, Json>>>;
 
-/** A data field of one store, such as `source_id` of nodes. */
+/** A data field of the stores of one role, such as `source_id` of nodes. */
 export interface Field {
-  readonly store: 'graph' | 'vectors' | 'kv';
+  readonly store: ServedRole;
   /** `nodes`, `relationships`, a collection, or a namespace of keys. */
   readonly thing: string;
   readonly field: string;
@@ -37,7 +37,7 @@ export interface Reference {
 
 /** Something in the data of a system that only some of its versions write. */
 export interface VersionMark {
-  readonly store: Exclude<StoreName, 'config'>;
+  readonly store: ServedRole;
   /** What a probe looks for; or the name of a tally that is not zero, such as `points:<collection>`. */
   readonly find: MarkRequest | { readonly kind: 'tally'; readonly pattern: NamePattern };
   /** The first version that writes it. */
@@ -70,6 +70,8 @@ export interface Profile<Parameters = unknown> {
   readonly name: string;
   /** Schema of the parameters that a target sets in its configuration. */
   readonly Parameters: z.ZodType<Parameters>;
+  /** The roles of which a target may have several stores. Default: none. */
+  readonly several?: readonly ServedRole[];
   /**
    * Returns the part of each store that belongs to the knowledge base. `kvKind` is the adapter of the key-value data.
    */

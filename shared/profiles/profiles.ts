@@ -1,6 +1,7 @@
 import type { Tallies } from '../core/digest.ts';
 import { InvalidInputError } from '../core/errors.ts';
 import { parseInput } from '../core/input.ts';
+import { roleOf, type ServedRole, type StoreName } from '../core/store-names.ts';
 import { cognee } from './cognee.ts';
 import { custom } from './custom.ts';
 import { graphiti } from './graphiti.ts';
@@ -97,18 +98,13 @@ export function profileStatistics(
   labels?: Readonly<Record<string, number>>,
 ): Partial<Record<Statistic, number>> {
   const { counts, tables, labels: labelled } = findProfile(name);
-  const { graph, vectors, kv } = tallies;
+  const { graph } = tallies;
+  const of = (role: ServedRole) =>
+    Object.entries(tallies).flatMap(([store, found]) => (roleOf(store as StoreName) === role ? [found] : []));
   const statistics: Partial<Record<Statistic, number>> = {};
   for (const statistic of STATISTICS) {
-    const namespace = counts[statistic];
-    const tally = kv?.[`keys:${namespace}`];
-    // Keys in large files are not counted, so report no statistic for them.
-    const isInTables = kv?.tables !== undefined;
-    const isKnown = namespace !== undefined && kv && !isInTables && (tally || !kv.files);
-    if (isKnown) statistics[statistic] = tally?.count ?? 0;
-    const table = tables?.[statistic];
-    // A table without rows of the workspace is not in the archive.
-    if (isInTables && table !== undefined) statistics[statistic] = kv[`rows:${table}`]?.count ?? 0;
+    const count = countOf(of('kv'), counts[statistic], tables?.[statistic]);
+    if (count !== undefined) statistics[statistic] = count;
   }
   if (graph) {
     if (labelled === undefined) statistics.entities = graph.nodes?.count ?? 0;
@@ -118,10 +114,36 @@ export function profileStatistics(
     }
     statistics.relationships = graph.relationships?.count ?? 0;
   }
-  if (vectors) {
-    statistics.vectors = Object.entries(vectors)
+  const vectors = of('vectors');
+  if (vectors.length > 0) {
+    statistics.vectors = vectors
+      .flatMap((found) => Object.entries(found))
       .filter(([tally]) => tally.startsWith('points:'))
       .reduce((sum, [, { count }]) => sum + count, 0);
   }
   return statistics;
+}
+
+/**
+ * The number of keys of a namespace, or of rows of a table, in the stores of key-value data. Undefined if it is not
+ * known.
+ */
+function countOf(
+  stores: readonly Tallies[],
+  namespace: string | undefined,
+  table: string | undefined,
+): number | undefined {
+  const counted: number[] = [];
+  let isKnown = stores.length > 0;
+  for (const tallies of stores) {
+    const isInTables = tallies.tables !== undefined;
+    const counts = isInTables
+      ? table !== undefined && `rows:${table}`
+      : namespace !== undefined && `keys:${namespace}`;
+    const tally = counts ? tallies[counts] : undefined;
+    if (tally) counted.push(tally.count);
+    // A table without rows of the workspace is not in the archive. Keys in large files are not counted.
+    else if (!counts || (!isInTables && tallies.files)) isKnown = false;
+  }
+  return counted.length > 0 || isKnown ? counted.reduce((sum, count) => sum + count, 0) : undefined;
 }

@@ -1,7 +1,7 @@
-import type { StoreName } from '../core/store-names.ts';
+import type { ServedRole } from '../core/store-names.ts';
 
-/** Names found in the stores, from `Store.names`. Stores that were not examined are absent. */
-export type FoundNames = Partial<Record<Exclude<StoreName, 'config'>, readonly string[]>>;
+/** Names found in the stores, by role, from `Store.names`. Stores that were not examined are absent. */
+export type FoundNames = Partial<Record<ServedRole, readonly string[]>>;
 
 /** A proposed profile for a target, with reasons. */
 export interface Proposal {

@@ -1,11 +1,11 @@
 import type { z } from 'zod';
 import { findTarget, type NgbakConfig } from '../core/config.ts';
 import { HashSample } from '../core/hash-sample.ts';
-import type { StoreName } from '../core/store-names.ts';
+import { roleOf, type ServedRole, type ServedStore, type StoreName } from '../core/store-names.ts';
 import type { LegContext } from '../stores/leg.ts';
 import type { Store } from '../stores/store.ts';
-import { resolveStore } from './open.ts';
-import type { Reference } from './profile.ts';
+import { resolveStore, storesOfRole } from './open.ts';
+import type { Field, Reference } from './profile.ts';
 import { findProfile, isCollectionOf } from './profiles.ts';
 import type { ReferenceCount } from './reference-count.ts';
 import type { Routes } from './routes-record.ts';
@@ -34,41 +34,42 @@ export interface ReferringPlan {
  * looked up in the archive if their store is restored too, otherwise in the target. Only reads; stops when the time
  * runs out.
  *
- * @param open opens a store of the target that is not restored; returns undefined if the target has none
+ * @param open opens a store of the target that is not restored; returns undefined if it cannot be queried now
  */
 export async function countReferences(
   config: NgbakConfig,
   plan: ReferringPlan,
   archive: SavedArchive,
-  open: (store: 'graph' | 'vectors' | 'kv') => Promise<Store | undefined>,
+  open: (store: ServedStore) => Promise<Store | undefined>,
   leg: LegContext,
 ): Promise<ReferenceCount[]> {
   const context = withinLimit(leg);
-  const held = new Map<string, { sample: HashSample; complete: boolean } | undefined>();
+  const held = new Map<string, Ends | undefined>();
   const counts: ReferenceCount[] = [];
   for (const reference of referencesOf(config, plan)) {
     const { from, to } = reference;
-    if (!plan.stores.includes(from.store)) continue;
-    if (!plan.stores.includes(to.store)) {
-      const goal = await open(to.store);
-      const count = goal && (await countInTarget(config, plan, archive, reference, goal, context));
+    if (restoredOf(plan, from.store).length === 0) continue;
+    if (restoredOf(plan, to.store).length === 0) {
+      const goal = await openGoal(storesOfRole(config, plan.target, to.store), open);
+      const count = await countInTarget(config, plan, archive, reference, goal, context);
       if (count) counts.push(count);
       continue;
     }
     const name = `${to.store} ${to.thing}.${to.field}`;
     if (!held.has(name)) {
       const values = await valuesOf(config, plan, archive, to);
-      held.set(name, values && (await sampleOf(values, context)));
+      const isWhole = values.unread.length === 0 && hasAllOf(config, plan, to.store);
+      held.set(name, values.texts && { ...(await sampleOf(values.texts, context)), isWhole });
     }
     const ends = held.get(name);
-    const values = await valuesOf(config, plan, archive, from);
+    const { texts: values } = await valuesOf(config, plan, archive, from);
     if (!ends || !values) continue;
     const counter = new Counter(reference, 'archive');
     for await (const run of values) {
       for (const value of split(run, reference.separator)) {
         counter.total++;
         const found = ends.sample.has(value);
-        if (found === undefined) continue;
+        if (found === undefined || !(found || ends.isWhole)) continue;
         counter.checked++;
         if (!found) counter.dangles(value);
       }
@@ -82,24 +83,66 @@ export async function countReferences(
 }
 
 /**
- * After a store was loaded: looks up the references to it in the store itself. The values come from the archive as
- * viewed at the destination, which the verification has found equal to the target's data.
+ * After the stores were loaded: looks up the references to a store in the store itself and in the others of its role.
+ * The first restored store of a role does so for all of them. The values come from the archive as viewed at the
+ * destination, which the verification has found equal to the target's data.
+ *
+ * @param open opens another store of the target; returns undefined if it does not belong to what is restored
  */
 export async function proveReferences(
   config: NgbakConfig,
   plan: ReferringPlan,
   archive: SavedArchive,
-  goal: Store,
+  store: Store,
+  open: (store: ServedStore) => Promise<Store | undefined>,
   leg: LegContext,
 ): Promise<ReferenceCount[]> {
   const context = withinLimit(leg);
-  const counts: ReferenceCount[] = [];
-  for (const reference of referencesOf(config, plan)) {
-    if (reference.to.store !== goal.name || !plan.stores.includes(reference.from.store)) continue;
-    const count = await countInTarget(config, plan, archive, reference, goal, context);
-    if (count) counts.push(count);
+  const role = roleOf(store.name);
+  const references = referencesOf(config, plan).filter(
+    ({ from, to }) => to.store === role && restoredOf(plan, from.store).length > 0,
+  );
+  if (role === 'config' || references.length === 0 || restoredOf(plan, role)[0] !== store.name) return [];
+  const names = storesOfRole(config, plan.target, role).filter((name) => name !== store.name);
+  const { stores: others, isWhole } = await openGoal(names, open);
+  try {
+    const goal = { stores: [store, ...others], isWhole };
+    const counts: ReferenceCount[] = [];
+    for (const reference of references) {
+      const count = await countInTarget(config, plan, archive, reference, goal, context);
+      if (count) counts.push(count);
+    }
+    return counts;
+  } finally {
+    for (const other of others) await other.close();
   }
-  return counts;
+}
+
+/** The restored stores of a role, in archive order. */
+function restoredOf({ stores }: ReferringPlan, role: ServedRole): ServedStore[] {
+  return stores.filter((name): name is ServedStore => roleOf(name) === role);
+}
+
+/** The values that references lead to. What is not among them dangles only if all of the stores could be read. */
+interface Ends {
+  readonly sample: HashSample;
+  readonly complete: boolean;
+  readonly isWhole: boolean;
+}
+
+/** The stores that references lead to, and whether these are all that could hold the other end. */
+interface Goal {
+  readonly stores: readonly Store[];
+  readonly isWhole: boolean;
+}
+
+async function openGoal(
+  names: readonly ServedStore[],
+  open: (store: ServedStore) => Promise<Store | undefined>,
+): Promise<Goal> {
+  const opened = await Promise.all(names.map(open));
+  const stores = opened.filter((store) => store !== undefined);
+  return { stores, isWhole: stores.length === names.length };
 }
 
 function withinLimit(leg: LegContext): LegContext {
@@ -112,21 +155,55 @@ export function referencesOf(config: NgbakConfig, plan: Pick<ReferringPlan, 'tar
   return findProfile(findTarget(config, plan.target).profile).references;
 }
 
-/** Whether the values of a field can be read from an archive. */
-export async function canRead(
+/** The values of a field in all restored stores of its role; absent if none of these can be read. */
+/**
+ * Whether the values of a field can be read from an archive: from one of the stores of its role, and from all of those
+ * that the target has.
+ */
+export async function readability(
   config: NgbakConfig,
   plan: ReferringPlan,
   archive: SavedArchive,
-  field: Reference['from'],
-): Promise<boolean> {
-  return (await valuesOf(config, plan, archive, field)) !== undefined;
+  field: Field,
+): Promise<{ readonly isReadable: boolean; readonly isWhole: boolean }> {
+  const { texts, unread } = await valuesOf(config, plan, archive, field);
+  return {
+    isReadable: texts !== undefined,
+    isWhole: unread.length === 0 && hasAllOf(config, plan, field.store),
+  };
+}
+
+/** Whether all stores of a role that the target has are restored. */
+function hasAllOf(config: NgbakConfig, plan: ReferringPlan, role: ServedRole): boolean {
+  return restoredOf(plan, role).length === storesOfRole(config, plan.target, role).length;
 }
 
 async function valuesOf(
   config: NgbakConfig,
   plan: ReferringPlan,
   archive: SavedArchive,
-  { store, thing, field }: Reference['from'],
+  field: Field,
+): Promise<{ readonly texts?: AsyncIterable<readonly string[]>; readonly unread: readonly ServedStore[] }> {
+  const unread: ServedStore[] = [];
+  const found: AsyncIterable<readonly string[]>[] = [];
+  for (const store of restoredOf(plan, field.store)) {
+    const values = await valuesIn(config, plan, archive, store, field);
+    if (values) found.push(values);
+    else unread.push(store);
+  }
+  return found.length === 0 ? { unread } : { texts: joined(found), unread };
+}
+
+async function* joined(all: readonly AsyncIterable<readonly string[]>[]): AsyncGenerator<readonly string[]> {
+  for (const values of all) yield* values;
+}
+
+async function valuesIn(
+  config: NgbakConfig,
+  plan: ReferringPlan,
+  archive: SavedArchive,
+  store: ServedStore,
+  { thing, field }: Field,
 ): Promise<AsyncIterable<readonly string[]> | undefined> {
   const { adapter, scope } = resolveStore(config, plan.target, store);
   const route = plan.routes?.[store];
@@ -145,19 +222,31 @@ async function countInTarget(
   plan: ReferringPlan,
   archive: SavedArchive,
   reference: Reference,
-  goal: Store,
+  goal: Goal,
   context: LegContext,
 ): Promise<ReferenceCount | undefined> {
-  const values = await valuesOf(config, plan, archive, reference.from);
-  if (!values) return undefined;
+  const { texts: values } = await valuesOf(config, plan, archive, reference.from);
+  if (!values || goal.stores.length === 0) return undefined;
   const counter = new Counter(reference, 'target');
   let batch: string[] = [];
   const lookUp = async (): Promise<boolean> => {
-    const missing = await goal.missing(reference.to, [...new Set(batch)], context);
-    if (!missing) return false;
-    const dangling = new Set(missing);
-    counter.checked += batch.length;
-    for (const value of batch) if (dangling.has(value)) counter.dangles(value);
+    let missing: readonly string[] = [...new Set(batch)];
+    let answered = 0;
+    for (const store of goal.stores) {
+      const absent = await store.missing(reference.to, missing, context);
+      if (!absent) continue;
+      missing = absent;
+      answered++;
+    }
+    if (answered === 0) return false;
+    const isWhole = goal.isWhole && answered === goal.stores.length;
+    const absent = new Set(missing);
+    for (const value of batch) {
+      const isAbsent = absent.has(value);
+      if (isAbsent && !isWhole) continue;
+      counter.checked++;
+      if (isAbsent) counter.dangles(value);
+    }
     batch = [];
     return true;
   };

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { STORE_NAMES } from '../core/store-names.ts';
+import { byStore } from '../core/store-name.ts';
 
 /** The route of one store's data, as recorded in a plan; see `Route`. */
 export const RouteRecord = z.object({
@@ -12,4 +12,4 @@ export const RouteRecord = z.object({
 export type RouteRecord = z.infer<typeof RouteRecord>;
 
 /** Routes by store. */
-export const Routes = z.partialRecord(z.enum(STORE_NAMES), RouteRecord);
+export const Routes = byStore(RouteRecord);

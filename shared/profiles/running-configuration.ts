@@ -1,11 +1,12 @@
 import { type ConfigurationFolder, findTarget, type NgbakConfig, type TargetConfig } from '../core/config.ts';
 import { NgbakError } from '../core/errors.ts';
 import type { Json } from '../core/json.ts';
+import type { ServedStore } from '../core/store-names.ts';
 import { maskSecrets } from '../stores/config/mask.ts';
 import { openFolder } from '../stores/files/connection.ts';
 import { readSetting } from '../stores/files/read-setting.ts';
 import type { LegContext } from '../stores/leg.ts';
-import { withStore } from './open.ts';
+import { storesOfRole, withStore } from './open.ts';
 import { findProfile } from './profiles.ts';
 import { parseSettings } from './setting-text.ts';
 
@@ -31,22 +32,35 @@ interface Sources {
  * key-value store. Secrets are masked. Unreadable sources only cause a warning, because they must not fail a backup of
  * the data.
  *
- * @param options.isNeeded  whether the job needs the store anyway, and therefore fails if it cannot be reached
+ * @param options.isNeeded  whether the job needs a store anyway, and therefore fails if it cannot be reached
  */
 export async function readRunningConfiguration(
   config: NgbakConfig,
   targetName: string,
   context: LegContext,
-  { open = withStore, isNeeded }: { open?: typeof withStore; isNeeded: boolean },
+  { open = withStore, isNeeded }: { open?: typeof withStore; isNeeded: (store: ServedStore) => boolean },
 ): Promise<RunningConfiguration> {
   const target = findTarget(config, targetName);
   const read = new ReadSources(context);
-  const inStore = sourcesInStore(target);
-  if (target.stores.kv && inStore.names.length > 0) {
-    await open(config, targetName, 'kv', (store) =>
-      read.all(inStore, async (name) => store.setting?.(name, SOURCE_BYTES_MAX, context)),
+  const stores = storesOfRole(config, targetName, 'kv');
+  // What is named may be in any of them: a name that the first one does not have is looked for in the next one.
+  const found = new Set<string>();
+  for (const name of stores) {
+    const all = sourcesInStore(target, name);
+    const names = all.names.filter((source) => !found.has(source));
+    const inStore = {
+      names,
+      expected: name === stores.at(-1) ? names.filter((source) => all.expected.includes(source)) : [],
+    };
+    if (names.length === 0) continue;
+    await open(config, targetName, name, (store) =>
+      read.all(inStore, async (source) => {
+        const setting = await store.setting?.(source, SOURCE_BYTES_MAX, context);
+        if (setting !== undefined) found.add(source);
+        return setting;
+      }),
     ).catch((error) => {
-      if (isNeeded) throw error;
+      if (isNeeded(name)) throw error;
       read.leaveOut(inStore, error);
     });
   }
@@ -59,9 +73,9 @@ export async function readRunningConfiguration(
   return read.settings;
 }
 
-function sourcesInStore(target: TargetConfig): Sources {
+function sourcesInStore(target: TargetConfig, name: ServedStore): Sources {
   const { configuration_from: named = [], configuration_folder: folder, stores } = target;
-  const hasKnown = folder === undefined && stores.kv?.kind === 'files';
+  const hasKnown = folder === undefined && stores[name]?.kind === 'files';
   const known = hasKnown ? (findProfile(target.profile).configurationFiles ?? []) : [];
   return { names: [...new Set([...named, ...known])], expected: named };
 }

@@ -1,5 +1,5 @@
 import { compareReleases } from '../core/release.ts';
-import type { StoreName } from '../core/store-names.ts';
+import { type ByStore, roleOf, type StoreName, valuesByStore } from '../core/store-names.ts';
 import { describeEvidence, type SystemEvidence } from '../core/system-evidence.ts';
 import type { StoreProbe } from '../stores/export-step.ts';
 import type { FoundMark, MarkRequest } from '../stores/marks.ts';
@@ -15,7 +15,7 @@ export interface SystemLayout {
 
 type Mark = SystemEvidence['marks'][number];
 /** What a measurement of a store contains about versions. */
-type Measured = Pick<StoreProbe, 'counts' | 'marks'>;
+type Measured = Pick<StoreProbe, 'counts'> & { readonly marks?: StoreProbe['marks'] | undefined };
 
 /** A version as a system records it. */
 const VERSION = /^v?\d[\w.+-]{0,49}$/;
@@ -27,7 +27,7 @@ function marksOf({ profile, parameters }: SystemLayout): readonly VersionMark[] 
 /** What a probe of a store has to look for. */
 export function markRequests(layout: SystemLayout, name: StoreName): MarkRequest[] {
   return marksOf(layout).flatMap(({ store, find }) =>
-    store === name && find.kind !== 'tally' ? [find] : [],
+    store === roleOf(name) && find.kind !== 'tally' ? [find] : [],
   );
 }
 
@@ -38,25 +38,28 @@ export function markRequests(layout: SystemLayout, name: StoreName): MarkRequest
  */
 export function evidenceOf(
   layout: SystemLayout,
-  measured: Readonly<Partial<Record<StoreName, Measured>>>,
+  measured: Readonly<ByStore<Measured>>,
 ): SystemEvidence | undefined {
   const known = marksOf(layout);
   const marks: Mark[] = [];
-  for (const { store, find } of known) {
-    const { counts = {}, marks: found = [] } = measured[store] ?? {};
-    const names = Object.keys(counts).filter((name) => (counts[name] ?? 0) > 0);
-    const tally = find.kind === 'tally' ? names.find((name) => find.pattern.test(name)) : undefined;
-    const matching: Omit<Mark, 'store'>[] =
-      find.kind === 'tally'
-        ? tally === undefined
-          ? []
-          : [{ kind: 'tally', name: tally }]
-        : found.filter((mark) => isFound(find, mark));
-    for (const mark of matching) {
-      const isNew = marks.every(
-        (one) => one.store !== store || one.kind !== mark.kind || one.name !== mark.name,
-      );
-      if (isNew) marks.push({ store, ...mark });
+  const stores = valuesByStore(measured);
+  for (const { store: role, find } of known) {
+    for (const [store, { counts = {}, marks: found = [] }] of stores) {
+      if (roleOf(store) !== role) continue;
+      const names = Object.keys(counts).filter((name) => (counts[name] ?? 0) > 0);
+      const tally = find.kind === 'tally' ? names.find((name) => find.pattern.test(name)) : undefined;
+      const matching: Omit<Mark, 'store'>[] =
+        find.kind === 'tally'
+          ? tally === undefined
+            ? []
+            : [{ kind: 'tally', name: tally }]
+          : found.filter((mark) => isFound(find, mark));
+      for (const mark of matching) {
+        const isNew = marks.every(
+          (one) => one.store !== store || one.kind !== mark.kind || one.name !== mark.name,
+        );
+        if (isNew) marks.push({ store, ...mark });
+      }
     }
   }
   if (marks.length === 0) return undefined;
@@ -185,7 +188,7 @@ function isFound(find: MarkRequest, { kind, name }: Pick<FoundMark, 'kind' | 'na
 }
 
 function isMarkOf({ store, find }: VersionMark, mark: Mark): boolean {
-  if (store !== mark.store) return false;
+  if (store !== roleOf(mark.store)) return false;
   if (find.kind === 'tally') return mark.kind === 'tally' && find.pattern.test(mark.name);
   return isFound(find, mark as FoundMark);
 }

@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import type { Manifest } from '../archive/format/manifest.ts';
 import type { EntryReader } from '../archive/format/types.ts';
 import type { NgbakConfig } from '../core/config.ts';
-import type { StoreName } from '../core/store-names.ts';
+import { isServed, type StoreName } from '../core/store-names.ts';
 import { namespacesOf, viewWholeKeys } from '../stores/redis/ngraf-023.ts';
 import type { StoreAdapter } from '../stores/store.ts';
 import { ngraf023 } from './ngraf-023.ts';
@@ -31,7 +31,7 @@ export function viewOf(
   name: StoreName,
 ): EntryReader {
   const route = plan.routes?.[name];
-  if (!route || name === 'config') return archive;
+  if (!route || !isServed(name)) return archive;
   const { adapter } = resolveStore(config, plan.target, name);
   const scope: unknown = adapter.Scope.parse(route.scope);
   const complete = isNgraf023Keys(archive, adapter)

@@ -6,10 +6,11 @@ import type { Tallies } from '../core/digest.ts';
 import { IntegrityError, InvalidInputError } from '../core/errors.ts';
 import { parseInput } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
-import { STORE_NAMES, type StoreName } from '../core/store-names.ts';
+import { byStore, StoreList, StoreName } from '../core/store-name.ts';
+import { type ByStore, isStoreName } from '../core/store-names.ts';
 import { VERSION } from '../core/version.ts';
 import type { ContentCheck, EntrySink, ValueCollector } from './content-check.ts';
-import { ADAPTERS } from './registry.ts';
+import { ADAPTERS, adapterOf } from './registry.ts';
 import type { StoreAdapter } from './store.ts';
 import type { StoreWarning } from './warning.ts';
 
@@ -19,11 +20,11 @@ const PROBLEMS_MAX = 20;
 /** How far the content of an archive has been checked. May be larger than the limit for a cursor. */
 const CheckState = z.object({
   /** The saved state of each store's check. */
-  stores: z.partialRecord(z.enum(STORE_NAMES), z.json()),
+  stores: byStore(z.json()),
   /** The entry that the next leg continues with, and the saved state of its sink. */
-  within: z.object({ store: z.enum(STORE_NAMES), sink: z.json() }).nullable(),
+  within: z.object({ store: StoreName, sink: z.json() }).nullable(),
   /** Stores with an entry that could not be read within one leg, so that not all of their records were counted. */
-  partial: z.array(z.enum(STORE_NAMES)),
+  partial: StoreList,
 });
 type CheckState = z.infer<typeof CheckState>;
 
@@ -64,7 +65,7 @@ export interface ArchiveCheckResult {
    * Returned by the last leg: what was read, counted and compared with the manifest. Stores whose records could not all
    * be counted are absent.
    */
-  readonly tallies: Readonly<Partial<Record<StoreName, Tallies>>>;
+  readonly tallies: Readonly<ByStore<Tallies>>;
 }
 
 /**
@@ -107,7 +108,7 @@ class ContentChecks {
     archive: OpenedArchive,
     state: CheckState,
     {
-      stores = STORE_NAMES,
+      stores = archive.manifest.scope.stores,
       adapters = ADAPTERS,
       only,
       collector,
@@ -120,7 +121,7 @@ class ContentChecks {
     for (const store of only ? [only.name] : stores) {
       const backend = backends[store];
       // A restore does not load entries that no adapter knows.
-      const adapter = only ?? adapters.find(({ name, kind }) => name === store && kind === backend?.kind);
+      const adapter = only ?? adapterOf(backend?.kind, store, adapters);
       if (!adapter || !scope.stores.includes(store)) continue;
       const origin = {
         archive,
@@ -136,12 +137,11 @@ class ContentChecks {
 
   /** Whether an entry belongs to a store that is checked. */
   reads(name: string): boolean {
-    const store = storeOf(name);
-    return store !== undefined && this.#checks.has(store);
+    return this.#storeOf(name) !== undefined;
   }
 
   open(entry: IndexEntry, resumed: boolean): ContentSink | undefined {
-    const store = storeOf(entry.name);
+    const store = this.#storeOf(entry.name);
     const check = store === undefined ? undefined : this.#checks.get(store);
     if (store === undefined || !check) return undefined;
     const saved = resumed && this.#state.within?.store === store ? this.#state.within.sink : undefined;
@@ -171,6 +171,12 @@ class ContentChecks {
     };
   }
 
+  /** The store that an entry belongs to, if it is checked. */
+  #storeOf(entry: string): StoreName | undefined {
+    const store = storeOf(entry);
+    return store !== undefined && this.#checks.has(store) ? store : undefined;
+  }
+
   /** Saves the state, between two entries or within one. */
   async save(): Promise<Json> {
     const open = this.#open;
@@ -188,7 +194,7 @@ class ContentChecks {
 
   async end(): Promise<Pick<ArchiveCheckResult, 'problems' | 'warnings' | 'tallies'>> {
     const problems: string[] = [];
-    const tallies: Partial<Record<StoreName, Tallies>> = {};
+    const tallies: ByStore<Tallies> = {};
     const warnings: (StoreWarning & { store: StoreName })[] = [];
     for (const [store, check] of this.#checks) {
       try {
@@ -245,10 +251,10 @@ class ContentChecks {
   }
 }
 
-/** The store that an entry belongs to. */
+/** The store that an entry belongs to, by its name. */
 export function storeOf(entry: string): StoreName | undefined {
-  const [folder] = (entry.startsWith('references/') ? entry.slice(11) : entry).split('/');
-  return STORE_NAMES.find((name) => name === folder);
+  const [folder = ''] = (entry.startsWith('references/') ? entry.slice(11) : entry).split('/', 1);
+  return isStoreName(folder) ? folder : undefined;
 }
 
 function failingSink(error: unknown): ContentSink {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { InvalidInputError } from '../core/errors.ts';
-import { type Subset, storesNamed } from '../core/subset.ts';
+import { rolesNamed, type Subset } from '../core/subset.ts';
 import type { StoreAdapter } from './store.ts';
 
 /** What every backend must define. */
@@ -15,7 +15,7 @@ export function defineAdapter<Connection, Scope>(
 ): StoreAdapter<Connection, Scope> {
   const { name, kind } = members.facts;
   const refuseParts = (part: Subset, problem: string): void => {
-    if (!storesNamed(part)?.some((named) => named === name)) return;
+    if (!rolesNamed(part)?.some((named) => named === name)) return;
     throw new InvalidInputError(`A store of the kind "${kind}" has ${problem}.`, {
       remedy: `Choose ${name} as a whole, without renaming.`,
     });

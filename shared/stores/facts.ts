@@ -1,4 +1,4 @@
-import type { StoreName } from '../core/store-names.ts';
+import type { StoreRole } from '../core/store-names.ts';
 import type { Subset } from '../core/subset.ts';
 
 /**
@@ -42,8 +42,8 @@ export interface TallyKind {
 export interface StoreFacts {
   /** As in the configuration, such as `neo4j`. */
   readonly kind: string;
-  /** The store that it serves. */
-  readonly name: StoreName;
+  /** The role that it serves. */
+  readonly name: StoreRole;
   readonly tallies: readonly TallyKind[];
   /**
    * Check warnings, by code, that can only occur if the store changed during the export. Each value is the text that

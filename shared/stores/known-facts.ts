@@ -1,4 +1,4 @@
-import type { StoreName } from '../core/store-names.ts';
+import type { StoreRole } from '../core/store-names.ts';
 import type { Subset } from '../core/subset.ts';
 import { configFacts } from './config/facts.ts';
 import type { StoreFacts, TallyKind } from './facts.ts';
@@ -38,13 +38,13 @@ export function tallyKind(tally: string): TallyKind | undefined {
   return KINDS.get(kindOf(tally));
 }
 
-/** The tallies of a store about a thing that a subset selects by `field`: `chunks` → `points:chunks`. */
+/** The tallies of the stores of a role about a thing that a subset selects by `field`: `chunks` → `points:chunks`. */
 export function talliesOf(
-  store: StoreName,
+  role: StoreRole,
   field: 'collections' | 'namespaces',
   thing: string,
 ): readonly string[] {
-  return FACTS.filter(({ name }) => name === store)
+  return FACTS.filter(({ name }) => name === role)
     .flatMap(({ tallies }) => tallies)
     .filter(({ things }) => things?.field === field)
     .map(({ name }) => `${name}:${thing}`);

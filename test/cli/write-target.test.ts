@@ -14,7 +14,7 @@ import { openConfiguration } from '../../cli/configuration-file.ts';
 import type { DeploymentContext } from '../../cli/deploy-check.ts';
 import { fillConnections } from '../../cli/fill-connections.ts';
 import { namedStores } from '../../cli/known-stores.ts';
-import { hiddenFromFunctions } from '../../cli/write-target.ts';
+import { hiddenFromFunctions, targetFor } from '../../cli/write-target.ts';
 import { servers } from '../servers.ts';
 import { freshEnvironment } from '../support/aws.ts';
 import { type Ran, run } from './run.ts';
@@ -200,6 +200,26 @@ test.each([
   if (!store) throw new Error('no store');
   const found = hiddenFromFunctions(store, hasNetwork);
   expect(found).toEqual(problem === undefined ? [] : [expect.stringContaining(problem)]);
+});
+
+test('further stores of key-value data are named, and written only if the profile has several', () => {
+  const environment = { REDIS_URL: 'redis://redis', POSTGRES_URL: 'postgresql://user@host/db' };
+  const stores = namedStores(environment, 'kv_files=s3://rag/data');
+  expect(stores.map(({ adapter: { name, kind } }) => [name, kind])).toEqual([
+    ['kv', 'redis'],
+    ['kv_postgres', 'postgres'],
+    ['kv_files', 'files'],
+  ]);
+  expect(namedStores(environment, 's3://rag/data').map(({ adapter }) => adapter.name)).toEqual(['kv']);
+  const proposal = { profile: 'lightrag', parameters: {}, choices: {}, reasons: [] };
+  expect(targetFor(stores, proposal, { parameters: {} }).stores).toEqual({
+    kv: { kind: 'redis' },
+    kv_postgres: { kind: 'postgres' },
+    kv_files: { kind: 'files', buckets: ['rag'] },
+  });
+  expect(() => targetFor(stores, { ...proposal, profile: 'mem0' }, { parameters: {} })).toThrow(
+    'A system of profile "mem0" has one store of the role "kv", and "kv_postgres" would be another.',
+  );
 });
 
 describe('ngbak deploy --connections', () => {

@@ -110,6 +110,25 @@ test('exactly the functions that connect to a database may connect as its user',
     expect(of(name).flatMap(({ actions }) => actions)).not.toContain('rds-db:connect');
 });
 
+test('a further store is reached by the functions of its role, and by no others', () => {
+  const stores = {
+    graph: { kind: 'neo4j' },
+    kv: { kind: 'redis' },
+    kv_files: { kind: 'files', buckets: ['lightrag-files'] },
+  };
+  const own = synthesize({ targets: { default: { profile: 'lightrag', stores } } });
+  const all = permissions(own);
+  const reads = (name: string, what: RegExp) =>
+    (all.get(name) ?? []).flatMap(({ resources }) => resources).some((resource) => what.test(resource));
+  for (const name of all.keys()) {
+    const isOfRole =
+      /-kv$/.test(name) || ['plan-backup', 'check-fences', 'inspect-restore', 'janitor'].includes(name);
+    expect([name, reads(name, /Secretsdefaultkvfiles/)]).toEqual([name, isOfRole]);
+    expect([name, reads(name, /:lightrag-files/)]).toEqual([name, isOfRole]);
+  }
+  own.hasOutput('KvFilesSecretArn', { Description: 'Connection of "default/kv_files"' });
+});
+
 test('nobody may change or replace a credential', () => {
   for (const name of names) {
     const actions = of(name).flatMap((statement) => statement.actions);

@@ -185,8 +185,10 @@ describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
     // In a rollback, at most one error for each store and phase.
     const errors = { failed: '{% [$states.input.failed, $states.result.failed] %}' };
     const ofRollback = ['Load stores', 'Verify stores', 'Finish stores'];
+    const ofStores = { failed: '{% [$states.result.failed] %}' };
     for (const [state, { Output }] of collecting) {
-      expect([state, Output]).toEqual([state, ofRollback.includes(state) ? errors : {}]);
+      const expected = ofRollback.includes(state) ? errors : /every store of/.test(state) ? ofStores : {};
+      expect([state, Output]).toEqual([state, expected]);
     }
   });
 
@@ -249,12 +251,7 @@ describe('a restore', () => {
       return seen;
     };
     expect(reach('Admit upload', '').has('Load stores')).toBe(true);
-    for (const gate of [
-      'Inspect archive',
-      'May the restore begin?',
-      'Begin restore',
-      'Test load of the vectors',
-    ]) {
+    for (const gate of ['Inspect archive', 'May the restore begin?', 'Begin restore', 'Test load']) {
       expect([gate, reach('Admit upload', gate).has('Load stores')]).toEqual([gate, false]);
     }
     for (const gate of ['Load stores', 'Verify stores', 'Finish stores', 'Close restore']) {
@@ -271,6 +268,28 @@ describe('a restore', () => {
     });
     expect(machines.Restore.States['Nobody confirmed']).toMatchObject({ Error: 'RestoreRejected' });
   });
+});
+
+test('a rollback that fails in some stores continues with the others, and states each error once', async () => {
+  const { Branches = [], Output } = machines.Restore.States['Load stores'] ?? {};
+  const evaluate = async (text: unknown, states: object) => {
+    const found: unknown = await jsonata(String(text).replace(/^\{%|%\}$/g, '')).evaluate({}, { states });
+    return JSON.parse(JSON.stringify(found)) as unknown;
+  };
+  const [kv] = Branches.flatMap(({ States }) => Object.entries(States)).filter(([name]) =>
+    name.endsWith('every store of the key-value data'),
+  );
+  const errors = ['one', 'two'].map((cause) => ({ error: 'NgbakError', cause }));
+  const failedOf = (output: unknown) => (output as { failed?: unknown } | undefined)?.failed;
+  const ofRole = await evaluate(failedOf(kv?.[1].Output), {
+    result: [{}, ...errors.map((failed) => ({ failed }))],
+  });
+  expect(ofRole).toEqual(errors);
+  const none = await evaluate(failedOf(kv?.[1].Output), { result: [{}] });
+  expect(none).toEqual([]);
+  const states = { input: { failed: [] }, result: [{ failed: none }, { failed: ofRole }, { failed: none }] };
+  expect(await evaluate(failedOf(Output), states)).toEqual(errors);
+  expect(await evaluate(failedOf(Output), { input: {}, result: [{ failed: none }] })).toEqual([]);
 });
 
 describe('the cause shown to an operator', () => {

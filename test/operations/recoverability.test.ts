@@ -625,10 +625,10 @@ describe('in a bucket', () => {
     const { config } = context;
     if (!config?.targets.default) throw new Error('The context has a target "default".');
     // Their archives have the contents of catalogRecord().
-    const { graph, kv } = config.targets.default.stores;
+    const { vectors: _, ...stores } = config.targets.default.stores;
     context = {
       ...context,
-      config: { ...config, targets: { default: { ...config.targets.default, stores: { graph, kv } } } },
+      config: { ...config, targets: { default: { ...config.targets.default, stores } } },
     };
   });
 

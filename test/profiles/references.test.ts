@@ -216,7 +216,9 @@ describe('references between stores', () => {
   test('are verified in the target after the load', async () => {
     const all = plan(['graph', 'vectors', 'kv']);
     const prove = (name: Name) =>
-      withStore(open(name), (store) => proveReferences(config, all, archive, store, legContext()));
+      withStore(open(name), (store) =>
+        proveReferences(config, all, archive, store, async () => undefined, legContext()),
+      );
     expect({ ...summarize(await prove('graph')), ...summarize(await prove('kv')) }).toEqual(EXPECTED);
     expect(await prove('vectors')).toEqual([]);
   });

@@ -22,7 +22,10 @@ async function read(target: object, isNeeded = true) {
   const config = NgbakConfig.parse({ targets: { default: target } });
   const warnings: StoreWarning[] = [];
   const context = legContext({ warn: (warning) => void warnings.push(warning) });
-  return { read: await readRunningConfiguration(config, 'default', context, { isNeeded }), warnings };
+  return {
+    read: await readRunningConfiguration(config, 'default', context, { isNeeded: () => isNeeded }),
+    warnings,
+  };
 }
 
 async function secret(name: string, connection: object): Promise<string> {

@@ -17,8 +17,11 @@ export interface TestConnections {
 const USUAL_STORES = { graph: { kind: 'neo4j' }, vectors: { kind: 'qdrant' }, kv: { kind: 'redis' } };
 
 /** Name of the secret of one target's store: as short as possible, since all must fit into an environment variable. */
-export const secretName = (target: string, store: string) => target.slice(0, 3) + store.charAt(0);
+export const secretName = (target: string, store: string) =>
+  target.slice(0, 3) + store.replaceAll(/_?([a-z])[a-z]*/g, '$1');
 
+/** The bucket with the files of target `several`: its test creates it, and sets the location. */
+export const SEVERAL_FILES = 'several-files';
 /** Location of the files of target `nano`: the test creates the bucket. */
 export const NANO_FILES = { bucket: 'nano-graphrag-files', prefix: 'kb' };
 /** The function that represents the writers of the target. Tests create it. */
@@ -124,6 +127,12 @@ const TARGETS: Record<string, TestTarget> = {
     parameters: { working_dir: NANO_WORKING_DIR },
     stores: { graph: { kind: 'neo4j' }, kv: { kind: 'files', buckets: [NANO_FILES.bucket] } },
     hooks: { pause: { lambda: NANO_WRITERS }, resume: { lambda: NANO_WRITERS } },
+  },
+  // Like LightRAG with its key-value data in Redis and the status of its documents in files.
+  several: {
+    profile: 'lightrag',
+    parameters: { workspace: 'several' },
+    stores: { kv: { kind: 'redis' }, kv_files: { kind: 'files', buckets: [SEVERAL_FILES] } },
   },
   busy: { stores: { kv: { kind: 'files', buckets: [BUSY_FILES] } } },
   empty: {

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { AccessDeniedError, UnavailableError } from '../../shared/core/errors.ts';
+import type { ServedStore } from '../../shared/core/store-names.ts';
+import { namedAdapter } from '../../shared/stores/named-adapter.ts';
 import { NAMES_MAX, type Store, type StoreAdapter } from '../../shared/stores/store.ts';
 import { checkSealed } from './checked.ts';
 import { compareWithArchive } from './compared.ts';
@@ -61,6 +63,23 @@ export interface ComparedSite {
   readonly changes: Readonly<Record<string, readonly [added: number, changed: number, removed: number]>>;
   /** True if records are in a form that only the server can read: all kinds are compared by their counts. */
   readonly countsOnly?: boolean;
+}
+
+/** The same site as a further store of its role, whose entries have the folder of its name. */
+export function underName(site: Conformance, adapter: StoreAdapter, name: ServedStore): Conformance {
+  const named = (open: () => Store) => () =>
+    namedAdapter({ ...adapter, create: open }, name).create(undefined, undefined, { target: 'test' });
+  const { compared, openWithWrongPassword: wrong, openUnreachable: unreachable } = site;
+  return {
+    ...site,
+    adapter: namedAdapter(adapter, name),
+    open: named(site.open),
+    ...(wrong ? { openWithWrongPassword: named(wrong) } : {}),
+    ...(unreachable ? { openUnreachable: named(unreachable) } : {}),
+    ...(compared
+      ? { compared: { ...compared, open: (scope: unknown) => named(() => compared.open(scope))() } }
+      : {}),
+  };
 }
 
 /** A deadline for hangs, not for speed. */

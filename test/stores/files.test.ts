@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, unlink, utimes, writeFile } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { filesAdapter } from '../../shared/stores/files/adapter.ts';
-import { type Conformance, conformsToPort } from './conformance.ts';
+import { type Conformance, conformsToPort, underName } from './conformance.ts';
 
 const FILES: Record<string, string> = {
   'kv_store_full_docs.json': '{"doc-1": {"content": "ä"}}',
@@ -15,7 +15,7 @@ const FILES: Record<string, string> = {
 /** The same for each seed: the modification time is part of the fence. */
 const CHANGED_AT = new Date('2026-01-01T00:00:00Z');
 
-conformsToPort('files', async (): Promise<Conformance> => {
+async function folderOfFiles(): Promise<Conformance> {
   const folder = await mkdtemp(join(tmpdir(), 'ngbak-files-'));
   const empty = async () => {
     for (const name of await readdir(folder)) await unlink(join(folder, name));
@@ -53,4 +53,9 @@ conformsToPort('files', async (): Promise<Conformance> => {
     compared: { scope, open, changes: { files: [1, 1, 1] } },
     close: () => rm(folder, { recursive: true }),
   };
-});
+}
+
+conformsToPort('files', folderOfFiles);
+conformsToPort('files (a further store)', async () =>
+  underName(await folderOfFiles(), filesAdapter, 'kv_files'),
+);

@@ -1,10 +1,16 @@
+import type { ServedStore } from '../../shared/core/store-names.ts';
 import { QdrantStore, qdrantAdapter } from '../../shared/stores/qdrant/adapter.ts';
-import { type Conformance, conformsToPort } from './conformance.ts';
+import { type Conformance, conformsToPort, underName } from './conformance.ts';
 import { OwnServer } from './qdrant/own-server.ts';
 import { ask, contentOf, result, SMALL, seedEverything, seedPlain, wipe } from './qdrant/support.ts';
 
 /** A separate server for each method. The scope is the whole server. */
-function conforms(kind: string, scope: object, own: Partial<Conformance>): void {
+function conforms(
+  kind: string,
+  scope: object,
+  own: Partial<Conformance>,
+  name: ServedStore = 'vectors',
+): void {
   conformsToPort(kind, async (): Promise<Conformance> => {
     const server = await OwnServer.start();
     const open = (connection: object = {}, other: unknown = scope) =>
@@ -14,7 +20,7 @@ function conforms(kind: string, scope: object, own: Partial<Conformance>): void 
         { target: 'test' },
         SMALL,
       );
-    return {
+    const site: Conformance = {
       open,
       wrongPassword: 'not-the-key',
       openWithWrongPassword: () => open({ api_key: 'not-the-key' }),
@@ -84,8 +90,11 @@ function conforms(kind: string, scope: object, own: Partial<Conformance>): void 
       close: () => server.stop(),
       ...own,
     };
+    return name === 'vectors' ? site : underName(site, qdrantAdapter, name);
   });
 }
 
 conforms('qdrant (points)', { method: 'points' }, {});
-conforms('qdrant (snapshots)', { method: 'snapshot' }, { stepsRepeat: false, merges: false });
+const ofSnapshots = { stepsRepeat: false, merges: false };
+conforms('qdrant (snapshots)', { method: 'snapshot' }, ofSnapshots);
+conforms('qdrant (snapshots of a further store)', { method: 'snapshot' }, ofSnapshots, 'vectors_more');

@@ -1,16 +1,14 @@
+import { isServed, roleOf, type ServedRole, type ServedStore } from '../../../shared/core/store-names.ts';
 import { thingsAmong } from '../../../shared/stores/known-facts.ts';
 import type { Inspection } from '../../../shared/workflows/restore/inspection.ts';
 import type { RestoreOptions } from '../../../shared/workflows/restore/request.ts';
-
-export type ChosenStore = 'graph' | 'vectors' | 'kv';
-export const STORES: readonly ChosenStore[] = ['graph', 'vectors', 'kv'];
 
 /** Options as typed and selected by the user. */
 export interface OptionsDraft {
   readonly mode: RestoreOptions['mode'];
   readonly onConflict: RestoreOptions['on_conflict'];
   /** Empty: all. */
-  readonly stores: readonly ChosenStore[];
+  readonly stores: readonly ServedStore[];
   readonly safety: boolean;
   readonly allowEmpty: boolean;
   readonly label: string;
@@ -33,7 +31,7 @@ export function draftOf({ only, rename, ...options }: RestoreOptions): OptionsDr
   return {
     mode: options.mode,
     onConflict: options.on_conflict,
-    stores: STORES.filter((store) => options.stores?.includes(store)),
+    stores: (options.stores ?? []).filter(isServed),
     safety: options.safety_backup,
     allowEmpty: options.allow_empty ?? false,
     label: only?.label ?? '',
@@ -107,14 +105,14 @@ function sorted(value: object): string {
   );
 }
 
-/** The names in the archive of one store that a subset can select from: `points:chunks` → `chunks`. */
+/** The names in the archive that a subset can select from, of the stores of a role: `points:chunks` → `chunks`. */
 export function namesIn(
   inspection: Inspection,
-  store: string,
+  role: ServedRole,
   field: 'collections' | 'namespaces',
 ): string[] {
-  const found = inspection.stores.find((one) => one.store === store);
-  return thingsAmong(Object.keys(found?.archive ?? {}), field);
+  const found = inspection.stores.filter(({ store }) => roleOf(store) === role);
+  return found.flatMap(({ archive }) => thingsAmong(Object.keys(archive), field));
 }
 
 /** The words of one text field: separated by commas or lines, trimmed. */

@@ -14,6 +14,7 @@ import SpaceBetween from '@cloudscape-design/components/space-between';
 import Textarea from '@cloudscape-design/components/textarea';
 import Tiles from '@cloudscape-design/components/tiles';
 import { useState } from 'react';
+import { inArchiveOrder, isServed, SERVED_ROLES } from '../../../shared/core/store-names.ts';
 import type { JobView } from '../../../shared/operations/show-job.ts';
 import type { Inspection } from '../../../shared/workflows/restore/inspection.ts';
 import type { RestoreOptions } from '../../../shared/workflows/restore/request.ts';
@@ -21,6 +22,7 @@ import { storeName } from '../../job/store-bars.tsx';
 import { useNotices } from '../../notices.tsx';
 import { blocked } from '../../parts/blocked.ts';
 import { useSession } from '../../session.tsx';
+import { useData } from '../../use-data.ts';
 import {
   chosenOptions,
   draftOf,
@@ -30,7 +32,6 @@ import {
   onlyOf,
   pairs,
   renameOf,
-  STORES,
 } from './chosen-options.ts';
 
 const MISTYPED = 'Each line must have the form name = name.';
@@ -183,6 +184,13 @@ function ModeFields({ draft: { mode, onConflict, safety, allowEmpty, compare }, 
 
 function ScopeFields({ draft, set, inspection }: Part & { inspection: Inspection }) {
   const { stores, dangling, labelOrigin } = draft;
+  const { api } = useSession();
+  const deployment = useData('deployment', api.deployment);
+  const target = deployment.data?.targets.find(({ name }) => name === inspection.target);
+  const known = [...SERVED_ROLES, ...stores, ...inspection.stores.map(({ store }) => store)];
+  const choices = inArchiveOrder(
+    new Set((target?.stores.map(({ store }) => store) ?? known).filter(isServed)),
+  );
   return (
     <Container header={<Header variant="h2">Scope</Header>}>
       <SpaceBetween size="l">
@@ -192,11 +200,13 @@ function ScopeFields({ draft, set, inspection }: Part & { inspection: Inspection
         >
           <Multiselect
             selectedOptions={stores.map((store) => ({ value: store, label: storeName(store) }))}
-            options={STORES.map((store) => ({ value: store, label: storeName(store) }))}
+            options={choices.map((store) => ({ value: store, label: storeName(store) }))}
             placeholder="All"
             onChange={({ detail }) =>
               set({
-                stores: STORES.filter((store) => detail.selectedOptions.some(({ value }) => value === store)),
+                stores: choices.filter((store) =>
+                  detail.selectedOptions.some(({ value }) => value === store),
+                ),
               })
             }
           />

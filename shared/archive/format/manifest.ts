@@ -4,7 +4,8 @@ import { Id } from '../../core/ids.ts';
 import { AnyJson, parseInput } from '../../core/input.ts';
 import type { ArchiveLimits } from '../../core/limits.ts';
 import { Reading } from '../../core/reading.ts';
-import { STORE_NAMES } from '../../core/store-names.ts';
+import { byStore, StoreList, StoreName } from '../../core/store-name.ts';
+import { suffixOf } from '../../core/store-names.ts';
 import { Subset } from '../../core/subset.ts';
 import { SystemEvidence } from '../../core/system-evidence.ts';
 import { VERSION } from '../../core/version.ts';
@@ -14,6 +15,13 @@ import { VERSION } from '../../core/version.ts';
  * meaning.
  */
 export const FORMAT_VERSION = '1.0';
+/** Version of archives with several stores of one role, which readers of 1.0 refuse. */
+const SEVERAL_STORES_VERSION = '1.1';
+
+/** The lowest version that has everything in an archive with these stores. */
+export function formatVersionOf(stores: readonly StoreName[]): string {
+  return stores.some((store) => suffixOf(store) !== undefined) ? SEVERAL_STORES_VERSION : FORMAT_VERSION;
+}
 const FORMAT_MAJOR = '1';
 
 const Sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits');
@@ -38,8 +46,7 @@ export const Manifest = z.looseObject({
   /** What the data reveals about the version of the GraphRAG system; absent if it reveals nothing. */
   system_evidence: SystemEvidence.optional(),
   /** The backend of each store. */
-  storage_backends: z.partialRecord(
-    z.enum(STORE_NAMES),
+  storage_backends: byStore(
     z.looseObject({ kind: z.string(), version: z.string().optional(), edition: z.string().optional() }),
   ),
   /**
@@ -48,7 +55,7 @@ export const Manifest = z.looseObject({
   statistics: z.record(z.string(), z.number().nonnegative()),
   scope: z.looseObject({
     type: z.enum(['full', 'partial']),
-    stores: z.array(z.enum(STORE_NAMES)),
+    stores: StoreList,
     /** Name of the target that was backed up. */
     target: z.string().optional(),
     profile: z.string().optional(),
@@ -56,7 +63,7 @@ export const Manifest = z.looseObject({
     /** The requested subset; absent if the stores were saved completely. */
     only: Subset.optional(),
     /** By store: the saved labels, prefixes and collections, in the terms of its adapter. */
-    scopes: z.partialRecord(z.enum(STORE_NAMES), AnyJson).optional(),
+    scopes: byStore(AnyJson).optional(),
   }),
   /** How well the stores agree with each other; absent if it was not measured. */
   consistency: z
@@ -68,30 +75,24 @@ export const Manifest = z.looseObject({
   /** Counts of references across stores, by name of the reference. */
   references: AnyJson.optional(),
   /** By store: counts and digests of what the exporters wrote. */
-  tallies: z.partialRecord(
-    z.enum(STORE_NAMES),
-    z.record(z.string(), z.object({ count: Count, digest: Sha256 })),
-  ),
+  tallies: byStore(z.record(z.string(), z.object({ count: Count, digest: Sha256 }))),
   /** Warnings by store: what was not saved, or should be looked at; absent if there are none. */
-  warnings: z.array(Warning.extend({ store: z.enum(STORE_NAMES) })).optional(),
+  warnings: z.array(Warning.extend({ store: StoreName })).optional(),
   /** By store: where its data is from, and what a later backup needs to carry it. Absent if not recorded. */
-  readings: z
-    .partialRecord(
-      z.enum(STORE_NAMES),
-      z.looseObject({
-        ...Reading.shape,
-        /** SHA-256 of everything that determines how its data is written: scope, profile, versions, compression. */
-        basis: Sha256.optional(),
-        /**
-         * What proves that the store did not change since it was read, in the terms of its adapter. Absent if there is
-         * no such proof, or if the store changed during the backup.
-         */
-        proof: z.record(z.string(), z.string()).optional(),
-        /** The warnings of its measurement and its export. */
-        warnings: z.array(Warning).optional(),
-      }),
-    )
-    .optional(),
+  readings: byStore(
+    z.looseObject({
+      ...Reading.shape,
+      /** SHA-256 of everything that determines how its data is written: scope, profile, versions, compression. */
+      basis: Sha256.optional(),
+      /**
+       * What proves that the store did not change since it was read, in the terms of its adapter. Absent if there is
+       * no such proof, or if the store changed during the backup.
+       */
+      proof: z.record(z.string(), z.string()).optional(),
+      /** The warnings of its measurement and its export. */
+      warnings: z.array(Warning).optional(),
+    }),
+  ).optional(),
   tags: z.array(z.string()),
   note: z.string().optional(),
   /** Information that is missing because the archive was converted from an older or foreign one. In words. */

@@ -2,7 +2,7 @@ import type { Tallies } from '../../core/digest.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import type { Json } from '../../core/json.ts';
-import type { StoreName } from '../../core/store-names.ts';
+import type { ByStore, StoreName } from '../../core/store-names.ts';
 import type { ManifestDraft } from './manifest.ts';
 import { encodeNamePart, quoteName } from './names.ts';
 import type { EntryPiece } from './types.ts';
@@ -123,7 +123,7 @@ export function convertManifest(
 }
 
 /** The backends that NGRAF-023 supported. */
-const BACKENDS: Partial<Record<StoreName, string>> = {
+const BACKENDS: ByStore<string> = {
   graph: 'neo4j',
   vectors: 'qdrant',
   kv: 'redis',

@@ -6,7 +6,7 @@ import type { Codec } from '../format/codec.ts';
 import { compressMember } from '../format/codec.ts';
 import { encodeFooter, type Footer, type Region } from '../format/footer.ts';
 import { compareSumsLines, formatIndexLine, formatSumsLine, type IndexLine } from '../format/lines.ts';
-import { FORMAT_VERSION, Manifest, type ManifestDraft } from '../format/manifest.ts';
+import { formatVersionOf, Manifest, type ManifestDraft } from '../format/manifest.ts';
 import { INDEX_NAME, MANIFEST_NAME, NameRegister, SUMS_NAME } from '../format/names.ts';
 import { BLOCK } from '../format/tar.ts';
 import type { EntryPiece } from '../format/types.ts';
@@ -49,7 +49,7 @@ export async function* encodeTail(tail: Tail): AsyncGenerator<Buffer, Manifest> 
   })();
   const sumsRegion = yield* region(tail, piece(SUMS_NAME, sums.size, chunked(sorted)));
   const manifest = Manifest.parse({
-    format_version: FORMAT_VERSION,
+    format_version: formatVersionOf(tail.manifest.scope.stores),
     ...tail.manifest,
     checksum: sums.hash.digest('hex'),
     index: { entries: summary.entries, bytes: summary.bytes, sha256: summary.indexSha256 },

@@ -4,8 +4,8 @@ import type { StoreName } from '../../core/store-names.ts';
 import { findAdapter } from '../registry.ts';
 import type { StoreAdapter } from '../store.ts';
 import {
-  COMPARED_STORES,
   type Counts,
+  comparedAmong,
   type OpenedComparison,
   type StoresComparison,
 } from './compare-stores.ts';
@@ -13,11 +13,8 @@ import { archiveSource, NO_SOURCE } from './sources.ts';
 
 /** The stores that one of these archives contains, of those that can be compared. */
 export function storesIn(archives: readonly OpenedArchive[], wanted?: readonly StoreName[]): StoreName[] {
-  return COMPARED_STORES.filter(
-    (store) =>
-      (wanted === undefined || wanted.includes(store)) &&
-      archives.some(({ manifest }) => manifest.scope.stores.includes(store)),
-  );
+  const held = archives.flatMap(({ manifest }) => manifest.scope.stores);
+  return comparedAmong(held).filter((store) => wanted === undefined || wanted.includes(store));
 }
 
 /** How two archives are compared: everything of {@link StoresComparison} that depends on them alone. */

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { NgbakError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
 import type { Json } from '../../core/json.ts';
-import { STORE_NAMES, type StoreName } from '../../core/store-names.ts';
+import { inArchiveOrder, isServed, type ServedStore, type StoreName } from '../../core/store-names.ts';
 import { type ComparisonLeg, type ComparisonLimits, compareRecords } from './comparison.ts';
 import { type ComparedKind, ComparedStore, KINDS_MAX, sampleName } from './result.ts';
 import type { RunStore } from './run-store.ts';
@@ -159,5 +159,7 @@ function countedKinds(
     );
 }
 
-/** The stores that a result can be about, without the configuration, which is compared by its settings. */
-export const COMPARED_STORES = STORE_NAMES.filter((store) => store !== 'config');
+/** The stores that are compared by their records: not the configuration, which is compared by its settings. */
+export function comparedAmong(stores: Iterable<StoreName>): ServedStore[] {
+  return inArchiveOrder(new Set(stores)).filter(isServed);
+}

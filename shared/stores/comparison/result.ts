@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { STORE_NAMES } from '../../core/store-names.ts';
+import { StoreName } from '../../core/store-name.ts';
 
 /** Maximum number of names that a kind has as samples of each change. */
 export const SAMPLES_MAX = 20;
@@ -40,7 +40,7 @@ export type ComparedKind = z.infer<typeof ComparedKind>;
 
 /** The comparison of one store. */
 export const ComparedStore = z.object({
-  store: z.enum(STORE_NAMES),
+  store: StoreName,
   kinds: z.array(ComparedKind),
   /** Why the records of the store were not compared, or only their counts. Absent if they were compared. */
   not_compared: z.string().optional(),

@@ -3,8 +3,8 @@ import type { BackupRequest } from '../../catalog/request.ts';
 import type { NgbakConfig } from '../../core/config.ts';
 import { describeSubset } from '../../core/describe-subset.ts';
 import { InvalidInputError } from '../../core/errors.ts';
-import type { StoreName } from '../../core/store-names.ts';
-import { type Subset, storesNamed } from '../../core/subset.ts';
+import { hasRole, type StoreName } from '../../core/store-names.ts';
+import { isWanted, rolesNamed, type Subset } from '../../core/subset.ts';
 import { resolveStore, storesOf } from '../../profiles/open.ts';
 import type { Scopes } from '../../stores/scopes.ts';
 import { refuseDrillTarget } from '../drill/destination.ts';
@@ -30,8 +30,8 @@ export function chooseBackupStores(
       },
     );
   }
-  const named = storesNamed(only);
-  const unsaved = stores && named?.find((store) => !stores.includes(store));
+  const roles = rolesNamed(only);
+  const unsaved = stores && roles?.find((role) => !hasRole(stores, role));
   if (unsaved && only) {
     throw new InvalidInputError(
       `A subset of ${unsaved} is requested (${describeSubset(only)}), but not that store.`,
@@ -40,15 +40,15 @@ export function chooseBackupStores(
       },
     );
   }
-  const wanted: readonly StoreName[] | undefined = stores ?? named;
   const available = storesOf(config, target);
-  const missing = wanted?.find((store) => !available.includes(store));
+  const missing =
+    stores?.find((store) => !available.includes(store)) ?? roles?.find((role) => !hasRole(available, role));
   if (missing) {
     throw new InvalidInputError(`Target "${target}" has no store "${missing}".`, {
       remedy: `Choose from: ${available.join(', ')}.`,
     });
   }
-  return available.filter((store) => wanted?.includes(store) ?? true);
+  return available.filter((store) => isWanted(store, { stores, only }));
 }
 
 /**

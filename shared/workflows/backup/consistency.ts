@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Bucket } from '../../aws/bucket.ts';
 import { consistencyKey, proofsKey } from '../../aws/keys.ts';
 import type { Consistency } from '../../catalog/consistency.ts';
-import { STORE_NAMES } from '../../core/store-names.ts';
+import { byStore } from '../../core/store-name.ts';
 import { withUsedStore } from '../../profiles/open.ts';
 import type { LegContext } from '../../stores/leg.ts';
 import { describeChanges } from '../../stores/proof.ts';
@@ -14,7 +14,7 @@ import { type BackupPlan, readBackupPlan, storeScopes } from './plan.ts';
 import { sumTallies } from './tallies.ts';
 
 /** By store: what proves that it did not change during the backup. `staging/<job>/proofs.json`. */
-const Proofs = z.partialRecord(z.enum(STORE_NAMES), z.record(z.string(), z.string()));
+const Proofs = byStore(z.record(z.string(), z.string()));
 type Proofs = z.infer<typeof Proofs>;
 
 /** The result of {@link checkConsistency} for later backups. Empty for a job that an earlier version started. */

@@ -1,11 +1,10 @@
-import { z } from 'zod';
 import type { EntryPiece } from '../../archive/format/types.ts';
 import { SegmentCarry } from '../../archive/write/segment.ts';
 import { uploadSegment } from '../../archive/write/segment-store.ts';
 import { backupPlanKey, segmentsPrefix, stagingPrefix } from '../../aws/keys.ts';
 import { addTallies, type Tallies } from '../../core/digest.ts';
 import { NgbakError } from '../../core/errors.ts';
-import type { StoreName } from '../../core/store-names.ts';
+import { roleOf, type StoreRole } from '../../core/store-names.ts';
 import { withUsedStore } from '../../profiles/open.ts';
 import type { Cursor, LegContext } from '../../stores/leg.ts';
 import type { Store } from '../../stores/store.ts';
@@ -23,9 +22,12 @@ import { writeExportWarnings } from './warnings.ts';
  */
 const SEGMENT_BYTES_MAX = 16 * 1024 ** 3;
 
-/** Input and output of an exporter that is restricted to one store. */
-export function exportStateOf(store: StoreName) {
-  return ExportState.extend({ store: z.literal(store) });
+/** Input and output of an exporter that is restricted to the stores of one role. */
+export function exportStateOf(role: StoreRole) {
+  return ExportState.refine(
+    ({ store }) => roleOf(store) === role,
+    `is not for a store of the role "${role}"`,
+  );
 }
 
 /**

@@ -7,7 +7,8 @@ import { summarize } from '../../catalog/summaries.ts';
 import { BackupWarning, RECORDS_FELL, readAcknowledged, STORE_EMPTY } from '../../catalog/warnings.ts';
 import { findTarget } from '../../core/config.ts';
 import type { Tallies } from '../../core/digest.ts';
-import { STORE_NAMES, type StoreName } from '../../core/store-names.ts';
+import { byStore } from '../../core/store-name.ts';
+import type { ByStore, StoreName } from '../../core/store-names.ts';
 import { withUsedStore } from '../../profiles/open.ts';
 import { findProfile } from '../../profiles/profiles.ts';
 import { talliesOf } from '../../stores/known-facts.ts';
@@ -24,7 +25,7 @@ const COUNT_MIN = 10;
 const Found = z.object({
   warnings: z.array(BackupWarning),
   /** By store: only those of its measurement and its exports, which hold for its data in any later archive. */
-  of_readings: z.partialRecord(z.enum(STORE_NAMES), z.array(StoreWarning)).default({}),
+  of_readings: byStore(z.array(StoreWarning)).default({}),
 });
 type Found = z.infer<typeof Found>;
 
@@ -74,11 +75,11 @@ interface Expected {
 }
 
 /** By store: the newest good backup of the same target and the same subset. */
-async function readExpected(bucket: Bucket, plan: BackupPlan): Promise<Partial<Record<StoreName, Expected>>> {
+async function readExpected(bucket: Bucket, plan: BackupPlan): Promise<ByStore<Expected>> {
   const acknowledged = await readAcknowledged(bucket);
   const missing = new Set(plan.stores.map(({ store }) => store));
   missing.delete('config');
-  const expected: Partial<Record<StoreName, Expected>> = {};
+  const expected: ByStore<Expected> = {};
   const part = JSON.stringify(plan.request.only ?? null);
   const ids = (await catalogEntries(bucket)).map(({ id }) => id);
   for await (const { backupId, record } of readCatalog(bucket, ids)) {

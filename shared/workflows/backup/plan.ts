@@ -7,9 +7,11 @@ import { InvalidInputError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { parseInput } from '../../core/input.ts';
 import { Reading } from '../../core/reading.ts';
-import { STORE_NAMES, type StoreName } from '../../core/store-names.ts';
+import { StoreName } from '../../core/store-name.ts';
+import { roleOf, type StoreRole } from '../../core/store-names.ts';
 import { storesOf, withStore, withUsedStore } from '../../profiles/open.ts';
 import { readRunningConfiguration } from '../../profiles/running-configuration.ts';
+import { overlappingStores } from '../../profiles/separate-stores.ts';
 import { layoutWarnings } from '../../profiles/system-evidence.ts';
 import { warningText } from '../../stores/describe-warning.ts';
 import { FoundMark } from '../../stores/marks.ts';
@@ -61,7 +63,7 @@ export const BackupPlan = z.object({
   running: z.record(z.string(), z.json()).optional(),
   stores: z.array(
     z.object({
-      store: z.enum(STORE_NAMES),
+      store: StoreName,
       probe: ProbeRecord,
       /** Absent in the plan of a job that an earlier version started. */
       reading: Reading.optional(),
@@ -94,7 +96,7 @@ export function storeScopes({ scopes, running = {} }: Pick<BackupPlan, 'scopes' 
  */
 export const ExportState = z.strictObject({
   job_id: Id,
-  store: z.enum(STORE_NAMES),
+  store: StoreName,
   shard: Id,
   /** Position of the shard in the archive, counted over all stores. */
   order: z.number().int().nonnegative(),
@@ -106,9 +108,9 @@ export const ExportState = z.strictObject({
 });
 export type ExportState = z.infer<typeof ExportState>;
 
-/** Output of the first step: the chains of legs for the exporters' branches. */
+/** Output of the first step: the chains of legs for the exporters' branches, which are one for each role. */
 export type PlannedBackup = { job_id: string; backup_id: string; target: string } & Record<
-  StoreName,
+  StoreRole,
   ExportState[]
 >;
 
@@ -150,6 +152,12 @@ export async function planBackup(
     ...chooseScopes(config, target, stores, request.part_of ? undefined : request.only),
     ...request.part_of?.scopes,
   };
+  const [overlapping] = await overlappingStores(config, target, scopes);
+  if (overlapping !== undefined && request.part_of === undefined) {
+    throw new InvalidInputError(`Invalid configuration: ${overlapping}.`, {
+      remedy: 'Correct their scopes or secrets: each record must belong to one store (docs/profiles.md).',
+    });
+  }
   const created_at = new Date(execution.start).toISOString();
   const carrier = new Carrier(
     environment,
@@ -277,7 +285,7 @@ async function measureStores(
   const running = stores.includes('config')
     ? await readRunningConfiguration(config, target, legContext(environment, leg, jobId, { warnings }), {
         open,
-        isNeeded: stores.includes('kv'),
+        isNeeded: (store) => stores.includes(store),
       })
     : {};
   const measure = async (store: Store): Promise<BackupPlan['stores'][number]> => {
@@ -343,13 +351,21 @@ function carriedStore(
   };
 }
 
-/** A chain of legs for each shard, by store. */
-function chainsOf(plan: BackupPlan): Record<StoreName, ExportState[]> {
-  const chains: Record<StoreName, ExportState[]> = { graph: [], vectors: [], kv: [], config: [] };
+/** A chain of legs for each shard, by role. */
+function chainsOf(plan: BackupPlan): Record<StoreRole, ExportState[]> {
+  const chains: Record<StoreRole, ExportState[]> = { graph: [], vectors: [], kv: [], config: [] };
   for (const { store, shards, order } of orderedStores(plan)) {
     for (const [index, { id: shard }] of shards.entries()) {
       const { job_id } = plan;
-      chains[store].push({ job_id, store, shard, order: order + index, leg: 0, cursor: null, done: false });
+      chains[roleOf(store)].push({
+        job_id,
+        store,
+        shard,
+        order: order + index,
+        leg: 0,
+        cursor: null,
+        done: false,
+      });
     }
   }
   return chains;

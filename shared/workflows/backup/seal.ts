@@ -10,7 +10,7 @@ import type { Tallies } from '../../core/digest.ts';
 import { IntegrityError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { Reading } from '../../core/reading.ts';
-import { STORE_NAMES } from '../../core/store-names.ts';
+import { byStore } from '../../core/store-name.ts';
 import { VERSION } from '../../core/version.ts';
 import { profileStatistics } from '../../profiles/profiles.ts';
 import { evidenceOf } from '../../profiles/system-evidence.ts';
@@ -46,7 +46,7 @@ export const Sealed = z.object({
   statistics: z.record(z.string(), z.number()),
   tallies: z.record(z.string(), TalliesRecord),
   /** Absent if an earlier version sealed it. */
-  readings: z.partialRecord(z.enum(STORE_NAMES), Reading).optional(),
+  readings: byStore(Reading).optional(),
 });
 export type Sealed = z.infer<typeof Sealed>;
 
@@ -104,7 +104,7 @@ export async function sealBackup(
     uncompressed_bytes: archive.manifest.index.bytes,
     statistics: draft.statistics,
     tallies,
-    readings: z.partialRecord(z.enum(STORE_NAMES), Reading).parse(readings),
+    readings: byStore(Reading).parse(readings),
   };
   await bucket.writeRecord(sealedKey(state.job_id), sealed);
   return { job_id: state.job_id, cursor: null, done: true };

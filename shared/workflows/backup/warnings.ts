@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import type { Bucket } from '../../aws/bucket.ts';
 import { exportWarningsKey, exportWarningsPrefix } from '../../aws/keys.ts';
-import { STORE_NAMES, type StoreName } from '../../core/store-names.ts';
+import { StoreName } from '../../core/store-name.ts';
+import type { ByStore } from '../../core/store-names.ts';
 import { mergeWarnings, StoreWarning } from '../../stores/warning.ts';
 
 /** The warnings of one leg of an export: `staging/<job>/warnings/<segment>.json`. */
-const ExportWarnings = z.object({ store: z.enum(STORE_NAMES), warnings: z.array(StoreWarning) });
+const ExportWarnings = z.object({ store: StoreName, warnings: z.array(StoreWarning) });
 type ExportWarnings = z.infer<typeof ExportWarnings>;
 
 /**
@@ -22,11 +23,8 @@ export async function writeExportWarnings(
 }
 
 /** The warnings of all legs of all exports, merged by store. */
-export async function readExportWarnings(
-  bucket: Bucket,
-  jobId: string,
-): Promise<Partial<Record<StoreName, StoreWarning[]>>> {
-  const merged: Partial<Record<StoreName, StoreWarning[]>> = {};
+export async function readExportWarnings(bucket: Bucket, jobId: string): Promise<ByStore<StoreWarning[]>> {
+  const merged: ByStore<StoreWarning[]> = {};
   for await (const { key } of bucket.keys(exportWarningsPrefix(jobId))) {
     const { store, warnings } = await bucket.requireRecord(key, ExportWarnings, 'Start a new backup.');
     merged[store] = mergeWarnings([merged[store] ?? [], warnings]);

@@ -5,7 +5,7 @@ import { TalliesRecord } from '../../catalog/record.ts';
 import { BackupWarning } from '../../catalog/warnings.ts';
 import { describeError, InvalidInputError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
-import { STORE_NAMES } from '../../core/store-names.ts';
+import { byStore } from '../../core/store-name.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { DrillPlace } from './destination.ts';
 
@@ -87,8 +87,8 @@ export const DrillRecord = z.object({
   /** Duration of each phase: from the first store that started it to the last one that finished. */
   phases: z.array(z.object({ phase: z.enum(DRILL_PHASES), seconds: z.number().nonnegative() })),
   /** By store: the rate limit of the load, in uncompressed bytes per second. */
-  load_bytes_per_second: z.partialRecord(z.enum(STORE_NAMES), z.number()),
-  stores: z.partialRecord(z.enum(STORE_NAMES), DrilledStore),
+  load_bytes_per_second: byStore(z.number()),
+  stores: byStore(DrilledStore),
   /** References in the restored copy. */
   references: z.array(ReferenceCount),
   /** Differences between the target and the copy, as text. Often the data has changed since the backup. */

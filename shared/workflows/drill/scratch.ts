@@ -3,7 +3,7 @@ import type { Bucket } from '../../aws/bucket.ts';
 import { scratchKey } from '../../aws/keys.ts';
 import { IntegrityError, InvalidInputError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
-import type { StoreName } from '../../core/store-names.ts';
+import type { ServedStore, StoreName } from '../../core/store-names.ts';
 import { withStore } from '../../profiles/open.ts';
 import type { LegContext, LegResult } from '../../stores/leg.ts';
 import type { Store } from '../../stores/store.ts';
@@ -11,7 +11,6 @@ import type { Environment } from '../environment.ts';
 import { DrillPlace } from './destination.ts';
 import { targetsAt } from './separate.ts';
 
-type ServedStore = Exclude<StoreName, 'config'>;
 /** Items that a message lists. */
 const SHOWN_MAX = 5;
 

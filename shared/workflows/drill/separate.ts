@@ -1,8 +1,8 @@
 import { loadSecret } from '../../aws/secrets.ts';
 import type { NgbakConfig } from '../../core/config.ts';
 import { NgbakError } from '../../core/errors.ts';
-import type { StoreName } from '../../core/store-names.ts';
-import { resolveStore } from '../../profiles/open.ts';
+import { roleOf, type ServedStore } from '../../core/store-names.ts';
+import { resolveStore, storesOfRole } from '../../profiles/open.ts';
 import type { DrillPlace } from './destination.ts';
 
 /**
@@ -12,22 +12,26 @@ import type { DrillPlace } from './destination.ts';
 export async function targetsAt(
   config: NgbakConfig,
   { target, drill, scope }: { readonly target: string; readonly drill: DrillPlace; readonly scope: unknown },
-  name: Exclude<StoreName, 'config'>,
+  name: ServedStore,
 ): Promise<string[]> {
   const { adapter, secret } = resolveStore(config, target, name);
   const connection = await loadSecret(secret, adapter.Connection, `${target}/${name}`);
   const drillPlace = { connection, scope: adapter.Scope.parse(scope) };
   const found: string[] = [];
   for (const [other, { stores }] of Object.entries(config.targets)) {
-    if (stores[name]?.kind !== adapter.kind || (drill.place === 'target' && other === target)) continue;
-    const otherStore = resolveStore(config, other, name);
-    const place = {
-      connection: await connectionOf(otherStore.secret, adapter.Connection, `${other}/${name}`, connection),
-      scope: otherStore.scope,
-    };
-    if (adapter.overlaps(drillPlace, place)) found.push(other);
+    for (const otherName of storesOfRole(config, other, roleOf(name))) {
+      if (stores[otherName]?.kind !== adapter.kind) continue;
+      if (drill.place === 'target' && other === target && otherName === name) continue;
+      const otherStore = resolveStore(config, other, otherName);
+      const what = `${other}/${otherName}`;
+      const place = {
+        connection: await connectionOf(otherStore.secret, adapter.Connection, what, connection),
+        scope: otherStore.scope,
+      };
+      if (adapter.overlaps(drillPlace, place)) found.push(other);
+    }
   }
-  return found;
+  return [...new Set(found)];
 }
 
 async function connectionOf<T>(

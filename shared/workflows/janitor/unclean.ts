@@ -3,7 +3,7 @@ import type { Bucket } from '../../aws/bucket.ts';
 import { UNCLEAN, uncleanKey } from '../../aws/keys.ts';
 import { describeError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
-import { STORE_NAMES, type StoreName } from '../../core/store-names.ts';
+import { StoreList, type StoreName } from '../../core/store-name.ts';
 import { withStore } from '../../profiles/open.ts';
 import type { LegContext } from '../../stores/leg.ts';
 import { removeLeftScratch } from '../drill/scratch.ts';
@@ -19,7 +19,7 @@ const BEGUN_MAX = 1000;
 const UncleanServers = z.object({
   job_id: Id,
   target: z.string(),
-  stores: z.array(z.enum(STORE_NAMES)),
+  stores: StoreList,
   since: z.iso.datetime(),
   /** Operations that its steps recorded as begun, copied here because the job's staging area is emptied. */
   begun: z.array(z.json()).default([]),

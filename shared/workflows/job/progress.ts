@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Bucket } from '../../aws/bucket.ts';
 import { jobProgressPrefix } from '../../aws/keys.ts';
 import { recordCounts } from '../../catalog/record-counts.ts';
-import { STORE_NAMES } from '../../core/store-names.ts';
+import { StoreName } from '../../core/store-name.ts';
 import { kindOf, talliesOfKind, tallyKind } from '../../stores/known-facts.ts';
 import { workOf } from './work.ts';
 
@@ -29,7 +29,7 @@ export const PHASES = [
 
 /** The progress of one shard of one store in one phase: `jobs/<job>/progress/<store>-<shard>.json`. */
 export const Progress = z.object({
-  store: z.enum([...STORE_NAMES, 'archive']),
+  store: z.union([StoreName, z.literal('archive')]),
   shard: z.string(),
   phase: z.enum(PHASES),
   /** By unit (`nodes`, `relationships`, `points`, `keys`, `bytes`): the number done, and the total if known. */

@@ -1,6 +1,7 @@
 import { restorePlanKey } from '../../aws/keys.ts';
 import type { BackupRequest } from '../../catalog/request.ts';
 import { relatedJobId } from '../../core/job-ids.ts';
+import { roleOf, type ServedRole, type StoreName } from '../../core/store-names.ts';
 import { lockNameOf } from '../drill/destination.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { HookError, pauseWriters } from '../job/hooks.ts';
@@ -18,6 +19,8 @@ export interface BegunRestore {
   readonly safety_backup: boolean;
   /** Whether this restore is a rollback, which loads as many stores as it can. */
   readonly rollback: boolean;
+  /** The restored stores, by role: each has its own legs. */
+  readonly stores: Readonly<Record<ServedRole, readonly StoreName[]>>;
   /** Name and input of the safety backup's execution. */
   readonly safety_name: string;
   readonly safety_input: Partial<BackupRequest>;
@@ -69,10 +72,12 @@ export async function beginRestore(
   if (plan.safety !== 'taken') {
     environment.log('No safety backup is taken.', { job_id: jobId, why: plan.safety });
   }
+  const of = (role: ServedRole) => plan.stores.filter((store) => roleOf(store) === role);
   return {
     job_id: jobId,
     safety_backup: plan.safety === 'taken',
     rollback: plan.rollback_of !== undefined,
+    stores: { graph: of('graph'), vectors: of('vectors'), kv: of('kv') },
     safety_name: relatedJobId('safety', jobId),
     safety_input: safetyRequest(plan),
   };

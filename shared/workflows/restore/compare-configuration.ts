@@ -34,7 +34,7 @@ export async function compareConfiguration(
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }
-  const running = await readRunningConfiguration(config, target, context, { isNeeded: false });
+  const running = await readRunningConfiguration(config, target, context, { isNeeded: () => false });
   const now = maskedConfiguration({ target, effective: findTarget(config, target), running });
   // Archives of other writers may mask fewer secrets.
   const compared = compareConfigurations(maskSecrets(saved), now);

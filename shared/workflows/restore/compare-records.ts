@@ -3,11 +3,11 @@ import type { EntryReader } from '../../archive/format/types.ts';
 import { type OpenedArchive, openArchive } from '../../archive/read/open.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
-import type { StoreName } from '../../core/store-names.ts';
+import type { ServedStore, StoreName } from '../../core/store-names.ts';
 import { openStore, resolveStore, withStore } from '../../profiles/open.ts';
 import { viewOf } from '../../profiles/view.ts';
 import {
-  COMPARED_STORES,
+  comparedAmong,
   type OpenedComparison,
   type StoresComparison,
 } from '../../stores/comparison/compare-stores.ts';
@@ -16,6 +16,7 @@ import { StagedRuns } from '../../stores/comparison/run-store.ts';
 import { archiveSource, liveSource, NO_SOURCE } from '../../stores/comparison/sources.ts';
 import type { Shard } from '../../stores/export-step.ts';
 import type { LegContext } from '../../stores/leg.ts';
+import type { Scopes } from '../../stores/scopes.ts';
 import type { Store } from '../../stores/store.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { compareLeg } from '../job/compare-leg.ts';
@@ -51,7 +52,7 @@ export async function compareWithRecords(
   const secondsMax = restore.options.compare_seconds ?? COMPARE_SECONDS;
   const archive = await openArchive(await openSource(bucket, restore.archive));
   const writers = new Map<StoreName, ProgressWriter>();
-  const stores = COMPARED_STORES.filter((store) => restore.stores.includes(store));
+  const stores = comparedAmong(restore.stores);
   for (const store of stores) {
     const part = { store, shard: 'compare', phase: 'compare' } as const;
     writers.set(store, await ProgressWriter.open(bucket, restore.job_id, part));
@@ -87,7 +88,7 @@ async function openSides(
   environment: Environment,
   restore: AdmittedRestore & ResolvedRestore,
   archive: OpenedArchive,
-  name: Exclude<StoreName, 'config'>,
+  name: ServedStore,
   saved: Json,
   leg: LegLimits,
 ): Promise<OpenedComparison> {
@@ -107,7 +108,9 @@ async function openSides(
       : Setup.parse(saved);
   const { basis, scope, shards } = setup;
   const store =
-    scope === undefined ? undefined : await openStore(config, restore.target, name, { [name]: scope });
+    scope === undefined
+      ? undefined
+      : await openStore(config, restore.target, name, { [name]: scope } as Scopes);
   return {
     before: store ? liveSource(store, shards, context) : NO_SOURCE,
     after: archiveSource(view, name, comparison.pieceBytes),
@@ -122,7 +125,7 @@ async function openSides(
 async function prepareStore(
   { config }: Environment,
   restore: AdmittedRestore & ResolvedRestore,
-  name: Exclude<StoreName, 'config'>,
+  name: ServedStore,
   view: EntryReader,
   comparison: RecordComparison,
   context: LegContext,
@@ -136,6 +139,6 @@ async function prepareStore(
   const read = comparison.liveScope ? comparison.liveScope(scope, basis, probe) : scope;
   if (read === undefined) return { basis, shards: [] };
   const plan = (store: Store) => store.plan(context, probe);
-  const shards = await withStore(config, target, name, plan, { [name]: read });
+  const shards = await withStore(config, target, name, plan, { [name]: read } as Scopes);
   return { basis, scope: read as Json, shards };
 }

@@ -3,10 +3,11 @@ import { type OpenedArchive, openArchive } from '../../archive/read/open.ts';
 import { countRecords } from '../../catalog/record-counts.ts';
 import { findTarget } from '../../core/config.ts';
 import { describeSubset } from '../../core/describe-subset.ts';
-import type { StoreName } from '../../core/store-names.ts';
-import { storesNamed } from '../../core/subset.ts';
-import { openStore, resolveStore, storesOf, withStore, withUsedStore } from '../../profiles/open.ts';
+import { hasRole, type StoreName } from '../../core/store-names.ts';
+import { rolesNamed } from '../../core/subset.ts';
+import { openStore, resolveStore, withStore, withUsedStore } from '../../profiles/open.ts';
 import { countReferences } from '../../profiles/references.ts';
+import { overlappingStores } from '../../profiles/separate-stores.ts';
 import { viewOf } from '../../profiles/view.ts';
 import { warningText } from '../../stores/describe-warning.ts';
 import type { StoreProbe } from '../../stores/export-step.ts';
@@ -64,6 +65,10 @@ export async function compareWithTarget(
   const { restore, routes, refusals } = await routeOrRehearse(environment, requested, archive, stores);
   const { problems, warnings } = await compareScopes(environment, restore, manifest, stores);
   const proposed: ProposedRestore = { ...restore, stores, routes };
+  // A rollback is attempted in any case.
+  if (restore.rollback_of === undefined) {
+    problems.push(...(await overlappingStores(environment.config, restore.target, scopesOf(proposed))));
+  }
   const measured: Measured = {};
   const compared = await Promise.all(
     stores.map((name) =>
@@ -111,12 +116,13 @@ async function compareScopes(
   for (const { store, ...warning } of checked.warnings) {
     if (!isInconsistency(warning)) warnings.push(`${store}: ${warningText(warning)}`);
   }
-  const chosen = options.stores ?? storesNamed(options.only);
-  for (const store of chosen ?? []) {
-    if (!held.has(store)) problems.push(`the archive does not contain ${store}, which was requested`);
-  }
+  const lacking = options.stores
+    ? options.stores.filter((store) => !held.has(store))
+    : (rolesNamed(options.only) ?? []).filter((role) => !hasRole([...held], role));
+  for (const store of lacking) problems.push(`the archive does not contain ${store}, which was requested`);
+  const isLimited = options.stores !== undefined || options.only !== undefined;
   for (const store of held) {
-    if (store !== 'config' && chosen === undefined && !stores.includes(store)) {
+    if (store !== 'config' && !isLimited && !stores.includes(store)) {
       if (drill) problems.push(`target "${target}" has no ${store}, which a drill would have to restore`);
       warnings.push(`the archive contains ${store}, which target "${target}" does not have: it is left out`);
     }
@@ -205,10 +211,8 @@ async function inspectReferences(
   leg: LegLimits,
 ): Promise<Inspection['references']> {
   const { config } = environment;
-  const configured = new Set(storesOf(config, proposed.target));
   const opened = new Map<StoreName, Promise<Store>>();
-  const open = async (name: StoreName) => {
-    if (!configured.has(name)) return undefined;
+  const open = (name: StoreName) => {
     const store = opened.get(name) ?? openStore(config, proposed.target, name);
     opened.set(name, store);
     return store;

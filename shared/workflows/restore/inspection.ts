@@ -3,7 +3,8 @@ import type { Bucket } from '../../aws/bucket.ts';
 import { admittedRestoreKey, inspectionKey } from '../../aws/keys.ts';
 import { Id } from '../../core/ids.ts';
 import { SignatureCheck } from '../../core/signature.ts';
-import { STORE_NAMES } from '../../core/store-names.ts';
+import { StoreName } from '../../core/store-name.ts';
+import { roleOf } from '../../core/store-names.ts';
 import { Subset } from '../../core/subset.ts';
 import { SystemEvidence } from '../../core/system-evidence.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
@@ -44,7 +45,7 @@ export const Inspection = z.object({
   }),
   stores: z.array(
     z.object({
-      store: z.enum(STORE_NAMES),
+      store: StoreName,
       kind: z.string(),
       version: z.string(),
       /** Version of the source server, if the archive states it. */
@@ -119,6 +120,7 @@ export function countsToLoad(
   { store, archive }: Pick<Inspection['stores'][number], 'store' | 'archive'>,
   only: Subset | undefined,
 ): Readonly<Record<string, number>> | undefined {
-  const isCut = store === 'graph' ? only?.label : store === 'kv' ? only?.key_prefixes : undefined;
+  const role = roleOf(store);
+  const isCut = role === 'graph' ? only?.label : role === 'kv' ? only?.key_prefixes : undefined;
   return isCut === undefined ? archive : undefined;
 }

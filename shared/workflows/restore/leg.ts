@@ -5,14 +5,15 @@ import type { Bucket } from '../../aws/bucket.ts';
 import { restoreLegKey, restoreLegsPrefix } from '../../aws/keys.ts';
 import { TalliesRecord } from '../../catalog/record.ts';
 import { countRecords } from '../../catalog/record-counts.ts';
-import { findTarget } from '../../core/config.ts';
+import { findTarget, type NgbakConfig } from '../../core/config.ts';
 import { addTallies, type Tallies } from '../../core/digest.ts';
 import { IntegrityError, NgbakError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { isSameJson } from '../../core/input.ts';
 import type { Json } from '../../core/json.ts';
-import type { StoreName } from '../../core/store-names.ts';
-import { withUsedStore } from '../../profiles/open.ts';
+import { ServedStore } from '../../core/store-name.ts';
+import { roleOf, type ServedRole, type StoreName } from '../../core/store-names.ts';
+import { openStore, withUsedStore } from '../../profiles/open.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { proveReferences } from '../../profiles/references.ts';
 import { viewOf } from '../../profiles/view.ts';
@@ -61,6 +62,7 @@ export type RestorePhase = (typeof RESTORE_PHASES)[number];
 /** One chain of restore legs, as passed through the workflow's state. */
 export const RestoreState = z.object({
   job_id: Id,
+  store: ServedStore.optional(),
   phase: z.enum(RESTORE_PHASES),
   cursor: z.json().default(null),
   /** Number of the next leg within the phase, from 0. */
@@ -89,9 +91,15 @@ const LegRecord = z.object({
 });
 type LegRecord = z.infer<typeof LegRecord>;
 
-/** Input of a function that is restricted to one store. */
-export function restoreStateOf(store: StoreName) {
-  return RestoreState.transform((state) => ({ ...state, store }));
+/**
+ * Input of a function that is restricted to the stores of one role. An execution that an earlier version started states
+ * no store: then it is the one that is named after the role.
+ */
+export function restoreStateOf(role: ServedRole) {
+  return RestoreState.transform(({ store = role, ...state }) => ({ ...state, store })).refine(
+    ({ store }) => roleOf(store) === role,
+    `is not for a store of the role "${role}"`,
+  );
 }
 
 /**
@@ -101,7 +109,16 @@ export function restoreStateOf(store: StoreName) {
  */
 export async function restoreLeg(
   environment: Environment,
-  { store: name, ...state }: RestoreState & { store: StoreName },
+  { store, ...state }: RestoreState & { store: ServedStore },
+  leg: LegLimits,
+): Promise<RestoreState & { store: ServedStore }> {
+  return { ...(await legOf(environment, store, state, leg)), store };
+}
+
+async function legOf(
+  environment: Environment,
+  name: ServedStore,
+  state: RestoreState,
   leg: LegLimits,
 ): Promise<RestoreState> {
   const plan = await readRestorePlan(environment.bucket, state.job_id);
@@ -256,7 +273,14 @@ async function runPhase(
     return {
       ...verified,
       smoke: await smokeAfter(config, plan, store, context),
-      references: await proveReferences(config, plan, opened, store, context),
+      references: await proveReferences(
+        config,
+        plan,
+        opened,
+        store,
+        (other) => openBeside(config, plan, other),
+        context,
+      ),
     };
   }
   if (state.phase === 'rehearse') throw new TypeError('this phase is part of rehearsals only');
@@ -266,6 +290,16 @@ async function runPhase(
   const result =
     state.phase === 'test-load' ? ((await store.testLoad?.(step)) ?? DONE) : await store[state.phase](step);
   return { ...result, differences: 0, samples: [] };
+}
+
+/** Another store of the target. In a drill, only those that it has restored belong to the copy. */
+async function openBeside(
+  config: NgbakConfig,
+  plan: RestorePlan,
+  name: ServedStore,
+): Promise<Store | undefined> {
+  if (plan.drill && !plan.stores.includes(name)) return undefined;
+  return openStore(config, plan.target, name, scopesOf(plan));
 }
 
 /** Rate limit of a load, in uncompressed bytes per second. Undefined if there is none. */

@@ -7,7 +7,7 @@ import { Id } from '../../core/ids.ts';
 import { AnyJson } from '../../core/input.ts';
 import { SignatureText } from '../../core/signature.ts';
 import { ThawRequest } from '../../core/storage-class.ts';
-import { STORE_NAMES } from '../../core/store-names.ts';
+import { StoreList } from '../../core/store-name.ts';
 import { Routes } from '../../profiles/routes-record.ts';
 import type { LoadOptions as StoreOptions } from '../../stores/restore-leg.ts';
 import type { Scopes } from '../../stores/scopes.ts';
@@ -33,7 +33,7 @@ export const AdmittedRestore = z.object({
   backup_id: z.string().optional(),
   options: RestoreOptions,
   /** The stores that the request names, or every store of the target. */
-  stores: z.array(z.enum(STORE_NAMES)),
+  stores: StoreList,
   /**
    * True if a safety backup is restored into its own target: into the scopes that it was saved from, even if the
    * configuration has changed since. Read from the catalog record, because the author of an archive controls its
@@ -65,7 +65,7 @@ export type AdmittedRestore = z.infer<typeof AdmittedRestore>;
 export const ResolvedRestore = z.object({
   options: RestoreOptions,
   /** The requested stores that both archive and target have. */
-  stores: z.array(z.enum(STORE_NAMES)),
+  stores: StoreList,
   /** The seekable archive that is loaded: the source itself, or its normalized copy. */
   archive: ObjectVersion,
   /** The destination of each store's data, and the names there. */

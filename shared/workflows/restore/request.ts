@@ -13,7 +13,7 @@ import { hasEnded } from '../../core/job-state.ts';
 import { OBJECT_BYTES_MAX } from '../../core/limits.ts';
 import { SignatureText } from '../../core/signature.ts';
 import { ThawRequest } from '../../core/storage-class.ts';
-import { STORE_NAMES } from '../../core/store-names.ts';
+import { StoreList } from '../../core/store-name.ts';
 import { type DrillPlace, isRehearsal } from '../drill/destination.ts';
 import { createJob, readJob } from '../job/record.ts';
 import { PARTS } from './parts.ts';
@@ -44,7 +44,7 @@ export const RestoreOptions = z.strictObject({
   /** With `merge`: the treatment of a record whose id exists in the target with different content. */
   on_conflict: z.enum(['keep', 'overwrite', 'fail']).default('fail'),
   /** Only these stores. Default: every store that both archive and target have. */
-  stores: z.array(z.enum(STORE_NAMES)).min(1).optional(),
+  stores: StoreList.min(1).optional(),
   ...PARTS,
   /**
    * Reads the graph of an NGRAF-023 archive from its Cypher script. Only statements that its exporter writes are

@@ -4,7 +4,7 @@ import type { OpenedArchive } from '../../archive/read/open.ts';
 import { findTarget, type NgbakConfig } from '../../core/config.ts';
 import { InvalidInputError, NgbakError } from '../../core/errors.ts';
 import { isSameJson } from '../../core/input.ts';
-import type { StoreName } from '../../core/store-names.ts';
+import { roleOf, type ServedStore, type StoreName } from '../../core/store-names.ts';
 import { withinSubset } from '../../core/subset.ts';
 import { ngraf023 } from '../../profiles/ngraf-023.ts';
 import { resolveStore } from '../../profiles/open.ts';
@@ -28,7 +28,7 @@ export async function routeStore(
   config: NgbakConfig,
   plan: AdmittedRestore,
   archive: OpenedArchive,
-  name: Exclude<StoreName, 'config'>,
+  name: ServedStore,
 ): Promise<RouteRecord> {
   const { adapter, scope: configured } = resolveStore(
     config,
@@ -60,7 +60,7 @@ export async function routeStore(
 async function routeScratch(
   { target, job_id }: AdmittedRestore,
   archive: OpenedArchive,
-  name: Exclude<StoreName, 'config'>,
+  name: ServedStore,
   { kind, scratch }: StoreAdapter,
   { saved, configured }: { readonly saved: unknown; readonly configured: unknown },
 ): Promise<RouteRecord> {
@@ -133,7 +133,7 @@ function savedScope(
   plan: AdmittedRestore,
   { scope, storage_backends }: Manifest,
   adapter: StoreAdapter,
-  name: Exclude<StoreName, 'config'>,
+  name: ServedStore,
 ): unknown {
   const parse = (value: unknown) => {
     const parsed = adapter.Scope.safeParse(value);
@@ -144,7 +144,9 @@ function savedScope(
   if (scope.target === plan.target) return resolveStore(config, plan.target, name).scope;
   if (scope.profile === undefined || scope.profile === 'custom') return undefined;
   try {
-    return parse(profileScopes(scope.profile, scope.parameters ?? {}, storage_backends.kv?.kind)[name]);
+    return parse(
+      profileScopes(scope.profile, scope.parameters ?? {}, storage_backends.kv?.kind)[roleOf(name)],
+    );
   } catch (error) {
     if (error instanceof InvalidInputError) return undefined;
     throw error;

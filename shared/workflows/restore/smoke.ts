@@ -1,6 +1,6 @@
 import type { NgbakConfig } from '../../core/config.ts';
 import { describeError } from '../../core/errors.ts';
-import type { StoreName } from '../../core/store-names.ts';
+import type { ServedStore } from '../../core/store-names.ts';
 import { resolveStore, withStore } from '../../profiles/open.ts';
 import type { LegContext } from '../../stores/leg.ts';
 import type { Store } from '../../stores/store.ts';
@@ -9,7 +9,6 @@ import type { SmokeAnswer } from './answer.ts';
 import type { RestorePlan } from './plan.ts';
 
 type Asked = Pick<RestorePlan, 'target' | 'routes' | 'drill'>;
-type ServedStore = Exclude<StoreName, 'config'>;
 
 /** A smoke check as it is run. */
 interface SmokeCheck {

@@ -1,7 +1,7 @@
 import semver, { type SemVer } from 'semver';
 import type { Manifest } from '../../archive/format/manifest.ts';
 import { findTarget, type NgbakConfig, type TargetConfig } from '../../core/config.ts';
-import type { StoreName } from '../../core/store-names.ts';
+import type { ByStore, StoreName } from '../../core/store-names.ts';
 import { VERSION } from '../../core/version.ts';
 import { evidenceOf, migrationWarnings } from '../../profiles/system-evidence.ts';
 import type { StoreProbe } from '../../stores/export-step.ts';
@@ -10,7 +10,7 @@ import { isRehearsal } from '../drill/destination.ts';
 import type { AdmittedRestore } from './plan.ts';
 
 /** What was measured of the target's stores. */
-export type Measured = Partial<Record<StoreName, Pick<StoreProbe, 'counts' | 'marks'>>>;
+export type Measured = ByStore<Pick<StoreProbe, 'counts' | 'marks'>>;
 
 /** Characters shown of a version that an archive states. */
 const SHOWN_MAX = 50;

@@ -5,7 +5,7 @@ import { archiveKey, catalogKey, lockKey, stagingPrefix } from '../../../shared/
 import type { SigningKey } from '../../../shared/aws/signing-key.ts';
 import { CatalogRecord } from '../../../shared/catalog/record.ts';
 import type { SignatureKeys } from '../../../shared/catalog/signature.ts';
-import { STORE_NAMES } from '../../../shared/core/store-names.ts';
+import { STORE_ROLES } from '../../../shared/core/store-names.ts';
 import { checkConsistency } from '../../../shared/workflows/backup/consistency.ts';
 import { exportLeg } from '../../../shared/workflows/backup/export.ts';
 import { planBackup } from '../../../shared/workflows/backup/plan.ts';
@@ -33,8 +33,8 @@ export async function runBackup(environment: Environment, request: object, optio
   const execution = { name, arn: `arn:aws:states:::execution:Backup:${name}`, start: start.toISOString() };
   const planned = await planBackup(environment, request, execution, LEG, keys);
   if ('skipped' in planned) throw new Error(planned.skipped);
-  for (const store of STORE_NAMES) {
-    for (let state of planned[store]) while (!state.done) state = await exportLeg(environment, state, LEG);
+  for (const role of STORE_ROLES) {
+    for (let state of planned[role]) while (!state.done) state = await exportLeg(environment, state, LEG);
   }
   await during?.();
   await checkConsistency(environment, name, LEG);

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { Tallies } from '../../../shared/core/digest.ts';
-import type { StoreName } from '../../../shared/core/store-names.ts';
+import type { ByStore } from '../../../shared/core/store-names.ts';
 import { resolveStore } from '../../../shared/profiles/open.ts';
 import type { Environment, LegLimits } from '../../../shared/workflows/environment.ts';
 import { cleanUpAfter } from '../../../shared/workflows/janitor/janitor.ts';
@@ -42,7 +42,7 @@ export function connections(): Record<(typeof STORES)[number], object> {
 }
 
 /** Secrets with the connections of the test servers; returns the prefix of their names. */
-export async function putSecrets(changes: Partial<Record<StoreName, object>> = {}): Promise<string> {
+export async function putSecrets(changes: ByStore<object> = {}): Promise<string> {
   const start = `drill-${randomBytes(6).toString('hex')}`;
   const client = new SecretsManagerClient({});
   for (const [store, connection] of Object.entries({ ...connections(), ...changes })) {
