@@ -29,6 +29,7 @@ if __name__ == "__main__":
     import nested_executions
     import node_command_line
     import object_events
+    import parallel_output
     import payload_limits
     import permissions
     import recorded_calls
@@ -54,6 +55,7 @@ if __name__ == "__main__":
         nested_executions,
         node_command_line,
         object_events,
+        parallel_output,
         payload_limits,
         permissions,
         recorded_calls,

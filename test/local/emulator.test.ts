@@ -442,6 +442,25 @@ describe('the emulator, like AWS,', () => {
     expect(cause).toMatch(/s3:ListBucket/);
   });
 
+  test('gives a state with parallel branches the output and the variables that its definition states', async () => {
+    const branch = (name: string, Output: object) => ({
+      StartAt: name,
+      States: { [name]: { Type: 'Pass', Output, End: true } },
+    });
+    const states = {
+      First: {
+        Type: 'Parallel',
+        Branches: [branch('One', { failed: [] }), branch('Other', { failed: [{ error: 'Some' }] })],
+        Output: { failed: '{% [$states.input.failed, $states.result.failed] %}' },
+        Assign: { branches: '{% $count($states.result) %}' },
+        Next: 'Last',
+      },
+      Last: { Type: 'Pass', Output: '{% [$branches, $states.input.failed.error] %}', End: true },
+    };
+    const { status, output = '' } = await execute(states, { failed: [{ error: 'Earlier' }] });
+    expect([status, JSON.parse(output)]).toEqual(['SUCCEEDED', [2, 'Earlier', 'Some']]);
+  });
+
   test('ends a workflow whose state exceeds 256 KiB, although it catches everything', async () => {
     const grow = (length: number) => ({
       First: {
