@@ -231,8 +231,8 @@ export class RestoreWorkflow extends Construct {
   }
 
   /**
-   * One phase of all stores in parallel. The first
-   * error ends the restore; a rollback continues with the other stores, and fails when they are done.
+   * One phase of all stores in parallel: a branch for each role, and in it each of its stores. The first error ends the
+   * restore; a rollback continues with the other stores, and fails when they are done.
    */
   #phase(verb: string, phase: 'clear' | 'verify' | 'finish', comment: string, handlers: StepHandlers) {
     return everyStore(

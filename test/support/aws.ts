@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { CreateBucketCommand, PutBucketVersioningCommand } from '@aws-sdk/client-s3';
+import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import {
   CreateStateMachineCommand,
   DeleteStateMachineCommand,
@@ -21,6 +22,15 @@ export async function freshEnvironment(targets: object = { default: { stores: {}
     new PutBucketVersioningCommand({ Bucket: bucket.name, VersioningConfiguration: { Status: 'Enabled' } }),
   );
   return { bucket, sfn: new SFNClient({}), config: NgbakConfig.parse({ targets }), log: () => undefined };
+}
+
+/** A new secret with the connection of a store. Returns its name. */
+export async function makeSecret(connection: object): Promise<string> {
+  const Name = `connection-${randomBytes(6).toString('hex')}`;
+  await new SecretsManagerClient({}).send(
+    new CreateSecretCommand({ Name, SecretString: JSON.stringify(connection) }),
+  );
+  return Name;
 }
 
 /** A state machine that waits for ten minutes, so that a test decides when its executions end. */

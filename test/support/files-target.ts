@@ -2,21 +2,17 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
-import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { Bucket } from '../../shared/aws/bucket.ts';
 import type { StoreName } from '../../shared/core/store-names.ts';
 import { buildArchive } from '../archive/build.ts';
+import { makeSecret } from './aws.ts';
 
 /** A new folder for key-value data, and the configuration of a store in it, with the location in a secret. */
 export async function makeFilesStore(
   name: string,
 ): Promise<{ folder: string; store: { kind: 'files'; secret: string } }> {
   const folder = await mkdtemp(join(tmpdir(), `ngbak-${name}-`));
-  const secret = `files-${basename(folder)}`;
-  await new SecretsManagerClient({}).send(
-    new CreateSecretCommand({ Name: secret, SecretString: JSON.stringify({ location: folder }) }),
-  );
-  return { folder, store: { kind: 'files', secret } };
+  return { folder, store: { kind: 'files', secret: await makeSecret({ location: folder }) } };
 }
 
 /** Puts an archive of target `default` into the bucket that has no records of these stores. */

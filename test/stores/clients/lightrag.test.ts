@@ -13,7 +13,11 @@ import { neo4jAdapter } from '../../../shared/stores/neo4j/adapter.ts';
 import { Neo4jScope } from '../../../shared/stores/neo4j/connection.ts';
 import { qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
 import { redisAdapter } from '../../../shared/stores/redis/adapter.ts';
+import { closeRestore } from '../../../shared/workflows/restore/close.ts';
 import { servers } from '../../servers.ts';
+import { freshEnvironment, makeSecret } from '../../support/aws.ts';
+import { runBackup } from '../../workflows/backup/run-backup.ts';
+import { restoreOf, runRestore } from '../../workflows/restore/run-restore.ts';
 import { exportAll, restoreAll, withStore } from '../memory-archive.ts';
 import { graphContent, openGraph, plainDriver, run } from '../neo4j/graph.ts';
 import { ask, result } from '../qdrant/support.ts';
@@ -21,7 +25,7 @@ import { OwnServer } from '../redis/own-server.ts';
 import { closeStores, legContext, openStore, REPLACE } from '../redis/support.ts';
 import { type PythonClient, pythonClient } from './python-client.ts';
 
-type Kind = 'redis' | 'files' | 'servers';
+type Kind = 'redis' | 'files' | 'servers' | 'servers-files';
 
 describe("LightRAG's own storage classes", () => {
   let client: PythonClient;
@@ -186,18 +190,7 @@ describe("LightRAG's own storage classes", () => {
       expect(await read(other)).toEqual(neighbour);
       expect(await graphContent(driver, other)).toEqual(otherGraph);
     } finally {
-      for (const workspace of [own, other]) {
-        await run(driver, `MATCH (n:\`${workspace}\`) DETACH DELETE n`);
-        const indexes = await run(
-          driver,
-          'SHOW INDEXES YIELD name, labelsOrTypes WHERE $label IN labelsOrTypes',
-          {
-            label: workspace,
-          },
-        );
-        for (const { name } of indexes) await run(driver, `DROP INDEX \`${name}\``);
-      }
-      for (const collection of await collections()) await ask(qdrant, 'DELETE', `/collections/${collection}`);
+      await removeFromServers(own, other);
     }
   });
 
@@ -261,21 +254,75 @@ describe("LightRAG's own storage classes", () => {
       expect(await indexNames()).toEqual([`entity_id_fulltext_idx_${workspace}`]);
       expect(await collections()).toContain('lightrag_vdb_entities_stub_8d');
     } finally {
-      await run(driver, `MATCH (n:\`${workspace}\`) DETACH DELETE n`);
-      const indexes = await run(
-        driver,
-        'SHOW INDEXES YIELD name, labelsOrTypes WHERE $label IN labelsOrTypes',
-        {
-          label: workspace,
-        },
-      );
-      for (const { name } of indexes) await run(driver, `DROP INDEX \`${name}\``);
-      for (const collection of await collections()) await ask(qdrant, 'DELETE', `/collections/${collection}`);
+      await removeFromServers(workspace);
     }
   });
 
-  async function read(workspace: string): Promise<Record<string, unknown[]>> {
-    return JSON.parse(await lightrag('read', 'servers', workspace));
+  test('read the same from one target with Redis, a JSON file, Neo4j and Qdrant after a backup and a restore', async () => {
+    const [own, other] = ['ngbak_several', 'ngbak_several_more'];
+    const { uri, username, password } = servers.neo4j;
+    const { url, apiKey: api_key } = servers.qdrant;
+    const connections = {
+      graph: ['neo4j', { uri, username, password }],
+      vectors: ['qdrant', { url, api_key }],
+      kv: ['redis', { url: server.url }],
+      kv_files: ['files', { location: folder }],
+    } as const;
+    const stores: Record<string, object> = {};
+    for (const [name, [kind, connection]] of Object.entries(connections))
+      stores[name] = { kind, secret: await makeSecret(connection) };
+    const parameters = { workspace: own, model_suffix: 'stub_8d' };
+    const environment = await freshEnvironment({ default: { profile: 'lightrag', parameters, stores } });
+    try {
+      for (const workspace of [own, other]) await lightrag('write', 'servers-files', workspace);
+      const [before, neighbour] = [await read(own, 'servers-files'), await read(other, 'servers-files')];
+      expect(before.statuses).toHaveLength(10);
+      expect(await redis.keys(`${own}_doc_status*`)).toEqual([]);
+      const { record, archive } = await runBackup(
+        environment,
+        {},
+        { start: new Date('2026-01-02T03:04:05Z') },
+      );
+      expect(record).toMatchObject({
+        stores: ['graph', 'vectors', 'kv', 'kv_files', 'config'],
+        consistency: { grade: 'unchanged' },
+        verification: { state: 'verified' },
+        statistics: { documents: 25, chunks: 25, entities: 20, relationships: 19, vectors: 60 },
+        tallies: { kv: { 'keys:full_docs': { count: 25 } }, kv_files: { 'keys:doc_status': { count: 10 } } },
+      });
+      expect(Object.keys(record.tallies.kv ?? {})).not.toContain('keys:doc_status');
+      expect(archive.manifest.format_version).toBe('1.1');
+
+      await run(driver, `MATCH (n:\`${own}\`) DETACH DELETE n`);
+      for (const collection of await collections()) await deletePoints(collection, own);
+      for (const key of await redis.keys(`${own}_*`)) if (isKeyOf(own, key)) await redis.del(key);
+      await rm(join(folder, own), { recursive: true });
+      const emptied = await read(own, 'servers-files');
+      expect([emptied.full_docs?.[0], emptied.statuses?.[0], emptied.nodes?.[0]]).toEqual([null, null, null]);
+
+      const { job_id } = await runRestore(environment, restoreOf(record.backup_id));
+      expect(await closeRestore(environment, job_id)).toMatchObject({ verified: true, all_of_stores: true });
+      expect(await read(own, 'servers-files')).toEqual(before);
+      expect(await read(other, 'servers-files')).toEqual(neighbour);
+    } finally {
+      await removeFromServers(own, other);
+    }
+  });
+
+  async function read(workspace: string, kind: Kind = 'servers'): Promise<Record<string, unknown[]>> {
+    return JSON.parse(await lightrag('read', kind, workspace));
+  }
+
+  /** Removes workspaces from Neo4j, with their indexes, and every collection of LightRAG. */
+  async function removeFromServers(...workspaces: string[]): Promise<void> {
+    for (const label of workspaces) {
+      await run(driver, `MATCH (n:\`${label}\`) DETACH DELETE n`);
+      const ofLabel = 'SHOW INDEXES YIELD name, labelsOrTypes WHERE $label IN labelsOrTypes';
+      for (const { name } of await run(driver, ofLabel, { label }))
+        await run(driver, `DROP INDEX \`${name}\``);
+    }
+    for (const collection of await collections())
+      await ask(servers.qdrant, 'DELETE', `/collections/${collection}`);
   }
 
   /** The collections of LightRAG on the server. */

@@ -1,10 +1,11 @@
 """Writes a small knowledge base through LightRAG's own storage classes, or reads it back, without any model.
 
-    lightrag_client.py write|read redis|files|servers|postgres|postgres-neo4j <workspace> <working directory>
+    lightrag_client.py write|read redis|files|servers|servers-files|postgres|postgres-neo4j <workspace> <working directory>
 
-`servers` are Redis, Neo4j and Qdrant together; `postgres` has everything in tables, the graph included; `postgres-neo4j` has
-the graph in Neo4j and all others in tables. Reading prints one JSON object with everything that the classes give. The
-environment names the servers as LightRAG wants it: REDIS_URI, NEO4J_URI, QDRANT_URL, POSTGRES_HOST and so on.
+`servers` are Redis, Neo4j and Qdrant together; `servers-files` has the status of documents in a JSON file instead of Redis;
+`postgres` has everything in tables, the graph included; `postgres-neo4j` has the graph in Neo4j and all others in tables.
+Reading prints one JSON object with everything that the classes give. The environment names the servers as LightRAG wants it:
+REDIS_URI, NEO4J_URI, QDRANT_URL, POSTGRES_HOST and so on.
 """
 
 import asyncio
@@ -139,7 +140,9 @@ def stores(kind, workspace, working_dir):
         config["vector_storage"] = "PGVectorStorage"
     else:
         from lightrag.kg.redis_impl import RedisDocStatusStorage as DocStatusStorage, RedisKVStorage as KVStorage
-    if kind == "servers":
+    if kind == "servers-files":
+        from lightrag.kg.json_doc_status_impl import JsonDocStatusStorage as DocStatusStorage
+    if kind.startswith("servers"):
         from lightrag.kg.neo4j_impl import Neo4JStorage as GraphStorage
         from lightrag.kg.qdrant_impl import QdrantVectorDBStorage as VectorStorage
     if kind != "redis":

@@ -7,8 +7,12 @@ import { profileScopes } from '../../../shared/profiles/profiles.ts';
 import { proposeProfile } from '../../../shared/profiles/propose.ts';
 import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import { qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
+import { closeRestore } from '../../../shared/workflows/restore/close.ts';
 import { servers } from '../../servers.ts';
-import { exportAll, legContext, restoreAll, withStore } from '../memory-archive.ts';
+import { freshEnvironment, makeSecret } from '../../support/aws.ts';
+import { runBackup } from '../../workflows/backup/run-backup.ts';
+import { restoreOf, runRestore } from '../../workflows/restore/run-restore.ts';
+import { legContext, withStore } from '../memory-archive.ts';
 import { ask } from '../qdrant/support.ts';
 import { type PythonClient, pythonClient } from './python-client.ts';
 
@@ -68,21 +72,33 @@ describe("mem0's own class", () => {
     };
     expect(proposeProfile(names).profile).toBe('mem0');
 
-    const vectors = await exportAll(openVectors);
-    const files = await exportAll(openFiles);
-    expect(vectors.tallies).toMatchObject({
-      'points:mem0': { count: 18 },
-      'points:mem0_entities': { count: 4 },
+    const secrets = {
+      vectors: await makeSecret({ url: qdrant.url, api_key: qdrant.apiKey }),
+      kv: await makeSecret({ location: folder }),
+    };
+    const stores = {
+      vectors: { kind: 'qdrant', secret: secrets.vectors },
+      kv: { kind: 'files', secret: secrets.kv },
+    };
+    const environment = await freshEnvironment({ default: { profile: 'mem0', stores } });
+    const { record } = await runBackup(environment, {}, { start: new Date('2026-01-02T03:04:05Z') });
+    expect(record).toMatchObject({
+      stores: ['vectors', 'kv', 'config'],
+      verification: { state: 'verified' },
+      statistics: { vectors: 22 },
+      tallies: {
+        vectors: { 'points:mem0': { count: 18 }, 'points:mem0_entities': { count: 4 } },
+        kv: { files: { count: 1 } },
+      },
     });
-    expect(files.tallies.files?.count).toBe(1);
 
     for (const name of COLLECTIONS) await ask(qdrant, 'DELETE', `/collections/${name}`);
     await rm(join(folder, 'history.db'));
     const emptied = await mem0('read');
     expect([emptied.alice.memories, emptied.bob.history, emptied.bob.entities]).toEqual([[], {}, []]);
 
-    expect((await restoreAll(openVectors, vectors.archive)).differences).toBe(0);
-    expect((await restoreAll(openFiles, files.archive)).differences).toBe(0);
+    const { job_id } = await runRestore(environment, restoreOf(record.backup_id));
+    expect(await closeRestore(environment, job_id)).toMatchObject({ verified: true, all_of_stores: true });
     expect(await mem0('read')).toEqual(before);
     expect(await withStore(openVectors, (store) => store.names(legContext()))).toContain(NEIGHBOUR);
   });

@@ -2,8 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { Manifest } from '../../../shared/archive/format/manifest.ts';
 import { NgbakConfig, TargetConfig } from '../../../shared/core/config.ts';
@@ -12,20 +11,15 @@ import { findRecords } from '../../../shared/stores/comparison/find-records.ts';
 import { readDrill } from '../../../shared/workflows/drill/record.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
 import { cleanUpAfter } from '../../../shared/workflows/janitor/janitor.ts';
-import { admitRestore } from '../../../shared/workflows/restore/admit.ts';
-import { beginRestore } from '../../../shared/workflows/restore/begin.ts';
 import { closeRestore } from '../../../shared/workflows/restore/close.ts';
 import { closeExecution } from '../../../shared/workflows/restore/close-rehearsal.ts';
-import { InspectState, inspectArchive } from '../../../shared/workflows/restore/inspect.ts';
 import { readInspection } from '../../../shared/workflows/restore/inspection.ts';
-import { RestoreState, restoreLeg } from '../../../shared/workflows/restore/leg.ts';
 import { servers } from '../../servers.ts';
 import { contentOf } from '../../stores/redis/content.ts';
-import { freshEnvironment, waitingMachine } from '../../support/aws.ts';
+import { freshEnvironment, makeSecret } from '../../support/aws.ts';
 import { makeFilesStore } from '../../support/files-target.ts';
 import { LEG, runBackup } from '../backup/run-backup.ts';
-
-jest.setTimeout(300_000);
+import { restoreOf, runRestore } from './run-restore.ts';
 
 const RUN = `several${randomBytes(5).toString('hex')}`;
 const [ONE, OTHER, NEIGHBOUR] = [`${RUN}-one:`, `${RUN}-other:`, `${RUN}-neighbour:`];
@@ -37,11 +31,8 @@ let stores: Record<string, { kind: string; secret: string; scope?: object }>;
 
 beforeAll(async () => {
   redis = new Redis(servers.redis.url, { password: servers.redis.password });
-  const secret = `redis-${RUN}`;
   const { url, password } = servers.redis;
-  await new SecretsManagerClient({}).send(
-    new CreateSecretCommand({ Name: secret, SecretString: JSON.stringify({ url, password }) }),
-  );
+  const secret = await makeSecret({ url, password });
   const files = await makeFilesStore('several');
   folder = files.folder;
   stores = {
@@ -101,38 +92,6 @@ const withStores = (environment: Environment, others: object): Environment => ({
   config: NgbakConfig.parse({ targets: { default: { stores: others } } }),
 });
 
-/** All steps of a restore or drill after its request. */
-async function run(environment: Environment, input: object): Promise<string> {
-  const job_id = await inspectedJob(environment, input);
-  const { stores: byRole } = await beginRestore(environment, job_id, LEG);
-  for (const phase of ['clear', 'verify', 'finish'] as const) {
-    for (const store of byRole.kv) {
-      let state = { ...RestoreState.parse({ job_id, phase, done: false }), store } as Parameters<
-        typeof restoreLeg
-      >[1];
-      while (!state.done) state = await restoreLeg(environment, state, LEG);
-    }
-  }
-  return job_id;
-}
-
-/** The execution of the last job. */
-let arn: string;
-
-async function inspectedJob(environment: Environment, input: object): Promise<string> {
-  const job_id = `restore_${randomBytes(6).toString('hex')}`;
-  arn = await (await waitingMachine(environment.sfn)).start(job_id);
-  await admitRestore(environment, input, { name: job_id, arn, start: new Date().toISOString() });
-  let state = InspectState.parse({ job_id });
-  while (!state.done) state = InspectState.parse(await inspectArchive(environment, state, LEG));
-  return job_id;
-}
-
-const restoreOf = (backup_id: string, changes: object = {}) => ({
-  ...{ backup_id, confirm: 'default', safety_backup: false },
-  ...changes,
-});
-
 test('a backup has each store under its name, and a restore brings back exactly all of them', async () => {
   await fill();
   const before = await content();
@@ -163,8 +122,8 @@ test('a backup has each store under its name, and a restore brings back exactly 
   await redis.set(`${OTHER}full_docs:new`, '{}');
   await rm(join(folder, 'graph.graphml'));
   await writeFile(join(folder, 'kv_store_doc_status.json'), '{}');
-  const job = await run(environment, restoreOf(record.backup_id));
-  const result = await closeRestore(environment, job);
+  const { job_id } = await runRestore(environment, restoreOf(record.backup_id));
+  const result = await closeRestore(environment, job_id);
   expect(result).toMatchObject({ verified: true, all_of_stores: true });
   expect(Object.keys(result.stores)).toEqual(['kv', 'kv_files', 'kv_other']);
   expect(await content()).toEqual(before);
@@ -178,8 +137,8 @@ test('a restore of one store leaves the others alone, even on the same server', 
   for (const prefix of [ONE, OTHER]) await redis.set(`${prefix}full_docs:0`, '"changed"');
   await writeFile(join(folder, 'graph.graphml'), 'changed');
   const changed = await content();
-  const job = await run(environment, restoreOf(record.backup_id, { stores: ['kv_other'] }));
-  expect(Object.keys((await closeRestore(environment, job)).stores)).toEqual(['kv_other']);
+  const { job_id } = await runRestore(environment, restoreOf(record.backup_id, { stores: ['kv_other'] }));
+  expect(Object.keys((await closeRestore(environment, job_id)).stores)).toEqual(['kv_other']);
   expect(await content()).toEqual({ ...changed, other: before.other });
 });
 
@@ -189,8 +148,8 @@ test('a store that the target does not have is left out, and the archive does no
   const { record } = await runBackup(environment, {}, { start: START });
   const smaller = withStores(environment, { kv: stores.kv, kv_logs: stores.kv_other });
   const before = await content();
-  const job = await run(smaller, restoreOf(record.backup_id));
-  const { warnings, stores: inspected } = await readInspection(smaller.bucket, job);
+  const { job_id } = await runRestore(smaller, restoreOf(record.backup_id));
+  const { warnings, stores: inspected } = await readInspection(smaller.bucket, job_id);
   expect(inspected.map(({ store }) => store)).toEqual(['kv']);
   for (const name of ['kv_files', 'kv_other']) {
     expect(warnings).toContain(
@@ -208,7 +167,7 @@ test('an earlier archive with one store is restored into it, and nothing else is
   const environment = withStores(alone, stores);
   const before = await content();
   await empty(ONE);
-  await run(environment, restoreOf(record.backup_id));
+  await runRestore(environment, restoreOf(record.backup_id));
   expect(await content()).toEqual(before);
 });
 
@@ -266,10 +225,10 @@ test('a drill loads every store into a scratch place of its own, and leaves noth
   const { record } = await runBackup(environment, {}, { start: START });
   const before = await content();
   const input = { drill: {} };
-  const job_id = await run(environment, input);
+  const { job_id, executionArn } = await runRestore(environment, input);
   await closeExecution(environment, job_id);
   const detail = {
-    executionArn: arn,
+    executionArn,
     name: job_id,
     status: 'SUCCEEDED' as const,
     input: JSON.stringify(input),
