@@ -207,6 +207,12 @@ describe('keys as files', () => {
     ]);
   });
 
+  test('a backup with further stores of key-value data is refused', async () => {
+    await archiveOf('redis', [DOCS], { stores: ['graph', 'kv', 'kv_files'] });
+    await expect(convertHere('files')).rejects.toThrow('further stores of key-value data (kv_files)');
+    expect(existsSync(at('y.ngbak'))).toBe(false);
+  });
+
   test('a file is replaced only with --force, and a damaged archive leaves none', async () => {
     await archiveOf('redis', [DOCS]);
     writeFileSync(at('y.ngbak'), 'mine');

@@ -49,7 +49,7 @@ afterAll(async () => {
   await removeBucket();
 });
 
-/** Removes the files and their bucket: for a function that uses it, an error that no retry mends. */
+/** Removes the files and their bucket: for a function that uses it, an error that no retry helps against. */
 async function removeBucket(): Promise<void> {
   for (const Key of Object.keys(await objects())) await s3.send(new DeleteObjectCommand({ Bucket, Key }));
   await s3.send(new DeleteBucketCommand({ Bucket }));
@@ -207,7 +207,7 @@ test('a restore of which one store fails is rolled back in all of them', async (
   expect(await content()).toEqual(changed);
 });
 
-test('a rollback that fails for one store continues with the others, and the way back works', async () => {
+test('a rollback that fails for one store continues with the others, and its safety backup can be restored', async () => {
   const { stack } = browser;
   const { backup_id, changed } = await backUpAndChange();
   let failing: Promise<void> | undefined;

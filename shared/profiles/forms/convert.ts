@@ -6,7 +6,7 @@ import { writeArchive } from '../../archive/write/write.ts';
 import { MultisetDigest, type Tallies } from '../../core/digest.ts';
 import { IntegrityError, InvalidInputError } from '../../core/errors.ts';
 import { HashSet } from '../../core/hash-set.ts';
-import type { StoreName } from '../../core/store-names.ts';
+import { type ByStore, roleOf } from '../../core/store-names.ts';
 import { VERSION } from '../../core/version.ts';
 import { storeOf } from '../../stores/check-archive.ts';
 import type { ContentCheck } from '../../stores/content-check.ts';
@@ -80,6 +80,13 @@ export class KeyValueConversion {
       const kinds = FORMS.join(' or ');
       throw refused(`it has no key-value data in ${kinds}`, 'Choose a backup with the store "kv".');
     }
+    const others = scope.stores.filter((name) => roleOf(name) === 'kv' && name !== 'kv');
+    if (others.length > 0) {
+      throw refused(
+        `it has further stores of key-value data (${others.join(', ')}), and which of them the target would have is not known`,
+        'Restore the archive in its own form.',
+      );
+    }
     if (kind === to) throw refused(`its key-value data is in the form "${to}"`, 'Restore it as it is.');
     if (scope.only?.key_prefixes !== undefined) {
       throw refused(
@@ -132,7 +139,7 @@ export class KeyValueConversion {
    */
   async *write(
     conversion: Conversion,
-    tallies: Readonly<Partial<Record<StoreName, Tallies>>>,
+    tallies: Readonly<ByStore<Tallies>>,
   ): AsyncGenerator<Buffer, Manifest> {
     const { codec } = this.#archive;
     const { signal } = this.#options;
@@ -215,7 +222,7 @@ export class KeyValueConversion {
     }
   }
 
-  #manifest(conversion: Conversion, tallies: Readonly<Partial<Record<StoreName, Tallies>>>): ManifestDraft {
+  #manifest(conversion: Conversion, tallies: Readonly<ByStore<Tallies>>): ManifestDraft {
     // Left out is what the new archive has of its own, and what applies to the form in which the data was saved.
     const { format_version, checksum, index, readings, references, ...source } = this.#archive.manifest;
     const { scope, storage_backends, statistics, system_evidence } = source;
