@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Json } from '../core/json.ts';
 import { CHUNK_REFERENCES } from './nano-graphrag.ts';
-import type { Profile, VersionMark } from './profile.ts';
+import type { MovableTable, Profile, VersionMark } from './profile.ts';
 
 /** Key namespaces of lightrag-hku 1.5 (`lightrag/namespace.py`). */
 const NAMESPACES = [
@@ -56,7 +56,7 @@ export const lightrag: Profile<z.infer<typeof Parameters>> = {
   },
   versionMarks: () => VERSION_MARKS,
   configurationFiles: ['.env', 'config.ini'],
-  movable: { namespaces: NAMESPACES, derived: { doc_status: '__sched' } },
+  movable: { namespaces: NAMESPACES, derived: { doc_status: '__sched' }, tables: tablesOfNamespaces() },
   counts: { documents: 'full_docs', chunks: 'text_chunks', cache_entries: 'llm_response_cache' },
   tables: {
     documents: 'lightrag_doc_full',
@@ -184,6 +184,44 @@ const VERSION_MARKS: readonly VersionMark[] = [
     earlier: 'expect other columns of documents and chunks',
   },
 ];
+
+/** The tables of lightrag-hku 1.5 (`TABLES` in `lightrag/kg/postgres_impl.py`), with the fields that its classes read. */
+function tablesOfNamespaces(): Readonly<Record<(typeof NAMESPACES)[number], MovableTable>> {
+  const table = (
+    name: string,
+    fields: readonly string[],
+    renamed: Readonly<Record<string, string>> = {},
+  ) => ({
+    name: `lightrag_${name}`,
+    fields: {
+      ...Object.fromEntries([...fields, 'create_time', 'update_time'].map((field) => [field, field])),
+      ...renamed,
+    },
+    holdsId: name !== 'doc_status',
+  });
+  const [chunkIds, parsed] = [
+    ['chunk_ids', 'count'],
+    ['sidecar_location', 'parse_format', 'content_hash', 'process_options', 'chunk_options', 'parse_engine'],
+  ];
+  return {
+    full_docs: table('doc_full', ['content', ...parsed], { doc_name: 'file_path' }),
+    text_chunks: table('doc_chunks', [
+      ...['full_doc_id', 'chunk_order_index', 'tokens', 'content', 'file_path'],
+      ...['llm_cache_list', 'heading', 'sidecar'],
+    ]),
+    llm_response_cache: table('llm_cache', ['original_prompt', 'chunk_id', 'cache_type', 'queryparam'], {
+      return_value: 'return',
+    }),
+    full_entities: table('full_entities', ['entity_names', 'count']),
+    full_relations: table('full_relations', ['relation_pairs', 'count']),
+    entity_chunks: table('entity_chunks', chunkIds),
+    relation_chunks: table('relation_chunks', chunkIds),
+    doc_status: table('doc_status', [
+      ...['content_summary', 'content_length', 'chunks_count', 'status', 'file_path', 'chunks_list'],
+      ...['track_id', 'metadata', 'error_msg', 'content_hash', 'created_at', 'updated_at'],
+    ]),
+  };
+}
 
 /** Keys, files, or rows of tables: in PostgreSQL, those of vectors and of a graph in tables as well. */
 function kvScope(workspace: string, kind: string): Record<string, Json> {

@@ -54,7 +54,16 @@ export interface VersionMark {
   readonly leftOut?: string;
 }
 
-/** Key-value data that the system keeps in the same layout in Redis and in JSON files. */
+/** The table of a namespace: one row for each key. */
+export interface MovableTable {
+  readonly name: string;
+  /** The fields of values by the columns that hold them; besides the columns `id` and `workspace`. */
+  readonly fields: Readonly<Record<string, string>>;
+  /** Whether values in Redis and in files have their key as `_id`. */
+  readonly holdsId: boolean;
+}
+
+/** Key-value data that the system keeps in Redis, in JSON files, and in tables of PostgreSQL. */
 export interface Movable {
   /** Its namespaces: `<prefix><namespace>:<id>` in Redis, `kv_store_<namespace>.json` in files. */
   readonly namespaces: readonly string[];
@@ -63,6 +72,8 @@ export interface Movable {
    * and builds them again if they are absent.
    */
   readonly derived: Readonly<Partial<Record<string, string>>>;
+  /** The tables of the namespaces. */
+  readonly tables: Readonly<Partial<Record<string, MovableTable>>>;
 }
 
 /** The data layout of one GraphRAG system. Pure: it derives names and makes no connections. */

@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { writeNewArchive } from '../../cli/archive/new-archive.ts';
 import type { ManifestDraft } from '../../shared/archive/format/manifest.ts';
 import { type OpenedArchive, openArchive } from '../../shared/archive/read/open.ts';
 import { bufferSource } from '../../shared/archive/read/sources.ts';
@@ -10,7 +11,8 @@ import type { FormName } from '../../shared/profiles/forms/form.ts';
 import { profileScopes } from '../../shared/profiles/profiles.ts';
 import { encodePart } from '../../shared/stores/redis/typed-lines.ts';
 import { buildArchive, type Content, collect, DRAFT, readAll } from '../archive/build.ts';
-import { run, Session } from '../cli/run.ts';
+import { run } from '../cli/run.ts';
+import { until } from '../support/until.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -227,18 +229,23 @@ describe('keys as files', () => {
     expect(readdirSync(folder).sort()).toEqual(['x.ngbak', 'y.ngbak']);
   });
 
-  test('Ctrl-C leaves nothing', async () => {
-    const value = JSON.stringify({ content: 'word '.repeat(200) });
-    const entry = (namespace: string) => {
-      const lines = Array.from({ length: 60_000 }, (_, n) => `"alpha_${namespace}:${n}": ${value}`);
-      return text(`kv/${namespace}.json`, `{\n${lines.join(',\n')}\n}\n`);
-    };
-    await archiveOf('redis', ['full_docs', 'text_chunks'].map(entry));
-    const command = ['archive', 'convert', at('x.ngbak'), '--as', 'files', '-o', at('y.ngbak'), '--json'];
-    const session = new Session(command, {}, { terminal: false });
-    await session.shows('"conversion"');
-    session.signal('SIGINT');
-    expect((await session.end()).code).toBe(130);
+  test('a conversion that is stopped leaves nothing', async () => {
+    await archiveOf('redis', [DOCS]);
+    const source = await openArchive(bufferSource('x', readFileSync(at('x.ngbak'))));
+    const abort = new AbortController();
+    const conversion = new KeyValueConversion(source, 'files', { now: Date.now(), signal: abort.signal });
+    const plan = await conversion.survey();
+    async function* chunks() {
+      for await (const chunk of conversion.write(plan, {})) {
+        yield chunk;
+        await until('the file is begun', () => readdirSync(folder), {
+          holds: (names) => names.includes('y.ngbak.part'),
+        });
+        abort.abort();
+      }
+    }
+    const written = writeNewArchive(at('y.ngbak'), chunks(), async () => undefined, abort.signal);
+    await expect(written).rejects.toThrow(/abort/);
     expect(readdirSync(folder)).toEqual(['x.ngbak']);
   });
 });
@@ -308,6 +315,88 @@ describe('files as keys', () => {
       ...['kv/full_docs.json', 'kv/full_docs-00002.json', 'kv/full_docs-00003.json'],
     ]);
     expect(Object.keys(JSON.parse(await contentOf(archive, 'kv/full_docs-00002.json')))).toHaveLength(42);
+  });
+});
+
+describe('rows as files', () => {
+  const column = (name: string, type: string) => ({ name, type, not_null: false });
+  const table = (name: string, columns: object[]) =>
+    JSON.stringify({
+      ...{ name, unlogged: false, columns, key: ['workspace', 'id'] },
+      ...{ constraints: [], foreign_keys: [], indexes: [], extensions: [] },
+    });
+  const key = [column('id', 'character varying(255)'), column('workspace', 'character varying(255)')];
+  const status = [
+    ...[...key, column('status', 'text'), column('chunks_count', 'integer'), column('metadata', 'jsonb')],
+    ...[column('created_at', 'timestamp without time zone'), column('added_later', 'text')],
+  ];
+  const docs = [
+    ...[...key, column('doc_name', 'text'), column('content', 'text')],
+    column('create_time', 'timestamp(0) without time zone'),
+  ];
+  const tables = text(
+    'kv/tables.jsonl',
+    [
+      table('lightrag_doc_full', docs),
+      table('lightrag_doc_status', status),
+      table('lightrag_vdb_chunks', key),
+      '',
+    ].join('\n'),
+  );
+  const rows = (name: string, ...lines: string[]) =>
+    text(`kv/rows/${name}-00001.copy`, `${lines.join('\n')}\n`);
+
+  test('have the fields that the system reads; other columns, workspaces and tables are listed', async () => {
+    await archiveOf('postgres', [
+      tables,
+      rows(
+        'lightrag_doc_full',
+        'doc-1\talpha\ta.txt\tone\\ttwo\t2026-01-02 03:04:05',
+        'doc-2\talpha\t\\N\t\\N\t1970-01-01 00:00:01.5',
+        'doc-1\tbeta\tb.txt\ttext\t\\N',
+      ),
+      rows(
+        'lightrag_doc_status',
+        'doc-1\talpha\tprocessed\t3\t{"n": 1.50}\t2026-01-02 03:04:05.25\t\\N',
+        'doc-2\talpha\tpending\t\\N\t{}\tinfinity\tnew',
+      ),
+      rows('lightrag_vdb_chunks', 'chunk-1\talpha'),
+    ]);
+    const { archive, losses, notes } = await convertHere('files');
+    expect(await contentOf(archive, 'kv/files/kv_store_full_docs.json')).toBe(
+      [
+        '{\n  "doc-1": {"file_path": "a.txt", "content": "one\\ttwo", "create_time": 1767323045, "_id": "doc-1"}',
+        '  "doc-2": {"create_time": 2, "_id": "doc-2"}\n}',
+      ].join(',\n'),
+    );
+    expect(await contentOf(archive, 'kv/files/kv_store_doc_status.json')).toBe(
+      [
+        '{\n  "doc-1": {"status": "processed", "chunks_count": 3, "metadata": {"n": 1.50}, "created_at": "2026-01-02T03:04:05.250000+00:00"}',
+        '  "doc-2": {"status": "pending", "metadata": {}}\n}',
+      ].join(',\n'),
+    );
+    expect(losses.map(({ code, count, samples }) => [code, count, ...samples])).toEqual([
+      ['columns', 2, 'lightrag_doc_status doc-2: created_at', 'lightrag_doc_status doc-2: added_later'],
+      ['other-workspaces', 1, 'lightrag_doc_full doc-1'],
+      ['other-tables', 1, 'lightrag_vdb_chunks'],
+    ]);
+    expect(notes).toEqual([expect.objectContaining({ code: 'seconds', count: 1 })]);
+    expect(archive.manifest.converted?.from.kv).toBe('postgres');
+  });
+
+  test('that are damaged are refused', async () => {
+    await archiveOf('postgres', [tables, rows('lightrag_doc_status', 'doc-1\talpha\ta\t3\t{"n"\t\\N\t\\N')]);
+    await expect(convertHere('files')).rejects.toThrow(
+      /row of table "lightrag_doc_status doc-1" .* not JSON/,
+    );
+  });
+
+  test('are not written: there is no conversion into tables', async () => {
+    await archiveOf('files', []);
+    expect(await convert('postgres')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('files, redis'),
+    });
   });
 });
 

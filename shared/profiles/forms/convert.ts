@@ -13,8 +13,18 @@ import type { ContentCheck } from '../../stores/content-check.ts';
 import { findAdapter } from '../../stores/registry.ts';
 import { findProfile, PROFILES_THAT_MOVE, profileScopes, profileStatistics } from '../profiles.ts';
 import { FilesForm } from './files-form.ts';
-import { type Extent, FORMS, type Form, type FormName, type FormPlace, type KeyRecord } from './form.ts';
+import {
+  type Extent,
+  type Form,
+  type FormName,
+  type FormPlace,
+  type KeyRecord,
+  SOURCE_FORMS,
+  type SourceForm,
+  type SourceFormName,
+} from './form.ts';
 import { type Loss, LossBook, type NoteCode } from './losses.ts';
+import { PostgresForm } from './postgres-form.ts';
 import { RedisForm } from './redis-form.ts';
 
 /** Keys among which equal ones are found: 64 MB. */
@@ -22,9 +32,13 @@ const KEYS_MAX = 2_000_000;
 /** Longest ID of a backup. */
 const ID_CHARACTERS_MAX = 80;
 
-const OPENERS: Readonly<Record<FormName, (place: FormPlace) => Form>> = {
+const TARGETS: Readonly<Record<FormName, (place: FormPlace) => Form>> = {
   files: (place) => new FilesForm(place),
   redis: (place) => new RedisForm(place),
+};
+const SOURCES: Readonly<Record<SourceFormName, (place: FormPlace) => SourceForm>> = {
+  ...TARGETS,
+  postgres: (place) => new PostgresForm(place),
 };
 
 /** What one namespace will consist of, with a digest of its records that does not depend on the form. */
@@ -35,7 +49,7 @@ export interface ConvertedNamespace extends Extent {
 
 /** What a conversion will do. Nothing is written by then. */
 export interface Conversion {
-  readonly from: FormName;
+  readonly from: SourceFormName;
   readonly to: FormName;
   readonly namespaces: readonly ConvertedNamespace[];
   /** What the other form cannot hold. */
@@ -57,7 +71,7 @@ export class KeyValueConversion {
   readonly #archive: OpenedArchive;
   readonly #options: ConversionOptions;
   readonly #names: readonly string[];
-  readonly #from: { readonly kind: FormName; readonly form: Form };
+  readonly #from: { readonly kind: SourceFormName; readonly form: SourceForm };
   readonly #to: { readonly kind: FormName; readonly form: Form; readonly scope: unknown };
   #records = 0;
 
@@ -75,10 +89,10 @@ export class KeyValueConversion {
         'Restore the archive in its own form.',
       );
     }
-    const kind = FORMS.find((form) => form === storage_backends.kv?.kind);
+    const kind = SOURCE_FORMS.find((form) => form === storage_backends.kv?.kind);
     if (!scope.stores.includes('kv') || kind === undefined) {
-      const kinds = FORMS.join(' or ');
-      throw refused(`it has no key-value data in ${kinds}`, 'Choose a backup with the store "kv".');
+      const kinds = SOURCE_FORMS.join(', ');
+      throw refused(`it has no key-value data of the kinds ${kinds}`, 'Choose a backup with the store "kv".');
     }
     const others = scope.stores.filter((name) => roleOf(name) === 'kv' && name !== 'kv');
     if (others.length > 0) {
@@ -95,11 +109,17 @@ export class KeyValueConversion {
       );
     }
     const place = { movable, now: options.now };
-    const own: unknown = scope.scopes?.kv ?? profileScopes(profile, parameters, kind).kv;
+    const derivedScope = profileScopes(profile, parameters, kind).kv;
+    const own: unknown = scope.scopes?.kv ?? derivedScope;
     const target = profileScopes(profile, parameters, to).kv;
-    this.#names = movable.namespaces.filter((name) => scope.only?.namespaces?.includes(name) !== false);
-    this.#from = { kind, form: OPENERS[kind]({ ...place, scope: own }) };
-    this.#to = { kind: to, form: OPENERS[to]({ ...place, scope: target }), scope: target };
+    // Subsets of PostgreSQL name tables.
+    const nameThere = (name: string) => (kind === 'postgres' ? movable.tables[name]?.name : name) ?? name;
+    this.#names = movable.namespaces.filter(
+      (name) => scope.only?.namespaces?.includes(nameThere(name)) !== false,
+    );
+    this.#from = { kind, form: SOURCES[kind]({ ...place, scope: own, derivedScope }) };
+    const form = TARGETS[to]({ ...place, scope: target, derivedScope: target });
+    this.#to = { kind: to, form, scope: target };
   }
 
   /** Reads all key-value data and determines what will be written, and what cannot be. */
@@ -183,7 +203,7 @@ export class KeyValueConversion {
   }
 
   async *#read(
-    form: Form,
+    form: SourceForm,
     archive: EntryReader,
     namespace: string,
     losses: LossBook,

@@ -2,9 +2,12 @@ import type { EntryPiece, EntryReader } from '../../archive/format/types.ts';
 import type { Movable } from '../profile.ts';
 import type { LossBook } from './losses.ts';
 
-/** The forms of key-value data, named like the adapters of their stores. */
+/** The forms into which key-value data can be converted, named like the adapters of their stores. */
 export const FORMS = ['files', 'redis'] as const;
 export type FormName = (typeof FORMS)[number];
+/** The forms that can be converted. */
+export const SOURCE_FORMS = [...FORMS, 'postgres'] as const;
+export type SourceFormName = (typeof SOURCE_FORMS)[number];
 
 /** One value of key-value data, in no form. */
 export interface KeyRecord {
@@ -20,8 +23,8 @@ export interface Extent {
   readonly bytes: number;
 }
 
-/** Key-value data of one archive in one form. */
-export interface Form {
+/** Key-value data of one archive in a form that can be read. */
+export interface SourceForm {
   /**
    * The records of a namespace, in the order of the archive, and what cannot be read as such. Throws InvalidInputError
    * if the archive is not in this form.
@@ -29,6 +32,10 @@ export interface Form {
   read(archive: EntryReader, namespace: string, losses: LossBook): AsyncIterable<KeyRecord>;
   /** Counts what belongs to no namespace. */
   readOthers(archive: EntryReader, losses: LossBook): Promise<void>;
+}
+
+/** A form that can also be written. */
+export interface Form extends SourceForm {
   /** A record as this form writes it; undefined if it can't, which is counted. */
   encode(namespace: string, record: KeyRecord, losses: LossBook): Buffer | undefined;
   /** The entries of a namespace. `extent` is that of the records. */
@@ -40,6 +47,8 @@ export interface FormPlace {
   readonly movable: Movable;
   /** The scope that the archive states, or that the profile derives. Not validated. */
   readonly scope: unknown;
+  /** The scope that the profile derives. Not validated. */
+  readonly derivedScope: unknown;
   /** The time by which keys have expired, in ms since 1970. */
   readonly now: number;
 }

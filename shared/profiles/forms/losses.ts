@@ -8,6 +8,9 @@ export const LOSSES = {
   'too-large': 'strings of more than 64 MiB: left out',
   'long-keys': 'keys of more than 2,048 bytes: left out',
   'other-keys': 'keys of other namespaces: left out',
+  columns: 'values of columns that have no field in the other form: left out',
+  'other-workspaces': 'rows of other workspaces: left out',
+  'other-tables': 'tables without key-value data, such as vectors and graphs: left out',
   'other-files': 'files without key-value data, such as vectors and graphs: left out',
 } as const;
 export type LossCode = keyof typeof LOSSES;
@@ -15,6 +18,7 @@ export type LossCode = keyof typeof LOSSES;
 /** What does not need to be confirmed, because nothing is lost by it. */
 export const NOTES = {
   derived: 'keys of an index that the system builds again when it starts: left out',
+  seconds: 'times of keys, which the system reads in whole seconds: rounded',
 } as const;
 export type NoteCode = keyof typeof NOTES;
 
