@@ -1,12 +1,13 @@
 /**
  * Whole jobs on the deployed stack, compared with a script for operators, alternating on one machine:
  *
- *     node local/bootstrap.mjs bench/whole-job.ts [--scale 1] [--rounds 3] [--restores 1]
+ *     node local/bootstrap.mjs bench/whole-job.ts [--scale 1] [--rounds 3] [--restores 1] [--only "backup, gzip"]
  *
  * Scale 1 is a knowledge base of 20,000 nodes, 60,000 relationships, 20,000 points of 384 dimensions and 20,000 keys.
  * The script saves the graph with the driver as lines of JSON, the collections as snapshots with curl, the keys with
  * DUMP, and packs everything with `tar -czf`; it verifies nothing. Reports wall time, CPU seconds and peak memory by
- * function and server, bytes that functions transferred, and the phases of the jobs. One run of each before the first
+ * function and server, bytes that functions transferred, and the phases of the jobs. `--only` measures only the ways whose
+ * names start with it. One run of each before the first
  * round is not counted: it starts the processes of the functions, and warms up the servers. Backups read every store,
  * except those called "unchanged": these may carry what provably did not change.
  *
@@ -35,6 +36,7 @@ const { values } = parseArgs({
     scale: { type: 'string', default: '1' },
     rounds: { type: 'string', default: '3' },
     restores: { type: 'string', default: '1' },
+    only: { type: 'string', default: '' },
   },
 });
 
@@ -224,6 +226,7 @@ await interruptible(async (signal) => {
     const results = new Map<string, Run[]>();
     for (let round = 0; round <= Number(values.rounds); round++) {
       for (const [way, run] of Object.entries(ways)) {
+        if (!way.startsWith(values.only)) continue;
         const result = await run();
         console.error(`${way}: ${result.seconds.toFixed(1)} s`);
         if (round > 0) results.set(way, [...(results.get(way) ?? []), result]);

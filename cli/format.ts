@@ -1,8 +1,11 @@
+import type { CatalogRecord } from '../shared/catalog/record.ts';
 import type { Reading } from '../shared/core/reading.ts';
 import type { RetentionPolicy } from '../shared/core/retention-policy.ts';
 import type { AnySummary } from './answers.ts';
 
 export { bytes, count, duration } from '../shared/core/format.ts';
+
+type Verification = Pick<CatalogRecord['verification'], 'by_checksum'>;
 
 const SECOND_MS = 1000;
 
@@ -18,6 +21,13 @@ export function readingText({ backup_id, at, from, carried, reason }: Reading): 
   const by =
     from === backup_id ? `, which read it at ${localTime(at)}` : `; read at ${localTime(at)} by ${backup_id}`;
   return `carried from ${from}${by}${carried > 1 ? ` (carried ${carried} times since)` : ''}`;
+}
+
+/** Which stores a verification did not read, and when they were read. Undefined if every byte was read. */
+export function byChecksumText({ by_checksum }: Verification): string | undefined {
+  if (by_checksum === undefined) return undefined;
+  const { stores, read_at } = by_checksum;
+  return `${stores.join(', ')} by the checksum of their copy; read at ${localTime(read_at)} or later`;
 }
 
 /** How long ago, roughly: `3 days ago`. */

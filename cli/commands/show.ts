@@ -10,7 +10,16 @@ import { warningText } from '../../shared/stores/describe-warning.ts';
 import { kindOf } from '../../shared/stores/known-facts.ts';
 import type { AnyDetails } from '../answers.ts';
 import { cliOf } from '../cli.ts';
-import { bytes, count, duration, localTime, printable, readingText, stateText } from '../format.ts';
+import {
+  byChecksumText,
+  bytes,
+  count,
+  duration,
+  localTime,
+  printable,
+  readingText,
+  stateText,
+} from '../format.ts';
 import { fields, LINES_MAX, table } from '../output.ts';
 import { storageFields } from '../storage-text.ts';
 import { groupText } from '../tally-text.ts';
@@ -95,6 +104,7 @@ export function recordText(record: AnyDetails, verbose = false): string {
         printable(`${store}: ${readingText(reading)}`),
       ]),
       ['verified', `${verification.state === 'verified' ? '' : 'DAMAGED, '}${localTime(verification.at)}`],
+      ['', byChecksumText(verification)],
       ...(verification.problems ?? []).map((problem): [string, string] => ['', problem]),
       ...copyRows(record.copies ?? []),
       ['retention', record.retention ?? 'by policy'],

@@ -5,7 +5,7 @@ import Header from '@cloudscape-design/components/header';
 import KeyValuePairs from '@cloudscape-design/components/key-value-pairs';
 import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
-import { bytes, count, duration, readingText } from '../../cli/format.ts';
+import { byChecksumText, bytes, count, duration, readingText } from '../../cli/format.ts';
 import type { BackupView } from '../../shared/operations/show-backup.ts';
 import { countsText, GradeSign, StateSign, scopeText, VerificationSign } from '../backups/texts.tsx';
 import { Copyable } from '../parts/command.tsx';
@@ -55,6 +55,7 @@ export function BackupProperties({ record }: { record: BackupView }) {
                 <SpaceBetween size="xxs">
                   <VerificationSign verification={verification} />
                   <Time value={verification.at} />
+                  <Box fontSize="body-s">{byChecksumText(verification)}</Box>
                 </SpaceBetween>
               ),
             },

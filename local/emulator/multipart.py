@@ -1,5 +1,5 @@
 """Enforces S3's rules for multipart uploads: parts in ascending order, at least 5 MiB except for the last one, a CRC-32
-of the whole object if it was requested, and Object Lock.
+of the whole object if it was requested, the CRC-32 of a copied part, and Object Lock.
 
 Sources: "Amazon S3 multipart upload limits" and "Checking object integrity" in the S3 user guide.
 """
@@ -16,6 +16,7 @@ PART_BYTES_MIN = 5 * 1024 * 1024
 
 def apply():
     create, complete = s3._create_multipart_upload, s3._complete_multipart_upload
+    copy_part = s3._upload_part_copy
 
     def create_upload(bucket, key, headers):
         status, answer_headers, body = response = create(bucket, key, headers)
@@ -33,6 +34,19 @@ def apply():
             upload["_tagging"] = headers["x-amz-tagging"]
         upload["_lock"] = {name: headers[name] for name in s3._OBJECT_LOCK_HEADERS if name in headers}
         return response
+
+    def copy_part_with_checksum(bucket, key, query, headers):
+        status, answer_headers, body = response = copy_part(bucket, key, query, headers)
+        upload = s3._multipart_uploads.get(s3._qp(query, "uploadId"))
+        algorithm = upload and upload.get("checksum_algorithm")
+        if status != 200 or not algorithm:
+            return response
+        # S3 computes and states it, and compares it with what the completion states.
+        part = upload["parts"][int(s3._qp(query, "partNumber", "1"))]
+        checksum = s3._compute_s3_checksum(algorithm, part["body"])
+        part["checksums"] = {algorithm: checksum}
+        element = f"<Checksum{algorithm}>{checksum}</Checksum{algorithm}></CopyPartResult>".encode()
+        return status, answer_headers, body.replace(b"</CopyPartResult>", element)
 
     def complete_upload(bucket, key, body, query, headers=None):
         upload_id = s3._qp(query, "uploadId")
@@ -81,3 +95,4 @@ def apply():
         return response
 
     s3._create_multipart_upload, s3._complete_multipart_upload = create_upload, complete_upload
+    s3._upload_part_copy = copy_part_with_checksum

@@ -14,6 +14,7 @@ export interface BackupFacts {
   readonly created_at: string;
   readonly completed_at: string;
   readonly verified_at: string;
+  readonly by_checksum?: object | undefined;
   readonly archive: {
     readonly key: string;
     readonly version_id: string | undefined;
@@ -31,6 +32,7 @@ export interface BackupFacts {
   readonly tallies: object | undefined;
   readonly consistency: object | undefined;
   readonly readings?: object | undefined;
+  readonly regions?: object | undefined;
   readonly warnings: readonly object[] | undefined;
   readonly references?: readonly object[] | undefined;
   readonly copies?: readonly object[] | undefined;
@@ -51,7 +53,7 @@ export interface BackupFacts {
  * @param source  origin of the facts, for the error
  */
 export function makeRecord(
-  { verified_at, ...facts }: BackupFacts,
+  { verified_at, by_checksum, ...facts }: BackupFacts,
   bucket: string,
   source: string,
   remedy: string,
@@ -63,7 +65,7 @@ export function makeRecord(
     ...(facts.warnings?.length === 0 ? { warnings: undefined } : {}),
     ...(facts.copies?.length === 0 ? { copies: undefined } : {}),
     duration_seconds: Math.max(0, seconds),
-    verification: { state: 'verified', at: verified_at },
+    verification: { state: 'verified', at: verified_at, by_checksum },
   };
   // The JSON round trip removes undefined fields.
   const record = parseInput(CatalogRecord, JSON.parse(JSON.stringify(fields)), source, remedy);

@@ -8,6 +8,7 @@ import { Subset } from '../core/subset.ts';
 import { SystemEvidence } from '../core/system-evidence.ts';
 import { ReferenceCount } from '../profiles/reference-count.ts';
 import { Consistency } from './consistency.ts';
+import { ReadRegions } from './read-region.ts';
 import { Retention } from './request.ts';
 import { BackupWarning } from './warnings.ts';
 
@@ -70,10 +71,20 @@ export const CatalogRecord = z.looseObject({
   consistency: Consistency,
   /** By store: whether it was read or carried from an earlier backup. Absent in records of earlier versions. */
   readings: byStore(Reading).optional(),
-  /** When every byte of the archive was last read back, and the result. */
+  /**
+   * By store: its data in the archive, as it was when it was last read, so that a later backup that carries it need not
+   * read it again. Absent in records of earlier versions.
+   */
+  regions: ReadRegions.optional(),
+  /** When the archive was last verified, and the result. */
   verification: z.object({
     state: z.enum(['verified', 'damaged']),
     at: z.iso.datetime(),
+    /**
+     * The stores whose data was not read then: S3 states the checksum of their copy that an earlier verification computed
+     * from what it read, at `read_at` or later. Absent if every byte was read.
+     */
+    by_checksum: z.object({ stores: StoreList, read_at: z.iso.datetime() }).optional(),
     /** The errors found, if the state is `damaged`. */
     problems: z.array(z.string()).optional(),
   }),

@@ -48,7 +48,8 @@ export interface ScheduledVerification {
 }
 
 /**
- * The original or copy whose verification, or attempt at one, is oldest. Damaged ones are known, and those in cold
+ * The original or copy whose verification, or attempt at one, is oldest. What was only compared by checksum is as old as
+ * its reading. Damaged ones are known, and those in cold
  * storage cannot be read. A copy that was never verified is as old as the copy. A pure function.
  */
 export function oldestVerification(
@@ -58,7 +59,7 @@ export function oldestVerification(
   const candidates = backups.flatMap(({ backup_id, verification, storage_class, copies = [] }) => [
     ...(verification.state === 'damaged' || isCold(storage_class)
       ? []
-      : [{ stored: { backup_id }, at: verification.at }]),
+      : [{ stored: { backup_id }, at: verification.by_checksum?.read_at ?? verification.at }]),
     ...copies
       .filter((copy) => copy.state === 'complete' && !isCold(copy.storage_class))
       .map(({ name, at, verified_at }) => ({ stored: { backup_id, copy: name }, at: verified_at ?? at })),

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { crc32 } from 'node:zlib';
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
@@ -137,6 +138,38 @@ describeS3Servers('on $name', ({ name, start }) => {
       });
       const { Body } = await s3.send(new GetObjectCommand({ Bucket, Key }));
       expect(await Body?.transformToString()).toBe('first');
+    });
+
+    test('computes the CRC-32 of a copied part and of the whole object from the copied bytes', async () => {
+      const content = randomBytes(11 * MiB);
+      // versitygw states the CRC-32 of the whole source for a part of it, if the source has one.
+      const ChecksumAlgorithm = name === 'versitygw' ? 'SHA256' : 'CRC32';
+      await s3.send(new PutObjectCommand({ Bucket, Key: 'source', Body: content, ChecksumAlgorithm }));
+      const [from, to] = [MiB, 6 * MiB];
+      const copied = content.subarray(from, to);
+      const last = Buffer.from('the last part');
+      const expected = crc32Base64(crc32(last, crc32(copied)));
+      const send = async (checksum: string) => {
+        const id = await begin();
+        const { CopyPartResult: result } = await s3.send(
+          new UploadPartCopyCommand({
+            ...{ Bucket, Key, UploadId: id, PartNumber: 1 },
+            ...{ CopySource: `${Bucket}/source`, CopySourceRange: `bytes=${from}-${to - 1}` },
+          }),
+        );
+        expect(result?.ChecksumCRC32).toBe(crc32Base64(crc32(copied)));
+        const first = { PartNumber: 1, ETag: result?.ETag, ChecksumCRC32: result?.ChecksumCRC32 };
+        const parts = [first, await part(id, 2, last)];
+        return { id, sent: complete(id, parts, { ChecksumCRC32: checksum }) };
+      };
+      const wrong = await send(crc32Base64(crc32(last, crc32(content.subarray(from + 1, to + 1)))));
+      await expect(wrong.sent).rejects.toMatchObject({
+        name: expect.stringMatching(/BadDigest|InvalidRequest/),
+      });
+      await abort(wrong.id);
+      await (await send(expected)).sent;
+      const head = await s3.send(new HeadObjectCommand({ Bucket, Key, ChecksumMode: 'ENABLED' }));
+      expect(head).toMatchObject({ ChecksumCRC32: expected, ChecksumType: 'FULL_OBJECT' });
     });
 
     test('copies a range of a source only while the source is unchanged', async () => {

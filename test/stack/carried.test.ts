@@ -90,6 +90,15 @@ test('an unmoved target is backed up without reading its proven stores, and rest
   const allowed = ['auth', 'hello', 'select', 'info', 'time', 'command', 'client', 'ping'];
   expect(called.filter((name) => !allowed.includes(name.split('|')[0] ?? ''))).toEqual([]);
 
+  // Its data was read from S3 when the first backup was verified, and S3 states the checksum of the copy.
+  expect(first.record.verification.by_checksum).toBeUndefined();
+  expect(second.record.verification.by_checksum?.stores.toSorted()).toEqual(['graph', 'kv', 'vectors']);
+  expect(second.record.references).toEqual(first.record.references);
+  for (const store of ['graph', 'vectors', 'kv'] as const) {
+    expect(first.record.regions?.[store]?.backup_id).toBe(first.id);
+    expect(second.record.regions?.[store]).toEqual(first.record.regions?.[store]);
+  }
+  expect(recordText(second.record)).toContain('by the checksum of their copy; read at');
   expect(second.record).toMatchObject({
     type: 'full',
     state: first.record.state,

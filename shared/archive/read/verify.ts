@@ -63,6 +63,12 @@ export interface ContentSink {
   abort(): void | Promise<void>;
 }
 
+/** A range of an archive, in bytes. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
 export interface Verification {
   /** What the previous leg returned; null for the first one. */
   readonly cursor: Json;
@@ -71,6 +77,8 @@ export interface Verification {
   readonly signal?: AbortSignal;
   /** Whether an entry is read. Default: every entry, so that every byte of the archive is checked. */
   reads?(entry: IndexEntry): boolean;
+  /** Ranges of whole entries that are not read, in bytes from the start of the archive. Default: none. */
+  readonly unread?: readonly ByteRange[];
   /** Reports the bytes of the archive checked so far. */
   progress?(bytesDone: number, bytesTotal: number): void;
   /** Called once for each entry, in archive order; `problem` is undefined if the entry is intact. */
@@ -198,7 +206,7 @@ class EntryChecker {
       for await (const line of readIndex(this.#source, footer, manifest, this.#limits)) {
         if (number++ < this.#cursor.entries) continue;
         signal?.throwIfAborted();
-        if (this.#verification.reads?.(line) === false) {
+        if (this.#verification.reads?.(line) === false || this.#isUnread(line)) {
           await this.#skip();
           continue;
         }
@@ -228,6 +236,18 @@ class EntryChecker {
     return { cursor: null, problems };
   }
 
+  #isUnread(line: IndexLine): boolean {
+    const { unread = [] } = this.#verification;
+    return unread.some(({ offset, length }) => line.offset >= offset && line.offset < offset + length);
+  }
+
+  /** Where a read that starts at this position ends: at the next range that is not read, or at the end of the data. */
+  #endOfRead(start: number): number {
+    const { unread = [] } = this.#verification;
+    const behind = unread.map(({ offset }) => offset).filter((offset) => offset > start);
+    return Math.min(this.#archive.footer.offset, ...behind);
+  }
+
   /** The next entry that is read starts a new read. */
   async #skip(): Promise<void> {
     await this.#reader?.close();
@@ -254,10 +274,10 @@ class EntryChecker {
     from: Within | null,
     sink: ContentSink | undefined,
   ): Promise<undefined | Within> {
-    const { codec, footer } = this.#archive;
+    const { codec } = this.#archive;
     const start = line.offset + (from?.compressed ?? 0);
     // One read for all remaining entries, which are contiguous.
-    this.#reader ??= new ByteReader(this.#source.read(start, footer.offset - start));
+    this.#reader ??= new ByteReader(this.#source.read(start, this.#endOfRead(start) - start));
     const header = encodeTarHeader(line.name, line.size);
     const hash = await hashFor(line, from, this.#verification.resumeAbove ?? RESUMABLE_BYTES);
     let compressed = from?.compressed ?? 0;

@@ -12,6 +12,7 @@ import { addressOf } from '../../aws/address.ts';
 import { segmentsPrefix } from '../../aws/keys.ts';
 import { sendS3 } from '../../aws/send-s3.ts';
 import { catalogIds, readCatalog } from '../../catalog/read.ts';
+import { ReadRegion } from '../../catalog/read-region.ts';
 import { type CatalogRecord, TalliesRecord } from '../../catalog/record.ts';
 import type { BackupRequest } from '../../catalog/request.ts';
 import {
@@ -26,8 +27,10 @@ import { findTarget } from '../../core/config.ts';
 import { IntegrityError, NgbakError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import type { Reading } from '../../core/reading.ts';
+import { StoreList } from '../../core/store-name.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { VERSION } from '../../core/version.ts';
+import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { storeOf } from '../../stores/check-archive.ts';
 import { FoundMark } from '../../stores/marks.ts';
 import { describeChanges, type StoreProof } from '../../stores/proof.ts';
@@ -48,6 +51,10 @@ export const CarriedStore = z.object({
   length: z.int().positive(),
   entries: z.int().positive(),
   tallies: TalliesRecord,
+  /** What an earlier verification read. Absent if the record of that backup does not state it. */
+  region: ReadRegion.optional(),
+  /** The references of that backup, and the stores in which they were counted. Absent if these are not all stores. */
+  references: z.object({ stores: StoreList, counts: z.array(ReferenceCount) }).optional(),
 });
 export type CarriedStore = z.infer<typeof CarriedStore>;
 
@@ -163,7 +170,7 @@ export class Carrier {
     const found = await this.#find(name, basis);
     if (!found) return read('no earlier good backup of it has the same settings');
     const { predecessor, reading } = found;
-    const { backup_id: from, tallies } = predecessor.record;
+    const { backup_id: from, tallies, regions, references, stores, type } = predecessor.record;
     const base = reading.proof;
     if (base === undefined) return read(`it changed during ${from}, or had no proof then`);
     const changes = describeChanges(base, proof);
@@ -190,7 +197,13 @@ export class Carrier {
       basis,
       reading: { backup_id: reading.backup_id, at: reading.at, carried, from },
       carried: {
-        store: { from, object: predecessor.object, ...region, tallies: counted },
+        store: {
+          ...{ from, object: predecessor.object, ...region, tallies: counted },
+          ...(regions?.[name] === undefined ? {} : { region: regions[name] }),
+          ...(references === undefined || type !== 'full'
+            ? {}
+            : { references: { stores, counts: references } }),
+        },
         backend,
         marks: z
           .array(FoundMark)

@@ -15,7 +15,7 @@ import type { ArchiveSignature } from '../../core/signature.ts';
 import { VERSION } from '../../core/version.ts';
 import { plannedCopies } from '../copy/progress.ts';
 import type { Environment } from '../environment.ts';
-import { readCheckResult } from '../job/check-leg.ts';
+import { type CheckResult, readCheckResult } from '../job/check-leg.ts';
 import { readWarnings } from './find-warnings.ts';
 import { type BackupPlan, readBackupPlan } from './plan.ts';
 import { type Sealed, systemOf } from './seal.ts';
@@ -106,6 +106,7 @@ export async function recordBackup(
       created_at: plan.created_at,
       completed_at: now.toISOString(),
       verified_at: now.toISOString(),
+      by_checksum: byChecksum(checked),
       archive: {
         key: sealed.key,
         version_id: sealed.version_id,
@@ -122,6 +123,7 @@ export async function recordBackup(
       tallies: sealed.tallies,
       consistency,
       readings: sealed.readings,
+      regions: checked.regions,
       warnings,
       references: checked.references,
       copies: plannedCopies(environment.config, { target: plan.target, tags }, now),
@@ -172,6 +174,12 @@ export async function recordBackup(
       ...(samples === undefined ? {} : { samples: samples.slice(0, SAMPLES_IN_RESULT_MAX) }),
     })),
   };
+}
+
+/** The stores that were not read, and when the oldest of them was read last. Undefined if every byte was read. */
+function byChecksum({ unread = [], regions = {} }: CheckResult): object | undefined {
+  const [read_at] = unread.map((store) => regions[store]?.at ?? '').sort();
+  return read_at === undefined ? undefined : { stores: unread, read_at };
 }
 
 /**

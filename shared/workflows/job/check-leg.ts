@@ -1,11 +1,14 @@
 import { z } from 'zod';
 import type { ByteSource } from '../../archive/format/types.ts';
+import type { ByteRange } from '../../archive/read/verify.ts';
 import type { Bucket } from '../../aws/bucket.ts';
 import { checkResultKey, checkStateKey } from '../../aws/keys.ts';
+import { ReadRegions } from '../../catalog/read-region.ts';
 import { BackupWarning } from '../../catalog/warnings.ts';
 import { NgbakError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
 import type { Json } from '../../core/json.ts';
+import { StoreList } from '../../core/store-name.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { type ArchiveCheckResult, checkArchive } from '../../stores/check-archive.ts';
@@ -53,6 +56,7 @@ export async function checkLeg(
     stores,
     only,
     collector,
+    unread,
   }: {
     cursor: Json;
     leg: Pick<LegLimits, 'timeLeft'> & { readonly signal?: AbortSignal | undefined };
@@ -62,6 +66,8 @@ export async function checkLeg(
     only?: StoreAdapter;
     /** See {@link ArchiveCheck.collector}. */
     collector?: ValueCollector | undefined;
+    /** Ranges of the archive that are not read. Their stores must not be among `stores`. */
+    unread?: readonly ByteRange[];
   },
 ): Promise<CheckLeg> {
   const from =
@@ -80,6 +86,7 @@ export async function checkLeg(
     state: saved.state,
     ...(stores === undefined ? {} : { stores }),
     ...(only === undefined ? {} : { only }),
+    ...(unread === undefined ? {} : { unread }),
     collector,
     timeLeft: () => leg.timeLeft(),
     ...(leg.signal === undefined ? {} : { signal: leg.signal }),
@@ -95,6 +102,10 @@ export async function checkLeg(
 const CheckResult = z.object({
   warnings: z.array(BackupWarning),
   references: z.array(ReferenceCount).optional(),
+  /** What was read of the archive of a backup, or what an earlier verification read of it. */
+  regions: ReadRegions.optional(),
+  /** The stores that were not read. */
+  unread: StoreList.optional(),
 });
 export type CheckResult = z.infer<typeof CheckResult>;
 

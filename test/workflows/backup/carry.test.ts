@@ -12,6 +12,8 @@ import { catalogKey, signatureKey } from '../../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../../shared/catalog/record.ts';
 import { BackupRequest } from '../../../shared/catalog/request.ts';
 import type { TargetConfig } from '../../../shared/core/config.ts';
+import type { OperationsContext } from '../../../shared/operations/context.ts';
+import { verifyBackup } from '../../../shared/operations/verify-backup.ts';
 import { S3Folder } from '../../../shared/stores/files/s3-folder.ts';
 import { Carrier, stageCarried } from '../../../shared/workflows/backup/carry.ts';
 import { readBackupPlan } from '../../../shared/workflows/backup/plan.ts';
@@ -226,6 +228,162 @@ test('collections of Qdrant that did not change are carried as snapshots, with t
   } finally {
     await ask('DELETE', `/collections/${name}`);
   }
+});
+
+describe('what S3 proves to be the same is not read again by the verification', () => {
+  /** Bytes of archives that this process has read from S3. */
+  let moved: number;
+  let altered: ((name: string, input: Record<string, unknown>) => void) | undefined;
+  let answered: ((name: string, output: object) => void) | undefined;
+
+  beforeEach(async () => {
+    await put('b.bin', LARGE);
+    moved = 0;
+    altered = undefined;
+    answered = undefined;
+    environment.bucket.s3.middlewareStack.add(
+      (next, { commandName = '' }) =>
+        async (args) => {
+          const input = args.input as Record<string, unknown>;
+          altered?.(commandName, input);
+          const result = await next(args);
+          const { output } = result;
+          if (commandName === 'GetObjectCommand' && String(input.Key).endsWith('.ngbak')) {
+            moved += Number(Reflect.get(output, 'ContentLength'));
+          }
+          answered?.(commandName, output);
+          return result;
+        },
+      { step: 'initialize', name: 'observing' },
+    );
+  });
+
+  /** The next backup, and whether its verification read the carried data. */
+  async function observed() {
+    const after = { moved: 0 };
+    const during = async () => {
+      after.moved = moved;
+    };
+    const done = await backUp({}, { during });
+    return { ...done, isRead: moved - after.moved > LARGE.length, moved: moved - after.moved };
+  }
+
+  test('and the archive passes every check of one that was read', async () => {
+    const first = await backUp();
+    expect(first.record.verification.by_checksum).toBeUndefined();
+    expect(first.record.regions?.kv).toMatchObject({ backup_id: first.id, entries: 3 });
+    const second = await observed();
+    expect(second.isRead).toBe(false);
+    expect(second.moved).toBeLessThan(LARGE.length / 10);
+    const read_at = first.record.regions?.kv?.at;
+    expect(second.record.verification.by_checksum).toEqual({ stores: ['kv'], read_at });
+    expect(second.record.regions?.kv).toEqual(first.record.regions?.kv);
+    // The configuration was read.
+    expect(second.record.regions?.config?.backup_id).toBe(second.id);
+    const third = await observed();
+    expect(third.isRead).toBe(false);
+    expect(third.record.regions?.kv).toEqual(first.record.regions?.kv);
+    for (const id of [first.id, second.id]) await environment.bucket.removeAll(`backups/${id}`);
+    const context = { bucket: environment.bucket } as OperationsContext;
+    const verified = await verifyBackup(context, third.id, { cursor: null, ...LEG });
+    expect(verified).toMatchObject({ done: true, is_valid: true, errors: [] });
+    expect(verified.records).toMatchObject({ kv: { files: 3 } });
+    // Every byte has been read now.
+    expect(verified.metadata?.verification.by_checksum).toBeUndefined();
+  });
+
+  test('but after the configured number of backups, everything is', async () => {
+    configure({ full_reading: { every_backups: 2, every_days: 7 } });
+    await backUp();
+    expect((await observed()).isRead).toBe(false);
+    const third = await observed();
+    expect(third.kv?.carried).toBe(0);
+    expect(third.isRead).toBe(true);
+    expect(third.record.regions?.kv?.backup_id).toBe(third.id);
+  });
+
+  type Region = NonNullable<NonNullable<CatalogRecord['regions']>['kv']>;
+  test.each<[string, (region: Region) => Region | undefined]>([
+    ['no region, as in earlier versions', () => undefined],
+    ['another CRC-32', (region) => ({ ...region, crc32: 'AAAAAA==' })],
+    ['another length', (region) => ({ ...region, bytes: region.bytes + 1 })],
+    ['another number of entries', (region) => ({ ...region, entries: 2 })],
+    ['other entries', (region) => ({ ...region, index: '0'.repeat(64) })],
+  ])('unless the record of the earlier backup states %s', async (_what, change) => {
+    const first = await backUp();
+    await tamper(first.id, ({ regions: { kv, ...others } = {} }) => {
+      const changed = kv && change(kv);
+      return { regions: { ...others, ...(changed ? { kv: changed } : {}) } };
+    });
+    const second = await observed();
+    expect(second.kv?.carried).toBe(1);
+    expect(second.isRead).toBe(true);
+    expect(second.record.verification.by_checksum).toBeUndefined();
+    expect(second.record.regions?.kv).toMatchObject({ backup_id: second.id, entries: 3 });
+    expect((await observed()).isRead).toBe(false);
+  });
+
+  test.each<[string, (head: object) => void]>([
+    ['no checksum', (head) => Reflect.deleteProperty(head, 'ChecksumCRC32')],
+    ['no type of the checksum', (head) => Reflect.deleteProperty(head, 'ChecksumType')],
+    ['a checksum of the checksums of parts', (head) => Object.assign(head, { ChecksumType: 'COMPOSITE' })],
+    ['another checksum', (head) => Object.assign(head, { ChecksumCRC32: 'AAAAAA==' })],
+  ])('unless S3 states %s', async (_what, change) => {
+    await backUp();
+    let isSealed = false;
+    answered = (name, output) => {
+      if (name === 'CompleteMultipartUploadCommand') isSealed = true;
+      if (isSealed && name === 'HeadObjectCommand') change(output);
+    };
+    const second = await observed();
+    expect(second.kv?.carried).toBe(1);
+    expect(second.isRead).toBe(true);
+    expect(second.record.verification.by_checksum).toBeUndefined();
+  });
+
+  /** Other bytes than those that were verified, of the same length. */
+  const shift = (name: string, input: Record<string, unknown>) => {
+    if (name !== 'UploadPartCopyCommand') return;
+    const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(String(input.CopySourceRange)) ?? [];
+    input.CopySourceRange = `bytes=${Number(from) + 1}-${Number(to) + 1}`;
+  };
+
+  test('a copy of other bytes is refused by S3', async () => {
+    await backUp();
+    altered = shift;
+    await expect(observed()).rejects.toThrow('differ from those that the exporters wrote');
+  });
+
+  test('a copy of other bytes that S3 completed without a comparison is read, and found', async () => {
+    await backUp();
+    altered = (name, input) => {
+      shift(name, input);
+      if (name === 'CompleteMultipartUploadCommand') delete input.ChecksumCRC32;
+    };
+    await expect(observed()).rejects.toThrow(`can't be restored: entry "kv/files/a.json"`);
+  });
+
+  test('a truncated copy is refused', async () => {
+    await backUp();
+    altered = (name, input) => {
+      if (name !== 'UploadPartCopyCommand') return;
+      const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(String(input.CopySourceRange)) ?? [];
+      input.CopySourceRange = `bytes=${from}-${Number(to) - 1}`;
+    };
+    await expect(observed()).rejects.toThrow(/has \d+ bytes instead of \d+/);
+  });
+
+  test('warnings of the records are those of the reading', async () => {
+    const first = await backUp();
+    const found = { store: 'kv' as const, code: 'counts-not-compared', text: 'x' };
+    await tamper(first.id, ({ regions }) => ({
+      regions: { ...regions, kv: regions?.kv && { ...regions.kv, warnings: [found] } },
+    }));
+    const second = await observed();
+    expect(second.isRead).toBe(false);
+    expect(second.record.warnings).toEqual([found]);
+    expect((await observed()).record.warnings).toEqual([found]);
+  });
 });
 
 describe('only from an archive that was written in the same way, verified, and not changed since', () => {
