@@ -23,7 +23,7 @@ export async function readProofs(bucket: Bucket, jobId: string): Promise<Proofs>
 }
 
 /**
- * Runs after the last exporter: measures every store again, and records the consistency grade of the archive, the
+ * Runs after the last exporter: determines whether the stores changed, and records the consistency grade of the archive, the
  * warnings of the backup, and what proves to a later backup that a store is still the same.
  */
 export async function checkConsistency(
@@ -59,22 +59,21 @@ export async function checkConsistency(
 }
 
 /**
- * The changes of a store since it was planned, and its proof if there are none. A store that is carried is not
- * measured, because its proof is enough.
+ * The changes of a store since it was planned, and its proof if there are none. An equal proof says more than equal
+ * measurements, so that the store is not measured again. Without one, the measurement still tells whether it changed,
+ * except for a store that is carried, which was not measured before either.
  */
 async function measureAgain(
   store: Store,
   { probe, proof: before, carried }: BackupPlan['stores'][number],
   context: LegContext,
 ): Promise<{ moved: string[]; proof?: Record<string, string> }> {
-  const fence = carried ? probe.fence : (await store.probe(context)).fence;
-  const changes = describeChanges(probe.fence, fence);
-  if (before === undefined) return { moved: changes };
-  // After everything was read.
-  const after = await store.prove?.(context);
-  const sinceProof =
-    after?.values === undefined ? [`no proof: ${after?.reason}`] : describeChanges(before, after.values);
-  if (carried) return { moved: sinceProof, ...(sinceProof.length === 0 ? { proof: before } : {}) };
-  // Without a proof at the end, the fence still tells whether the store changed.
-  return { moved: changes, ...(sinceProof.length === 0 ? { proof: before } : {}) };
+  if (before !== undefined) {
+    const after = await store.prove?.(context);
+    const moved =
+      after?.values === undefined ? [`no proof: ${after?.reason}`] : describeChanges(before, after.values);
+    if (moved.length === 0) return { moved, proof: before };
+    if (carried) return { moved };
+  }
+  return { moved: describeChanges(probe.fence, (await store.probe(context)).fence) };
 }

@@ -165,6 +165,30 @@ describe('a store that provably did not change', () => {
     expect(fourth.reads).toBe(3);
   });
 
+  test('is not measured again after it was read, unless it may have changed', async () => {
+    const list = jest.spyOn(S3Folder.prototype, 'list');
+    let listings = 0;
+    const run = async <T>(step: string, work: () => Promise<T>): Promise<T> => {
+      list.mockClear();
+      const result = await work();
+      if (step === 'consistency') listings = list.mock.calls.length;
+      return result;
+    };
+    try {
+      const first = await backUp({}, { run });
+      expect(first.record.consistency.grade).toBe('unchanged');
+      // For the proof.
+      expect(listings).toBe(1);
+      const during = async () => void (await put('a.json', '{"a":2}'));
+      const second = await backUp({ full: true }, { run, during });
+      expect(second.record.consistency.grade).toBe('drifted');
+      expect(second.record.consistency.changes.kv).toHaveLength(1);
+      expect(listings).toBe(2);
+    } finally {
+      list.mockRestore();
+    }
+  });
+
   test('keeps the warnings of its reading', async () => {
     await put('folder/x.json', '{}');
     const first = await backUp();

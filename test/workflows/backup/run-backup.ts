@@ -23,25 +23,36 @@ export interface RunOptions {
   readonly signer?: SigningKey;
   /** Runs between the exports and the second measurement. */
   readonly during?: () => Promise<void>;
+  /** Runs each step: `plan`, `export-graph`, …, `verify`. */
+  readonly run?: <T>(step: string, work: () => Promise<T>) => Promise<T>;
 }
 
 /** Runs all steps of a backup in this process, without a workflow. Returns its catalog record and its archive. */
 export async function runBackup(environment: Environment, request: object, options: RunOptions) {
   const { bucket } = environment;
-  const { start, keys = { trusted: [] }, signer, during } = options;
+  const { start, keys = { trusted: [] }, signer, during, run = (_step, work) => work() } = options;
   const name = `backup_${randomBytes(6).toString('hex')}`;
   const execution = { name, arn: `arn:aws:states:::execution:Backup:${name}`, start: start.toISOString() };
-  const planned = await planBackup(environment, request, execution, LEG, keys);
+  const planned = await run('plan', () => planBackup(environment, request, execution, LEG, keys));
   if ('skipped' in planned) throw new Error(planned.skipped);
   for (const role of STORE_ROLES) {
-    for (let state of planned[role]) while (!state.done) state = await exportLeg(environment, state, LEG);
+    for (let state of planned[role]) {
+      while (!state.done) {
+        const leg = state;
+        state = await run(`export-${role}`, () => exportLeg(environment, leg, LEG));
+      }
+    }
   }
   await during?.();
-  await checkConsistency(environment, name, LEG);
-  let sealing: SealState = { job_id: name, cursor: null, done: false };
-  while (!sealing.done) sealing = await sealBackup(environment, sealing, LEG);
-  let reading: VerifyState = { job_id: name, cursor: null, done: false };
-  while (!reading.done) reading = await readBack(environment, reading, LEG);
+  await run('consistency', () => checkConsistency(environment, name, LEG));
+  await run('seal', async () => {
+    let state: SealState = { job_id: name, cursor: null, done: false };
+    while (!state.done) state = await sealBackup(environment, state, LEG);
+  });
+  await run('verify', async () => {
+    let state: VerifyState = { job_id: name, cursor: null, done: false };
+    while (!state.done) state = await readBack(environment, state, LEG);
+  });
   const { backup_id } = await recordBackup(environment, name, signer);
   await bucket.removeAll(lockKey(planned.target));
   await bucket.removeAll(stagingPrefix(name));
