@@ -35,12 +35,16 @@ function requiredFields(schema: z.ZodType): Set<string> {
       walk(inner, field);
     }
     walk(items, `${path}[]`);
-    // OpenAPI lists these as properties of a record with known names.
-    const names = propertyNames?.enum?.map((name) => `${path}.${name}`) ?? [`${path}{}`];
-    for (const member of names) walk(additionalProperties, member);
+    // OpenAPI lists these as properties of a record with known names. Earlier deployments send no others.
+    const names = [propertyNames, ...(propertyNames?.anyOf ?? [])].flatMap((one) => one?.enum ?? []);
+    const members = names.length > 0 ? names.map((name) => `${path}.${name}`) : [`${path}{}`];
+    for (const member of members) walk(additionalProperties, member);
   };
   walk(z.toJSONSchema(schema, { io: 'input', reused: 'inline', unrepresentable: 'any' }), '');
   return fields;
+}
+interface Names {
+  readonly enum?: string[];
 }
 interface Node {
   readonly anyOf?: unknown[];
@@ -48,7 +52,7 @@ interface Node {
   readonly required?: string[];
   readonly items?: unknown;
   readonly additionalProperties?: unknown;
-  readonly propertyNames?: { readonly enum?: string[] };
+  readonly propertyNames?: Names & { readonly anyOf?: readonly Names[] };
 }
 
 test.each(['0.1.0'])('requires no field that deployments of version %s do not send', async (version) => {
