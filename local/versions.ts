@@ -28,6 +28,8 @@ export const VERSIONS = {
   mem0: '2.2.1',
   /** Microsoft GraphRAG. It needs Python 3.11. */
   msGraphrag: '3.3.0',
+  /** With its default databases. Its pins need Python 3.11. */
+  cognee: '1.6.5',
   /** Procedures of Neo4j that tests and benchmarks compare with: the newest release for 5.26 on Maven Central. */
   apoc: '5.26.19',
   /** An S3 server that is stricter than the emulator. */

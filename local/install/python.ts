@@ -103,6 +103,11 @@ export function installMsGraphrag(context: InstallContext): Promise<string> {
   return installPackages(`ms-graphrag-${VERSIONS.msGraphrag}`, 'ms-graphrag-requirements.txt', context);
 }
 
+/** Installs cognee, with what it imports when it uses its default databases. The pinned packages need Python 3.11. */
+export function installCognee(context: InstallContext): Promise<string> {
+  return installPackages(`cognee-${VERSIONS.cognee}`, 'cognee-requirements.txt', context);
+}
+
 /** A Redis server that is newer than the local stack's, and its module FalkorDB. */
 export interface FalkordbProgram extends RedisProgram {
   readonly module: string;

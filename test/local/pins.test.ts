@@ -48,6 +48,7 @@ const CLIENTS: [string, string[]][] = [
   ['neo4j-clients', ['graphiti-core', 'neo4j-graphrag', 'langchain-neo4j']],
   ['llamaindex', ['llama-index-graph-stores-neo4j', 'llama-index-vector-stores-neo4jvector']],
   ['mem0', ['mem0ai']],
+  ['cognee', ['cognee']],
 ];
 
 test.each(['README.md', 'docs/profiles.md'])(

@@ -5,8 +5,6 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { installGraphragClients } from '../../../local/install/python.ts';
 
-const TIMEOUT_MS = 90_000;
-
 /** Runs a script of this folder and returns the last line of its output. */
 export type PythonClient = (
   args: readonly string[],
@@ -34,7 +32,6 @@ export async function pythonClient(script: string, install = installGraphragClie
       const { stdout } = await promisify(execFile)('python3', [join(import.meta.dirname, script), ...args], {
         cwd,
         env,
-        timeout: TIMEOUT_MS,
         maxBuffer: 16 * 1024 ** 2,
       });
       return stdout.trim().split('\n').at(-1) ?? '';
