@@ -10,6 +10,7 @@ import { profileScopes, profileStatistics } from '../../../shared/profiles/profi
 import { proposeProfile } from '../../../shared/profiles/propose.ts';
 import { Neo4jScope } from '../../../shared/stores/neo4j/connection.ts';
 import { postgresAdapter } from '../../../shared/stores/postgres/adapter.ts';
+import type { PostgresScope } from '../../../shared/stores/postgres/scope.ts';
 import { servers } from '../../servers.ts';
 import { exportAll, legContext, restoreAll, withStore } from '../memory-archive.ts';
 import { run as cypher, graphContent, openGraph, plainDriver } from '../neo4j/graph.ts';
@@ -56,6 +57,13 @@ function run(
   });
 }
 
+/** Opens the tables of a scope in the server of this file. */
+function openTables(scope: PostgresScope) {
+  const { url, username, password } = server.address;
+  const connection = postgresAdapter.Connection.parse({ url, username, password, tls: false });
+  return () => postgresAdapter.create(connection, scope, { target: 'test' });
+}
+
 test("LightRAG's own storage classes read the same from PostgreSQL after a restore: keys, statuses, vectors, graph; the other workspace is untouched", async () => {
   for (const workspace of ['alpha', '']) await run('write', workspace);
   const before = [await run('read', 'alpha'), await run('read', '')];
@@ -65,8 +73,7 @@ test("LightRAG's own storage classes read the same from PostgreSQL after a resto
 
   const scope = postgresAdapter.Scope.parse(profileScopes('lightrag', { workspace: 'alpha' }, 'postgres').kv);
   const { url, username, password } = server.address;
-  const connection = postgresAdapter.Connection.parse({ url, username, password, tls: false });
-  const open = () => postgresAdapter.create(connection, scope, { target: 'test' });
+  const open = openTables(scope);
   const names = await withStore(open, (store) => store.names(legContext()));
   expect(proposeProfile({ kv: names }).profile).toBe('lightrag');
   const { archive, tallies } = await exportAll(open);
@@ -106,14 +113,49 @@ test("LightRAG's own storage classes read the same from PostgreSQL after a resto
   expect(await run('read', 'alpha')).toBe(before[0]);
 });
 
+test("LightRAG's own storage classes read a workspace that was restored under another name beside the original, which is untouched", async () => {
+  await client.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE EXTENSION vector');
+  for (const workspace of ['team_a', 'team_b_2']) await run('write', workspace);
+  const original = await run('read', 'team_a');
+  const dumped = (await server.dump('public')).split('\n');
+  const [saved, renamed] = ['team_a', 'team_b'].map((workspace) =>
+    postgresAdapter.Scope.parse(profileScopes('lightrag', { workspace }, 'postgres').kv),
+  ) as [PostgresScope, PostgresScope];
+  const { archive, tallies } = await exportAll(openTables(saved));
+
+  const request = { only: {}, rename: {}, sameProfile: true };
+  const route = await postgresAdapter.route(archive, saved, renamed, request);
+  expect(route.changes).toEqual(['workspace "team_a" becomes "team_b"']);
+  const view = postgresAdapter.view(archive, route);
+  const options = { mode: 'replace', onConflict: 'fail' } as const;
+  const problems = await withStore(openTables(route.scope), (store) =>
+    store.admits({ archive: view, options, context: legContext() }),
+  );
+  expect(problems).toEqual([]);
+  expect(await restoreAll(openTables(route.scope), view)).toMatchObject({ differences: 0 });
+
+  // The content names the workspace that it was written for.
+  expect(JSON.parse(await run('read', 'team_b'))).toEqual(JSON.parse(original));
+  expect(await run('read', 'team_a')).toBe(original);
+  // Nothing but rows of the new workspace was added, as many as were saved.
+  const others = new Set(dumped);
+  const added = (await server.dump('public')).split('\n').filter((line) => !others.has(line));
+  const count = Object.entries(tallies).reduce(
+    (sum, [name, tally]) => sum + (name.startsWith('rows:') ? tally.count : 0),
+    0,
+  );
+  expect(added.filter((line) => /(?:^|\t)team_b(?:\t|$)/.test(line))).toHaveLength(count);
+  expect(added).toHaveLength(count);
+  await run('write', 'team_b');
+  expect(await run('read', 'team_a')).toBe(original);
+});
+
 test('read the same from PostgreSQL and Neo4j, as installed by the Helm chart, after both were lost; the other workspace is untouched', async () => {
   const [own, other] = ['ngbak_helm', 'ngbak_helm_2'];
   const driver = plainDriver(servers.neo4j);
   const scopes = profileScopes('lightrag', { workspace: own }, 'postgres');
   const { url, username, password } = server.address;
-  const connection = postgresAdapter.Connection.parse({ url, username, password, tls: false });
-  const openTables = () =>
-    postgresAdapter.create(connection, postgresAdapter.Scope.parse(scopes.kv), { target: 'test' });
+  const openRows = openTables(postgresAdapter.Scope.parse(scopes.kv));
   const openNodes = openGraph(servers.neo4j, Neo4jScope.parse(scopes.graph));
   const read = (workspace: string) => run('read', workspace, 'postgres-neo4j');
   try {
@@ -148,7 +190,7 @@ test('read the same from PostgreSQL and Neo4j, as installed by the Helm chart, a
       ['kv', undefined, 25],
     ]);
 
-    const saved = [await exportAll(openNodes), await exportAll(openTables)] as const;
+    const saved = [await exportAll(openNodes), await exportAll(openRows)] as const;
     expect(saved[0].tallies).toMatchObject({ nodes: { count: 20 }, relationships: { count: 19 } });
     expect(Object.keys(saved[1].tallies)).not.toContain('rows:lightrag_graph_nodes');
 
@@ -159,7 +201,7 @@ test('read the same from PostgreSQL and Neo4j, as installed by the Helm chart, a
     const emptied = JSON.parse(await read(own));
     expect([emptied.nodes[0], emptied.full_docs[0], emptied['entities nearest']]).toEqual([null, null, []]);
 
-    for (const [index, open] of [openNodes, openTables].entries()) {
+    for (const [index, open] of [openNodes, openRows].entries()) {
       const { archive } = saved[index] ?? saved[0];
       expect((await restoreAll(open, archive)).differences).toBe(0);
     }
