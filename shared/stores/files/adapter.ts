@@ -159,7 +159,8 @@ class FilesStore extends BaseStore {
     const { files, leftOut } = await this.#folder.list(RECOGNIZED, NAMES_MAX);
     const folders = new Set([
       ...files.flatMap(({ name }) => [...foldersOf(name)]),
-      ...leftOut.folders.samples,
+      // A folder with nothing but folders in it counts as well.
+      ...leftOut.folders.samples.flatMap((folder) => [...foldersOf(folder), folder]),
     ]);
     return [...files.map(({ name }) => name), ...[...folders].map((folder) => `${folder}/`)].slice(
       0,

@@ -13,6 +13,9 @@ import sys
 from uuid import UUID
 
 action, folder = sys.argv[1:3]
+# With credentials of AWS, cognee looks for files in S3 as well.
+for name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[name]
 os.environ.update(
     {
         "SYSTEM_ROOT_DIRECTORY": os.path.join(folder, ".cognee_system"),
