@@ -34,7 +34,7 @@ describeUnless(pythonOlderThan(3, 11), "cognee's own classes", () => {
       layout,
     );
     const measured = await withStore(open, (store) => store.probe(legContext()));
-    expect(measured.warnings).toEqual([]);
+    expect(measured.warnings).toMatchObject([{ code: 'subfolders-left-out', samples: ['logs'] }]);
     expect(evidenceOf(layout, { kv: measured })).toMatchObject({
       version: VERSIONS.cognee,
       marks: [
