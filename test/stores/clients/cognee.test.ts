@@ -25,7 +25,7 @@ describeUnless(pythonOlderThan(3, 11), "cognee's own classes", () => {
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  test('read the same users, datasets, documents, graphs and vectors after they were saved with their logs, wiped and restored', async () => {
+  test('read the same users, datasets, documents, graphs and vectors after they were saved, wiped and restored', async () => {
     const scope = filesAdapter.Scope.parse(profileScopes('cognee', {}, 'files').kv);
     const marks = markRequests(layout, 'kv');
     const open = () => filesAdapter.create({ location: folder }, scope, { target: 'test', marks });
@@ -46,7 +46,7 @@ describeUnless(pythonOlderThan(3, 11), "cognee's own classes", () => {
     const { archive, tallies } = await exportAll(open, 1);
     expect(await contentOf(archive)).toMatchObject({ problems: [], warnings: [], tallies });
     const names = archive.names();
-    for (const part of [/\/cognee_db$/, /\.lbug$/, /\.lbug\.wal$/, /Concept_name\.lance\/data\//, /\.txt$/])
+    for (const part of [/\/cognee_db$/, /\.lbug$/, /Concept_name\.lance\/data\//, /\.txt$/])
       expect(names.filter((name) => part.test(name)).length).toBeGreaterThan(0);
     expect(names.filter((name) => name.includes('/logs/'))).toEqual([]);
 

@@ -97,7 +97,7 @@ async def write(user):
             # Several versions of the dataset.
             for start in range(0, COUNT, 5):
                 await vectors.create_data_points("Concept_name", concepts(dataset.name)[start : start + 5])
-    # As in a program that still runs: what the graph has in its log stays there.
+    # Without closing the databases: cognee's own checkpoints have to be enough.
     print()
     sys.stdout.flush()
     os._exit(0)
