@@ -1,11 +1,12 @@
-import type { NgbakConfig } from '../core/config.ts';
-import { hasRole, roleOf, type ServedRole, type StoreName } from '../core/store-names.ts';
+import { findTarget, type NgbakConfig } from '../core/config.ts';
+import { hasRole, isServed, roleOf, type StoreName } from '../core/store-names.ts';
 import type { CollectedField, ValueCollector } from '../stores/content-check.ts';
 import type { Field } from './profile.ts';
 import { isCollectionOf } from './profiles.ts';
 import type { ReferenceCount } from './reference-count.ts';
 import {
   nameOfReference,
+  placeOf,
   type ReferringPlan,
   readability,
   referencesOf,
@@ -29,8 +30,7 @@ export class CollectedReferences implements ValueCollector {
   readonly #plan: ReferringPlan;
   /** How often each value of a field occurs: by field, and for referring ones also by separator. */
   readonly #values = new Map<string, Map<string, number>>();
-  readonly #wanted: { readonly role: ServedRole; readonly thing: string; readonly field: CollectedField }[] =
-    [];
+  readonly #wanted: { readonly field: Field; readonly add: CollectedField['add'] }[] = [];
   readonly #limits: { readonly values: number; readonly characters: number };
   #held = 0;
   #characters = 0;
@@ -59,8 +59,8 @@ export class CollectedReferences implements ValueCollector {
     );
   }
 
-  #want({ store, thing, field }: Field, separator?: string): void {
-    const key = keyOf({ store, thing, field }, separator);
+  #want(field: Field, separator?: string): void {
+    const key = keyOf(field, separator);
     if (this.#values.has(key)) return;
     const values = new Map<string, number>();
     this.#values.set(key, values);
@@ -68,7 +68,7 @@ export class CollectedReferences implements ValueCollector {
       if (separator === undefined) this.#add(values, text);
       else for (const part of split([text], separator)) this.#add(values, part, true);
     };
-    this.#wanted.push({ role: store, thing, field: { name: field, add } });
+    this.#wanted.push({ field, add });
   }
 
   #add(values: Map<string, number>, value: string, isPart = false): void {
@@ -87,9 +87,13 @@ export class CollectedReferences implements ValueCollector {
   }
 
   fieldsOf(store: StoreName, name: string): readonly CollectedField[] {
-    return this.#wanted
-      .filter(({ role, thing }) => role === roleOf(store) && isThing(role, name, thing))
-      .map(({ field }) => field);
+    const kind = isServed(store)
+      ? findTarget(this.#config, this.#plan.target).stores[store]?.kind
+      : undefined;
+    return this.#wanted.flatMap(({ field, add }) => {
+      const place = field.store === roleOf(store) ? placeOf(field, kind) : undefined;
+      return place && isCollectionOf(name, place.thing) ? [{ name: place.field, add }] : [];
+    });
   }
 
   /** The counts, once every record was checked. Undefined if there were too many values to hold. */
@@ -131,8 +135,4 @@ export class CollectedReferences implements ValueCollector {
 
 function keyOf({ store, thing, field }: Field, separator = ''): string {
   return JSON.stringify([store, thing, field, separator]);
-}
-
-function isThing(role: ServedRole, name: string, thing: string): boolean {
-  return role === 'vectors' ? isCollectionOf(name, thing) : name === thing;
 }

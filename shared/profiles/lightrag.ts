@@ -1,7 +1,14 @@
 import { z } from 'zod';
 import type { Json } from '../core/json.ts';
-import { CHUNK_REFERENCES } from './nano-graphrag.ts';
-import type { MovableTable, Profile, VersionMark } from './profile.ts';
+import { SEPARATOR } from './nano-graphrag.ts';
+import {
+  type Field,
+  inTables,
+  type MovableTable,
+  type Profile,
+  type Reference,
+  type VersionMark,
+} from './profile.ts';
 
 /** Key namespaces of lightrag-hku 1.5 (`lightrag/namespace.py`). */
 const NAMESPACES = [
@@ -15,6 +22,47 @@ const NAMESPACES = [
   'doc_status',
 ] as const;
 const COLLECTIONS = ['entities', 'relationships', 'chunks'] as const;
+
+const CHUNK: Field = {
+  store: 'kv',
+  thing: 'text_chunks',
+  field: 'id',
+  table: { thing: 'lightrag_doc_chunks', field: 'id' },
+};
+const DOCUMENT: Field = {
+  store: 'kv',
+  thing: 'full_docs',
+  field: 'id',
+  table: { thing: 'lightrag_doc_full', field: 'id' },
+};
+/** A relationship, by the keys of its ends. */
+const RELATION: Field = {
+  store: 'graph',
+  thing: 'relationships',
+  field: 'start.entity_id|end.entity_id',
+};
+
+/** References of vectors to a graph that is in tables as well, and of that graph to chunks. */
+const GRAPH_IN_TABLES: readonly Reference[] = [
+  {
+    from: inTables('lightrag_vdb_entity', 'entity_name'),
+    to: inTables('lightrag_graph_nodes', 'id'),
+    without: 'graph',
+  },
+  {
+    from: inTables('lightrag_vdb_relation', 'source_id|target_id'),
+    to: inTables('lightrag_graph_edges', 'src_id|tgt_id'),
+    without: 'graph',
+  },
+  ...['lightrag_graph_nodes', 'lightrag_graph_edges'].map(
+    (table): Reference => ({
+      from: inTables(table, 'properties.source_id'),
+      separator: SEPARATOR,
+      to: CHUNK,
+      without: 'graph',
+    }),
+  ),
+];
 
 const Parameters = z.strictObject({
   /** Separates knowledge bases on the same servers; '' if LightRAG runs without a workspace. */
@@ -62,7 +110,11 @@ export const lightrag: Profile<z.infer<typeof Parameters>> = {
     documents: 'lightrag_doc_full',
     chunks: 'lightrag_doc_chunks',
     cache_entries: 'lightrag_llm_cache',
+    entities: 'lightrag_graph_nodes',
+    relationships: 'lightrag_graph_edges',
+    vectors: 'lightrag_vdb_*',
   },
+  columns: { documents: 'lightrag_doc_status.status' },
   references: [
     {
       from: { store: 'vectors', thing: 'entities', field: 'entity_name' },
@@ -76,11 +128,32 @@ export const lightrag: Profile<z.infer<typeof Parameters>> = {
       from: { store: 'vectors', thing: 'relationships', field: 'tgt_id' },
       to: { store: 'graph', thing: 'nodes', field: 'entity_id' },
     },
+    { from: { store: 'vectors', thing: 'relationships', field: 'src_id|tgt_id' }, to: RELATION },
+    { from: { store: 'vectors', thing: 'chunks', field: 'full_doc_id' }, to: DOCUMENT },
+    ...(['nodes', 'relationships'] as const).map((thing) => ({
+      from: { store: 'graph' as const, thing, field: 'source_id' },
+      separator: SEPARATOR,
+      to: CHUNK,
+    })),
     {
-      from: { store: 'vectors', thing: 'chunks', field: 'full_doc_id' },
-      to: { store: 'kv', thing: 'full_docs', field: 'id' },
+      from: {
+        store: 'kv',
+        thing: 'text_chunks',
+        field: 'full_doc_id',
+        table: { thing: 'lightrag_doc_chunks', field: 'full_doc_id' },
+      },
+      to: DOCUMENT,
     },
-    ...CHUNK_REFERENCES,
+    { from: inTables('lightrag_vdb_chunks', 'id'), to: CHUNK },
+    { from: inTables('lightrag_vdb_chunks', 'full_doc_id'), to: DOCUMENT },
+    { from: inTables('lightrag_vdb_entity', 'chunk_ids'), to: CHUNK },
+    { from: inTables('lightrag_vdb_relation', 'chunk_ids'), to: CHUNK },
+    {
+      from: inTables('lightrag_vdb_entity', 'entity_name'),
+      to: { store: 'graph', thing: 'nodes', field: 'entity_id' },
+    },
+    { from: inTables('lightrag_vdb_relation', 'source_id|target_id'), to: RELATION },
+    ...GRAPH_IN_TABLES,
   ],
 };
 

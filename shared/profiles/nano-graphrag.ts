@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { InvalidInputError } from '../core/errors.ts';
 import type { Profile, Reference } from './profile.ts';
 
-/** Separator of the chunk IDs in nano-graphrag's `source_id`. */
-const SEPARATOR = '<SEP>';
+/** Separator of the chunk IDs in the `source_id` of nano-graphrag and LightRAG. */
+export const SEPARATOR = '<SEP>';
 
 /** Key namespaces by the statistic that they provide, in nano-graphrag and its forks. */
 export const NANO_COUNTS = {

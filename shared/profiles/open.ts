@@ -13,6 +13,7 @@ import {
   valuesByStore,
 } from '../core/store-names.ts';
 import { configAdapter } from '../stores/config/adapter.ts';
+import { fieldNames } from '../stores/content-check.ts';
 import { findAdapter } from '../stores/registry.ts';
 import type { Scopes } from '../stores/scopes.ts';
 import type { Store, StoreAdapter } from '../stores/store.ts';
@@ -133,16 +134,17 @@ export async function openStore(
       ? selftestConnection()
       : await loadSecret(secret, adapter.Connection, `${targetName}/${name}`);
   const layout = findTarget(config, targetName);
-  const { references, labels = {} } = findProfile(layout.profile);
+  const { references, labels = {}, columns = {} } = findProfile(layout.profile);
   return adapter.create(connection, scope, {
     target: targetName,
     countedLabels: Object.values(labels),
+    countedColumns: Object.values(columns),
     marks: markRequests(layout, name),
     referenceFields: (thing) => [
       ...new Set(
         references
           .filter(({ from }) => from.store === roleOf(name) && isCollectionOf(thing, from.thing))
-          .map(({ from }) => from.field),
+          .flatMap(({ from }) => fieldNames(from.field)),
       ),
     ],
   });

@@ -21,9 +21,17 @@ export type ProfileScopes = Partial<Record<ServedRole, Record<string, Json>>>;
 /** A data field of the stores of one role, such as `source_id` of nodes. */
 export interface Field {
   readonly store: ServedRole;
-  /** `nodes`, `relationships`, a collection, or a namespace of keys. */
+  /** `nodes`, `relationships`, a collection, a namespace of keys, or a table. */
   readonly thing: string;
+  /** As in `CollectedField`. */
   readonly field: string;
+  /** Where stores of tables have it. If it equals the others, only these have it; if absent, they do not. */
+  readonly table?: { readonly thing: string; readonly field: string };
+}
+
+/** A column that only stores of tables have, or a member of its JSON objects: `column.member`. */
+export function inTables(thing: string, field: string): Field {
+  return { store: 'kv', thing, field, table: { thing, field } };
 }
 
 /** A reference between records: each value of `from` should exist as a value of `to`. */
@@ -31,8 +39,9 @@ export interface Reference {
   readonly from: Field;
   /** The separator, if the field holds several values in one string. Lists need none. */
   readonly separator?: string;
-  /** For keys, the field `id` is the part after the namespace's prefix. */
   readonly to: Field;
+  /** Counted only in targets that have no store of this role. */
+  readonly without?: ServedRole;
 }
 
 /** Something in the data of a system that only some of its versions write. */
@@ -89,8 +98,12 @@ export interface Profile<Parameters = unknown> {
   scopes(parameters: Parameters, kvKind: string): ProfileScopes;
   /** Key namespaces by the statistic that they provide. */
   readonly counts: Readonly<Partial<Record<Statistic, string>>>;
-  /** Tables by the statistic that their rows provide, for key-value data in a database. */
+  /** Tables by the statistic that their rows provide, for data in a database; `*` at the end stands for any text. */
   readonly tables?: Readonly<Partial<Record<Statistic, string>>>;
+  /**
+   * Texts in columns whose rows are counted by the statistic that they divide, as `documents_<text>`: `table.column`.
+   */
+  readonly columns?: Readonly<Partial<Record<Statistic, string>>>;
   /** Labels of nodes by the statistic that they provide, for systems whose nodes are of several kinds. */
   readonly labels?: Readonly<Partial<Record<Statistic, string>>>;
   readonly references: readonly Reference[];

@@ -1,4 +1,4 @@
-import type { Tallies } from '../core/digest.ts';
+import type { Tallies, Tally } from '../core/digest.ts';
 import { InvalidInputError } from '../core/errors.ts';
 import { parseInput } from '../core/input.ts';
 import { roleOf, type ServedRole, type StoreName } from '../core/store-names.ts';
@@ -13,7 +13,7 @@ import { msGraphrag } from './ms-graphrag.ts';
 import { nanoGraphrag } from './nano-graphrag.ts';
 import { neo4jGraphrag } from './neo4j-graphrag.ts';
 import { ngraf023 } from './ngraf-023.ts';
-import { type Profile, type ProfileScopes, STATISTICS, type Statistic } from './profile.ts';
+import { type Profile, type ProfileScopes, STATISTICS } from './profile.ts';
 
 /** A profile that validates its parameters. */
 type AnyProfile = Omit<Profile, 'Parameters'>;
@@ -64,12 +64,16 @@ export function findProfile(name: string): AnyProfile {
   });
 }
 
+/** Prefix of LightRAG's collections and tables of vectors. */
+const LIGHTRAG_VECTORS = 'lightrag_vdb_';
+
 /**
- * Whether a collection is the `thing` of a reference: it has that name, or is one of LightRAG's, whose names end with
- * the embedding model.
+ * Whether a collection or table is the `thing` of a reference: it has that name, or is one of LightRAG's, whose names
+ * end with the embedding model.
  */
 export function isCollectionOf(collection: string, thing: string): boolean {
-  return collection === thing || `${collection}_`.startsWith(`lightrag_vdb_${thing}_`);
+  const prefix = thing.startsWith(LIGHTRAG_VECTORS) ? thing : `${LIGHTRAG_VECTORS}${thing}`;
+  return collection === thing || `${collection}_`.startsWith(`${prefix}_`);
 }
 
 /**
@@ -89,22 +93,29 @@ export function profileScopes(name: string, parameters: unknown, kvKind = 'redis
  * provide are absent.
  *
  * @param tallies what was exported, by store and name of the tally
- * @param labels numbers of nodes by label, as measured at the start of the backup
+ * @param labels numbers of nodes by label, and of rows by text (`table.column=text`), as measured at the start of the
+ *   backup
  */
 export function profileStatistics(
   name: string,
   _parameters: unknown,
   tallies: Record<string, Tallies>,
   labels?: Readonly<Record<string, number>>,
-): Partial<Record<Statistic, number>> {
-  const { counts, tables, labels: labelled } = findProfile(name);
+): Record<string, number> {
+  const { counts, tables, columns = {}, labels: labelled } = findProfile(name);
   const { graph } = tallies;
   const of = (role: ServedRole) =>
     Object.entries(tallies).flatMap(([store, found]) => (roleOf(store as StoreName) === role ? [found] : []));
-  const statistics: Partial<Record<Statistic, number>> = {};
+  const statistics: Record<string, number> = {};
   for (const statistic of STATISTICS) {
     const count = countOf(of('kv'), counts[statistic], tables?.[statistic]);
     if (count !== undefined) statistics[statistic] = count;
+  }
+  for (const [statistic, column] of Object.entries(columns)) {
+    for (const [label, count] of Object.entries(labels ?? {})) {
+      if (label.startsWith(`${column}=`))
+        statistics[`${statistic}_${label.slice(column.length + 1)}`] = count;
+    }
   }
   if (graph) {
     if (labelled === undefined) statistics.entities = graph.nodes?.count ?? 0;
@@ -134,16 +145,25 @@ function countOf(
   table: string | undefined,
 ): number | undefined {
   const counted: number[] = [];
-  let isKnown = stores.length > 0;
+  // Data without a namespace of keys may be in a store of another role.
+  let isKnown = stores.length > 0 && namespace !== undefined;
   for (const tallies of stores) {
     const isInTables = tallies.tables !== undefined;
     const counts = isInTables
       ? table !== undefined && `rows:${table}`
       : namespace !== undefined && `keys:${namespace}`;
-    const tally = counts ? tallies[counts] : undefined;
-    if (tally) counted.push(tally.count);
+    const found = counts ? talliesOf(tallies, counts) : [];
+    if (found.length > 0) counted.push(...found.map(({ count }) => count));
     // A table without rows of the workspace is not in the archive. Keys in large files are not counted.
     else if (!counts || (!isInTables && tallies.files)) isKnown = false;
   }
   return counted.length > 0 || isKnown ? counted.reduce((sum, count) => sum + count, 0) : undefined;
+}
+
+/** The tally of that name, or those that begin with it if it ends with `*`. */
+function talliesOf(tallies: Tallies, name: string): Tally[] {
+  if (!name.endsWith('*')) return [tallies[name] ?? []].flat();
+  return Object.entries(tallies).flatMap(([tally, data]) =>
+    tally.startsWith(name.slice(0, -1)) ? [data] : [],
+  );
 }

@@ -23,6 +23,10 @@ interface NamePattern {
   readonly parameter?: string;
   /** True if the parameter is a list, and the group its only value in JSON. */
   readonly isList?: boolean;
+  /** True if the group is the parameter in JSON. */
+  readonly isJson?: boolean;
+  /** The value that the system uses in this store if the parameter is not set. */
+  readonly unset?: string;
   /** True for names that mean something only together: of a system's patterns with this mark, one has to match. */
   readonly isRequired?: boolean;
 }
@@ -58,6 +62,14 @@ const NAME_PATTERNS: Readonly<Record<string, readonly NamePattern[]>> = {
       store: 'kv',
       pattern: /^[^.]+\.lightrag_(?:doc_status|full_entities|full_relations)$/,
       words: 'table',
+    },
+    {
+      store: 'kv',
+      pattern: /^[^.]+\.lightrag_\w+ \{workspace: (".*")\}$/s,
+      words: 'rows of',
+      parameter: 'workspace',
+      isJson: true,
+      unset: 'default',
     },
     {
       store: 'kv',
@@ -158,9 +170,13 @@ function examine(profile: string, patterns: readonly NamePattern[], found: Found
     return { profile, parameters, choices, reasons };
   }
   for (const clue of patterns) {
-    const { words, parameter, isList } = clue;
+    const { words, parameter, isList, isJson, unset } = clue;
     const matches = matchesOf(clue);
-    const examples = new Map(matches.map((match) => [match[1] ?? '', match[0]]));
+    const textOf = (group: string) => {
+      const value = isJson && group !== '' ? String(JSON.parse(group)) : group;
+      return value === unset ? '' : value;
+    };
+    const examples = new Map(matches.map((match) => [textOf(match[1] ?? ''), match[0]]));
     if (examples.size === 0) continue;
     const [value] = examples.keys();
     if (parameter !== undefined && examples.size === 1 && value) {

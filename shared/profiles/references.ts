@@ -150,12 +150,37 @@ function withinLimit(leg: LegContext): LegContext {
   return { ...leg, timeLeft: () => Math.min(leg.timeLeft(), end - Date.now()) };
 }
 
-/** The references of a target's profile. */
-export function referencesOf(config: NgbakConfig, plan: Pick<ReferringPlan, 'target'>): readonly Reference[] {
-  return findProfile(findTarget(config, plan.target).profile).references;
+/** The references of a target's profile. Those of tables have their names if all of its stores of that role are tables. */
+export function referencesOf(
+  config: NgbakConfig,
+  { target }: Pick<ReferringPlan, 'target'>,
+): readonly Reference[] {
+  const { profile, stores } = findTarget(config, target);
+  const named = (field: Field): Field => {
+    const all = storesOfRole(config, target, field.store);
+    const isTables = all.length > 0 && all.every((name) => stores[name]?.kind === TABLES);
+    return isTables && field.table ? { ...field, ...field.table } : field;
+  };
+  return findProfile(profile)
+    .references.filter(({ without }) => !without || storesOfRole(config, target, without).length === 0)
+    .map((reference) => ({ ...reference, from: named(reference.from), to: named(reference.to) }));
 }
 
-/** The values of a field in all restored stores of its role; absent if none of these can be read. */
+/** The kind of stores that hold tables. */
+const TABLES = 'postgres';
+
+/**
+ * What a field is named in a store of that kind. Undefined if it cannot be read there; null if such a store never has
+ * it.
+ */
+export function placeOf(
+  { thing, field, table }: Field,
+  kind: string | undefined,
+): Pick<Field, 'thing' | 'field'> | undefined | null {
+  if (kind === TABLES) return table;
+  return table?.thing === thing ? null : { thing, field };
+}
+
 /**
  * Whether the values of a field can be read from an archive: from one of the stores of its role, and from all of those
  * that the target has.
@@ -187,7 +212,9 @@ async function valuesOf(
   const unread: ServedStore[] = [];
   const found: AsyncIterable<readonly string[]>[] = [];
   for (const store of restoredOf(plan, field.store)) {
-    const values = await valuesIn(config, plan, archive, store, field);
+    const place = placeOf(field, findTarget(config, plan.target).stores[store]?.kind);
+    if (place === null) continue;
+    const values = place && (await valuesIn(config, plan, archive, store, place));
     if (values) found.push(values);
     else unread.push(store);
   }
@@ -203,7 +230,7 @@ async function valuesIn(
   plan: ReferringPlan,
   archive: SavedArchive,
   store: ServedStore,
-  { thing, field }: Field,
+  { thing, field }: Pick<Field, 'thing' | 'field'>,
 ): Promise<AsyncIterable<readonly string[]> | undefined> {
   const { adapter, scope } = resolveStore(config, plan.target, store);
   const route = plan.routes?.[store];
@@ -232,14 +259,20 @@ async function countInTarget(
   const lookUp = async (): Promise<boolean> => {
     let missing: readonly string[] = [...new Set(batch)];
     let answered = 0;
+    let unread = 0;
     for (const store of goal.stores) {
-      const absent = await store.missing(reference.to, missing, context);
-      if (!absent) continue;
+      const place = placeOf(reference.to, store.kind);
+      if (place === null) continue;
+      const absent = place && (await store.missing(place, missing, context));
+      if (!absent) {
+        unread++;
+        continue;
+      }
       missing = absent;
       answered++;
     }
     if (answered === 0) return false;
-    const isWhole = goal.isWhole && answered === goal.stores.length;
+    const isWhole = goal.isWhole && unread === 0;
     const absent = new Set(missing);
     for (const value of batch) {
       const isAbsent = absent.has(value);

@@ -21,7 +21,10 @@ export interface ContentOrigin {
 
 /** A field whose texts are collected while records are checked. */
 export interface CollectedField {
-  /** For keys, the field `id` is the part after the namespace's prefix. */
+  /**
+   * For keys, the field `id` is the part after the namespace's prefix; for relationships, `start.X` is the property X of
+   * that end, if it is the key of nodes. `one|other` is the pair of the texts in two fields, in either order.
+   */
   readonly name: string;
   /** Called for every text that a record has in the field; each element of a list is one. */
   add(text: string): void;
@@ -35,13 +38,40 @@ export interface ValueCollector {
 
 /** Adds the texts in the fields of one record; those that the record does not have are skipped. */
 export function collectFields(fields: readonly CollectedField[], record: unknown): void {
-  if (typeof record !== 'object' || record === null) return;
-  for (const { name, add } of fields) {
-    if (!Object.hasOwn(record, name)) continue;
-    const found: unknown = Reflect.get(record, name);
-    if (typeof found === 'string') add(found);
-    else if (Array.isArray(found)) for (const inner of found) if (typeof inner === 'string') add(inner);
-  }
+  for (const { name, add } of fields) for (const text of textsIn(record, name)) add(text);
+}
+
+/** Between the names of two fields whose texts are a pair, such as the ends of a relation: `src_id|tgt_id`. */
+const PAIR = '|';
+
+/** The names of the fields that a field of a reference consists of. */
+export function fieldNames(field: string): string[] {
+  return field.split(PAIR);
+}
+
+/** Between the texts of a pair. */
+export const PAIR_SEPARATOR = '<SEP>';
+
+/** Two texts as one, in either order, as LightRAG joins the ends of a relation. */
+export function pairText(one: string, other: string): string {
+  return (one < other ? [one, other] : [other, one]).join(PAIR_SEPARATOR);
+}
+
+/** The texts that a record has in a field, each element of a list by itself; or in a pair of fields, as one. */
+export function textsIn(record: unknown, field: string): string[] {
+  const [first = '', second] = fieldNames(field);
+  if (second === undefined) return textsOf(record, first);
+  const [one, ...others] = textsOf(record, first);
+  const [other, ...more] = textsOf(record, second);
+  if (one === undefined || other === undefined || others.length > 0 || more.length > 0) return [];
+  return [pairText(one, other)];
+}
+
+function textsOf(record: unknown, name: string): string[] {
+  if (typeof record !== 'object' || record === null || !Object.hasOwn(record, name)) return [];
+  const found: unknown = Reflect.get(record, name);
+  const all: readonly unknown[] = Array.isArray(found) ? found : [found];
+  return all.filter((inner) => typeof inner === 'string');
 }
 
 /** Receives the content of one entry. */

@@ -15,7 +15,10 @@ export interface StoreProbe {
   readonly edition?: string;
   /** Exact counts by tally name: `nodes`, `relationships`, `points:<collection>`, `keys:<namespace>`. */
   readonly counts: Record<string, number>;
-  /** Numbers of records with the labels that the profile counts; statistics only, not compared with the export. */
+  /**
+   * Numbers of records with the labels that the profile counts, and by text in its columns (`table.column=text`);
+   * statistics only, not compared with the export.
+   */
   readonly labels?: Readonly<Record<string, number>>;
   /** What the profile looks for in order to know which version of the application wrote the data, if it exists. */
   readonly marks?: readonly FoundMark[];

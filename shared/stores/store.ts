@@ -120,6 +120,8 @@ export interface StoreDependencies {
   referenceFields?(thing: string): readonly string[];
   /** Labels whose nodes a probe of a graph counts, for statistics. */
   readonly countedLabels?: readonly string[];
+  /** Columns of texts whose rows a probe of tables counts by text, for statistics: `table.column`. */
+  readonly countedColumns?: readonly string[];
   /** What a probe reports in its `marks`, if it exists. Backends look only for the kinds that they have. */
   readonly marks?: readonly MarkRequest[];
 }

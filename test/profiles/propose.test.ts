@@ -35,6 +35,26 @@ describe('the profile proposed for the contents of stores', () => {
     );
   });
 
+  test('is lightrag with the workspace of rows in tables; "default" is that of LightRAG without one', () => {
+    const table = 'public.lightrag_doc_status';
+    const rowsOf = (...workspaces: string[]) =>
+      proposeProfile({
+        graph: ['[:DIRECTED]'],
+        kv: [table, ...workspaces.map((name) => `${table} {workspace: ${JSON.stringify(name)}}`)],
+      });
+    expect(rowsOf('docs "1"')).toMatchObject({
+      profile: 'lightrag',
+      parameters: { workspace: 'docs "1"' },
+      choices: {},
+    });
+    expect(rowsOf('default')).toMatchObject({ profile: 'lightrag', parameters: {}, choices: {} });
+    expect(rowsOf('b', 'default', 'a')).toMatchObject({
+      parameters: {},
+      choices: { workspace: ['', 'a', 'b'] },
+    });
+    expect(proposeProfile({ kv: ['public.notes', 'public.notes {workspace: "a"}'] }).profile).toBe('custom');
+  });
+
   test('is that of a system in folders of files', () => {
     expect(
       proposeProfile({

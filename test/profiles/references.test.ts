@@ -6,16 +6,15 @@ import { openArchive } from '../../shared/archive/read/open.ts';
 import { bufferSource } from '../../shared/archive/read/sources.ts';
 import { NgbakConfig } from '../../shared/core/config.ts';
 import { HashSample } from '../../shared/core/hash-sample.ts';
-import type { Json } from '../../shared/core/json.ts';
 import { CollectedReferences } from '../../shared/profiles/collected-references.ts';
 import { resolveStore } from '../../shared/profiles/open.ts';
 import { countReferences, proveReferences } from '../../shared/profiles/references.ts';
 import { checkArchive } from '../../shared/stores/check-archive.ts';
 import type { Store } from '../../shared/stores/store.ts';
 import { AdmittedRestore } from '../../shared/workflows/restore/plan.ts';
-import { buildArchive, DRAFT } from '../archive/build.ts';
 import { servers } from '../servers.ts';
 import { exportAll, legContext, withStore } from '../stores/memory-archive.ts';
+import { sealExports } from '../support/sealed.ts';
 
 const RUN = `refs${process.pid}`;
 const config = NgbakConfig.parse({
@@ -92,22 +91,10 @@ beforeAll(async () => {
   const parts = await Promise.all((['graph', 'vectors', 'kv'] as const).map((name) => exportAll(open(name))));
   const readers = parts.map((part) => part.archive);
   const names = ['graph', 'vectors', 'kv'] as const;
-  const resolved = names.map((name) => [name, resolveStore(config, 'main', name)] as const);
-  sealed = await buildArchive(
-    readers.flatMap(({ files }) => [...files].map(([name, data]) => ({ name, data }))),
-    {
-      draft: {
-        ...DRAFT,
-        storage_backends: Object.fromEntries(
-          resolved.map(([name, { adapter }]) => [name, { kind: adapter.kind, version: '1' }]),
-        ),
-        scope: {
-          ...DRAFT.scope,
-          stores: [...names],
-          scopes: Object.fromEntries(resolved.map(([name, { scope }]) => [name, scope as Json])),
-        },
-      },
-    },
+  sealed = await sealExports(
+    config,
+    'main',
+    parts.map((part, at) => [names[at] ?? 'kv', part.archive] as const),
   );
   archive = {
     async *entries(prefix) {

@@ -29,9 +29,11 @@ import { IdSet } from './id-set.ts';
 import {
   canonicalNode,
   canonicalRelationship,
+  isOfEnds,
   parseNodeLine,
   parseRelationshipLine,
   type RelationshipLine,
+  withEnds,
 } from './lines.ts';
 import {
   canonicalSchema,
@@ -117,12 +119,13 @@ class GraphCheck implements ContentCheck {
     }
     if (name.startsWith(RELATIONSHIPS_PREFIX)) {
       const fields = fieldsOf('relationships');
+      const hasEnds = fields.some(({ name: field }) => isOfEnds(field));
       return this.#sink(entry, parseRelationshipLine, (line, unique) => {
         unique.add('RELATIONSHIP', [line.type], line.properties, () => line.id);
         this.#ends.add(line.start.id);
         this.#ends.add(line.end.id);
         this.#add('relationships', line);
-        collectFields(fields, line.properties);
+        collectFields(fields, hasEnds ? withEnds(line) : line.properties);
       });
     }
     if (name.startsWith(DANGLING_PREFIX)) {

@@ -1,4 +1,5 @@
 import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
+import { fieldNames, textsIn } from '../content-check.ts';
 import type { EncodedLine } from '../line-chunk.ts';
 import { RESERVED_PREFIX } from './names.ts';
 import type { ReadEnd, ReadNode, ReadRelationship } from './read-record.ts';
@@ -176,16 +177,40 @@ export function parseRelationshipLine(text: string): RelationshipLine {
  * The texts in one property of a node or relationship, from its line; each element of a list is one. Reads only as much
  * of the line as this takes, so it is for archives that have been checked. Throws InvalidInputError with the reason.
  */
-export function readTexts(text: string, property: string): string[] {
+export function readTexts(text: string, field: string): string[] {
+  const names = fieldNames(field);
+  if (isOfEnds(field)) return textsIn(withEnds(parseRelationshipLine(text)), field);
   // A name is written without escapes where possible.
-  if (!text.includes(JSON.stringify(property)) && !text.includes('\\')) return [];
+  if (!names.every((name) => text.includes(JSON.stringify(name))) && !text.includes('\\')) return [];
   const { properties, types = {} } = parseJson(text);
   // Other types are saved as texts, too, with the name of the type.
-  if (Object.hasOwn(objectOf(types, '"types"'), property)) return [];
-  const named = objectOf(properties, '"properties"');
-  const value = Object.hasOwn(named, property) ? named[property] : undefined;
-  const values: readonly unknown[] = Array.isArray(value) ? value : [value];
-  return values.filter((inner) => typeof inner === 'string');
+  if (names.some((name) => Object.hasOwn(objectOf(types, '"types"'), name))) return [];
+  return textsIn(objectOf(properties, '"properties"'), field);
+}
+
+/** `start.` or `end.`, with the name of the property. */
+const OF_END = /^(start|end)\.(.+)$/s;
+
+/** Whether a field of relationships is one of their ends. */
+export function isOfEnds(field: string): boolean {
+  return fieldNames(field).every((name) => OF_END.test(name));
+}
+
+/** The property of the ends that a pair of their fields names; undefined for other fields. */
+export function keyOfEnds(field: string): string | undefined {
+  const [start, end] = fieldNames(field).map((name) => OF_END.exec(name));
+  return start?.[1] === 'start' && end?.[1] === 'end' && start[2] === end[2] ? start[2] : undefined;
+}
+
+/** The properties of a relationship, with those of its ends as `start.<name>` and `end.<name>`. */
+export function withEnds({ properties, start, end }: RelationshipLine): Properties {
+  const named = (end: string, of: Properties) =>
+    Object.entries(of).map(([name, value]) => [`${end}.${name}`, value] as const);
+  return Object.fromEntries([
+    ...Object.entries(properties),
+    ...named('start', start.properties),
+    ...named('end', end.properties),
+  ]);
 }
 
 function parseLine(text: string, type: string): Record<string, unknown> {

@@ -1,4 +1,6 @@
+import { PAIR_SEPARATOR, pairText } from '../content-check.ts';
 import type { LegContext } from '../leg.ts';
+import { keyOfEnds } from './lines.ts';
 import { quote } from './names.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
@@ -11,6 +13,8 @@ export async function missingInGraph(
   values: readonly string[],
   { signal }: LegContext,
 ): Promise<string[]> {
+  const key = keyOfEnds(field);
+  if (key !== undefined) return missingPairs(server, scope, key, values, signal);
   const isNode = thing !== 'relationships';
   const value = `${isNode ? 'n' : 'r'}.${quote(field)}`;
   const match = scope.find('n', isNode ? '' : '-[r]->()', `${value} IN $values`);
@@ -22,5 +26,28 @@ export async function missingInGraph(
     signal,
   );
   const found = new Set((row?.found ?? []) as string[]);
+  return values.filter((value) => !found.has(value));
+}
+
+/** Returns those of the pairs of keys between which no relationship of the scope exists, in either direction. */
+async function missingPairs(
+  server: Neo4jServer,
+  scope: ScopeText,
+  key: string,
+  values: readonly string[],
+  signal: AbortSignal,
+): Promise<string[]> {
+  const [start, end] = [`n.${quote(key)}`, `m.${quote(key)}`];
+  const texts = `[toString(${start}) + $between + toString(${end}), toString(${end}) + $between + toString(${start})]`;
+  const match = scope.find('n', '-[r]->(m)', `any(text IN ${texts} WHERE text IN $values)`);
+  const [row] = await server.read(
+    'looking for what references lead to',
+    `${match} RETURN collect(DISTINCT [${start}, ${end}]) AS found`,
+    { ...scope.parameters, values: [...values], between: PAIR_SEPARATOR },
+    signal,
+  );
+  const found = new Set(
+    ((row?.found ?? []) as [string, string][]).map(([one, other]) => pairText(one, other)),
+  );
   return values.filter((value) => !found.has(value));
 }

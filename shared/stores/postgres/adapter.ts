@@ -2,10 +2,8 @@ import { BaseStore } from '../base-store.ts';
 import { defineAdapter } from '../define-adapter.ts';
 import type { ExportStep, Shard, StoreProbe } from '../export-step.ts';
 import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
-import type { MarkRequest } from '../marks.ts';
 import type { StoreProof } from '../proof.ts';
 import type { RestoreInput, RestoreLeg, VerifyResult } from '../restore-leg.ts';
-import { NAMES_MAX } from '../store.ts';
 import { admitPostgres } from './admits.ts';
 import { PostgresCheck } from './check.ts';
 import { PostgresClient } from './client.ts';
@@ -13,9 +11,11 @@ import { tablesComparison } from './comparison.ts';
 import { PostgresConnection } from './connection.ts';
 import { exportPostgres } from './export.ts';
 import { postgresFacts } from './facts.ts';
+import { foundNames } from './found-names.ts';
 import { clearPostgres, dropStaging, loadPostgres } from './load.ts';
-import { probePostgres } from './probe.ts';
+import { probePostgres, type Sought } from './probe.ts';
 import { proveTables } from './proof.ts';
+import { missingRows, rowValues } from './references.ts';
 import { occupiedTables, removeTables } from './remove.ts';
 import { lacksTables, narrowTables, routeTables } from './route.ts';
 import { PostgresScope } from './scope.ts';
@@ -34,8 +34,8 @@ export const postgresAdapter = defineAdapter({
   },
   Connection: PostgresConnection,
   Scope: PostgresScope,
-  create: (connection, scope, { target, marks }) =>
-    new PostgresStore(connection, scope, target, undefined, marks),
+  create: (connection, scope, { target, ...sought }) =>
+    new PostgresStore(connection, scope, target, undefined, sought),
   Smoke: TablesQuestion,
   questions: tablesQuestions,
   narrow: narrowTables,
@@ -44,34 +44,35 @@ export const postgresAdapter = defineAdapter({
   view: viewTables,
   overlaps: postgresOverlaps,
   scratch: postgresScratch,
-  check: (_origin, from) => new PostgresCheck(from),
+  check: (origin, from) => new PostgresCheck(origin, from),
   comparison: tablesComparison,
+  values: async (archive, _scope, { field, isThing }) => rowValues(archive, isThing, field),
 });
 
 /** The tables of one scope in one database. */
 export class PostgresStore extends BaseStore {
   readonly #site: PostgresSite;
 
-  readonly #marks: readonly MarkRequest[];
+  readonly #sought: Sought;
 
   /**
    * @param limits  smaller pieces of work, for tests
-   * @param marks   columns that a probe looks for
+   * @param sought  columns that a probe looks for, and those whose texts it counts
    */
   constructor(
     connection: PostgresConnection,
     scope: PostgresScope,
     target: string,
     limits: Limits = LIMITS,
-    marks: readonly MarkRequest[] = [],
+    sought: Sought = {},
   ) {
     super(postgresAdapter);
-    this.#marks = marks;
+    this.#sought = sought;
     this.#site = { client: new PostgresClient(connection, target), scope, limits };
   }
 
   probe(context: LegContext): Promise<StoreProbe> {
-    return probePostgres(this.#site, context, this.#marks);
+    return probePostgres(this.#site, context, this.#sought);
   }
 
   prove({ signal }: LegContext): Promise<StoreProof> {
@@ -79,14 +80,9 @@ export class PostgresStore extends BaseStore {
     return proveTables(this.#site);
   }
 
-  /** Tables of all schemas: `schema.table`. */
-  override async names({ signal }: LegContext): Promise<readonly string[]> {
+  override names({ signal }: LegContext): Promise<readonly string[]> {
     this.#site.client.obey(signal);
-    const found = await this.#site.client.rows<{ name: string }>(
-      `SELECT n.nspname || '.' || c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-       WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema$)' ORDER BY 1 LIMIT ${NAMES_MAX}`,
-    );
-    return found.map(({ name }) => name);
+    return foundNames(this.#site.client);
   }
 
   async *export(_shard: Shard, cursor: Cursor | null, context: LegContext): AsyncGenerator<ExportStep> {
@@ -107,6 +103,14 @@ export class PostgresStore extends BaseStore {
 
   verify(leg: RestoreLeg): Promise<VerifyResult> {
     return verifyPostgres(this.#site, leg);
+  }
+
+  override missing(
+    what: { readonly thing: string; readonly field: string },
+    values: readonly string[],
+    context: LegContext,
+  ): Promise<string[]> {
+    return missingRows(this.#site.client, this.#site.scope, what, values, context);
   }
 
   override smoke(question: unknown, context: LegContext): Promise<string> {

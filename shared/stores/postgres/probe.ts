@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { StoreProbe } from '../export-step.ts';
 import type { LegContext } from '../leg.ts';
-import { MarkFinder, type MarkRequest } from '../marks.ts';
+import { MarkFinder } from '../marks.ts';
+import type { StoreDependencies } from '../store.ts';
 import type { StoreWarning } from '../warning.ts';
 import {
   type Attachment,
@@ -14,8 +15,13 @@ import {
   savedTables,
 } from './catalog.ts';
 import type { PostgresClient } from './client.ts';
-import { canonicalSequence, canonicalTable } from './definition.ts';
+import { canonicalSequence, canonicalTable, type TableDefinition } from './definition.ts';
+import { quoteName } from './names.ts';
+import type { PostgresScope } from './scope.ts';
 import type { PostgresSite } from './site.ts';
+
+/** What a probe looks for: columns, and columns whose texts it counts. */
+export type Sought = Pick<StoreDependencies, 'countedColumns' | 'marks'>;
 
 /** One point in time for everything that is read, and no way to write. */
 export const SNAPSHOT = 'ISOLATION LEVEL REPEATABLE READ READ ONLY';
@@ -29,7 +35,7 @@ const OLDEST = 140_000;
 export async function probePostgres(
   { client, scope }: PostgresSite,
   { signal }: LegContext,
-  requests: readonly MarkRequest[] = [],
+  { marks: requests = [], countedColumns = [] }: Sought = {},
 ): Promise<StoreProbe> {
   client.obey(signal);
   const version = await readVersion(client);
@@ -63,6 +69,7 @@ export async function probePostgres(
     const marks = new MarkFinder('column', requests);
     for (const { name, columns } of definitions)
       for (const column of columns) marks.see(`${name}.${column.name}`);
+    const labels = await countTexts(client, scope, definitions.filter(isSaved), countedColumns);
     const attached = await readAttachments(client, tables);
     const all = [...warnings, ...attachmentWarnings(attached)];
     return {
@@ -70,11 +77,38 @@ export async function probePostgres(
       version,
       counts,
       ...(requests.length === 0 ? {} : { marks: marks.found }),
+      ...(countedColumns.length === 0 ? {} : { labels }),
       estimatedBytes,
       fence: { ...fence },
       warnings: all,
     };
   });
+}
+
+/** Most texts of a column that are counted, and what such a text consists of: it becomes the name of a statistic. */
+const TEXTS_MAX = 20;
+const COUNTED_TEXT = '^[a-z][a-z0-9_]{0,29}$';
+
+/** Numbers of rows by the text in a column: `table.column=text`. Columns that do not exist have none. */
+async function countTexts(
+  client: PostgresClient,
+  scope: PostgresScope,
+  definitions: readonly TableDefinition[],
+  counted: readonly string[],
+): Promise<Record<string, number>> {
+  const found: Record<string, number> = {};
+  for (const { name: table, columns } of definitions) {
+    for (const { name } of columns.filter(({ name }) => counted.includes(`${table}.${name}`))) {
+      const column = quoteName(name);
+      const rows = await client.rows<{ text: string; count: string }>(
+        `SELECT ${column}::text AS text, count(*)::text AS count
+         FROM ${rowsOf(scope, table, `${column}::text ~ $1`)} GROUP BY 1 ORDER BY 1 LIMIT ${TEXTS_MAX}`,
+        [COUNTED_TEXT],
+      );
+      for (const { text, count } of rows) found[`${table}.${name}=${text}`] = Number(count);
+    }
+  }
+  return found;
 }
 
 /** Reads the version. Throws InvalidInputError for a server whose data could not be saved exactly. */

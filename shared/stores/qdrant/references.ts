@@ -1,4 +1,5 @@
 import type { EntryReader } from '../../archive/format/types.ts';
+import { fieldNames, textsIn } from '../content-check.ts';
 import { readArchivedPoints } from './archived-points.ts';
 import { type ArchivedCollection, readCollections } from './config-entry.ts';
 import { pointsEntries, referencesEntries } from './names.ts';
@@ -26,9 +27,7 @@ export async function vectorValues(
         let run: string[] = [];
         for await (const { raw } of readArchivedPoints(archive, entry, null)) {
           const { payload } = JSON.parse(raw) as { payload?: Record<string, unknown> | null };
-          const value = payload && Object.hasOwn(payload, field) ? payload[field] : undefined;
-          const values: readonly unknown[] = Array.isArray(value) ? value : [value];
-          for (const inner of values) if (typeof inner === 'string') run.push(inner);
+          run.push(...textsIn(payload, field));
           if (run.length < RUN_POINTS) continue;
           yield run;
           run = [];
@@ -48,8 +47,8 @@ async function hasReferences(
   { part, config }: ArchivedCollection,
   field: string,
 ): Promise<boolean> {
-  if (!config?.references?.fields.includes(field)) return false;
+  if (!fieldNames(field).every((name) => config?.references?.fields.includes(name))) return false;
   let chunks = 0;
   for await (const _entry of referencesEntries(archive, part)) chunks++;
-  return chunks === config.references.chunks;
+  return chunks === config?.references?.chunks;
 }

@@ -196,7 +196,7 @@ function draftManifest(
       target.profile,
       target.parameters,
       tallies,
-      plan.stores.find(({ store }) => store === 'graph')?.probe.labels,
+      Object.assign({}, ...plan.stores.map(({ probe }) => probe.labels)),
     ),
     scope: {
       type: plan.type,

@@ -3,6 +3,7 @@ import type { Driver } from 'neo4j-driver';
 import { installLlamaIndex, installNeo4jClients } from '../../../local/install/python.ts';
 import { findProfile, profileScopes, profileStatistics } from '../../../shared/profiles/profiles.ts';
 import { proposeProfile } from '../../../shared/profiles/propose.ts';
+import { evidenceOf, markRequests } from '../../../shared/profiles/system-evidence.ts';
 import { neo4jAdapter } from '../../../shared/stores/neo4j/adapter.ts';
 import { Neo4jScope } from '../../../shared/stores/neo4j/connection.ts';
 import type { Store } from '../../../shared/stores/store.ts';
@@ -34,7 +35,14 @@ afterAll(async () => {
 function openAs(profile: string, parameters: object = {}): () => Store {
   const scope = Neo4jScope.parse(profileScopes(profile, parameters).graph ?? {});
   const countedLabels = Object.values(findProfile(profile).labels ?? {});
-  return () => neo4jAdapter.create({ ...server.address }, scope, { target: 'tests', countedLabels });
+  const marks = markRequests({ profile, parameters }, 'graph');
+  return () => neo4jAdapter.create({ ...server.address }, scope, { target: 'tests', countedLabels, marks });
+}
+
+/** What a backup records about the version that wrote the data. */
+async function versionOf(profile: string, parameters: object = {}) {
+  const graph = await withStore(openAs(profile, parameters), (store) => store.probe(legContext()));
+  return evidenceOf({ profile, parameters }, { graph });
 }
 
 /** What the client prints. */
@@ -71,6 +79,7 @@ describe("Graphiti's own storage classes", () => {
   test('read one group the same after it was saved, wiped and restored; the other group is untouched', async () => {
     await ask(client, 'write', own, other);
     const before = await ask(client, 'read', own, other);
+    expect(await versionOf('graphiti', { group_ids: [own] })).toMatchObject({ since: '0.26.0' });
     expect(JSON.parse(before)[own]).toMatchObject({
       entities: expect.arrayContaining([expect.objectContaining({ uuid: 'alpha-entity-5' })]),
       'facts by text': expect.arrayContaining(['alpha-fact-3']),
