@@ -6,13 +6,20 @@ import type { Client } from 'pg';
 import { namedStores, proposeByNames } from '../../../cli/known-stores.ts';
 import { coverageOf, targetFor } from '../../../cli/write-target.ts';
 import { installGraphragClients, installPostgresDrivers } from '../../../local/install/python.ts';
-import { profileScopes, profileStatistics } from '../../../shared/profiles/profiles.ts';
+import { openArchive } from '../../../shared/archive/read/open.ts';
+import { bufferSource } from '../../../shared/archive/read/sources.ts';
+import { NgbakConfig } from '../../../shared/core/config.ts';
+import { CollectedReferences } from '../../../shared/profiles/collected-references.ts';
+import { findProfile, profileScopes, profileStatistics } from '../../../shared/profiles/profiles.ts';
 import { proposeProfile } from '../../../shared/profiles/propose.ts';
+import { checkArchive } from '../../../shared/stores/check-archive.ts';
 import { Neo4jScope } from '../../../shared/stores/neo4j/connection.ts';
 import { postgresAdapter } from '../../../shared/stores/postgres/adapter.ts';
 import type { PostgresScope } from '../../../shared/stores/postgres/scope.ts';
+import type { StoreDependencies } from '../../../shared/stores/store.ts';
 import { servers } from '../../servers.ts';
-import { exportAll, legContext, restoreAll, withStore } from '../memory-archive.ts';
+import { sealExports } from '../../support/sealed.ts';
+import { exportAll, legContext, type MemoryArchive, restoreAll, withStore } from '../memory-archive.ts';
 import { run as cypher, graphContent, openGraph, plainDriver } from '../neo4j/graph.ts';
 import { OwnPostgres } from '../postgres/own-server.ts';
 import { type PythonClient, pythonClient } from './python-client.ts';
@@ -58,10 +65,31 @@ function run(
 }
 
 /** Opens the tables of a scope in the server of this file. */
-function openTables(scope: PostgresScope) {
+function openTables(scope: PostgresScope, sought: Pick<StoreDependencies, 'countedColumns'> = {}) {
   const { url, username, password } = server.address;
   const connection = postgresAdapter.Connection.parse({ url, username, password, tls: false });
-  return () => postgresAdapter.create(connection, scope, { target: 'test' });
+  return () => postgresAdapter.create(connection, scope, { target: 'test', ...sought });
+}
+
+/** Number of references between the exports of a workspace, and of dangling ones with samples, as a backup counts them. */
+async function referencesOf(workspace: string, parts: readonly (readonly ['graph' | 'kv', MemoryArchive])[]) {
+  const stores = { graph: { kind: 'neo4j', secret: 'none' }, kv: { kind: 'postgres', secret: 'none' } };
+  const config = NgbakConfig.parse({
+    targets: { main: { profile: 'lightrag', parameters: { workspace }, stores } },
+  });
+  const source = bufferSource('sealed.ngbak', await sealExports(config, 'main', parts));
+  const collector = new CollectedReferences(config, { target: 'main', stores: parts.map(([name]) => name) });
+  const checked = await checkArchive(source, {
+    cursor: null,
+    state: null,
+    timeLeft: () => 60_000,
+    collector,
+  });
+  expect(checked).toMatchObject({ cursor: null, problems: [] });
+  const counts = (await collector.count(await openArchive(source))) ?? [];
+  return Object.fromEntries(
+    counts.map(({ reference, total, dangling, samples }) => [reference, [total, dangling, ...samples]]),
+  );
 }
 
 test("LightRAG's own storage classes read the same from PostgreSQL after a restore: keys, statuses, vectors, graph; the other workspace is untouched", async () => {
@@ -83,14 +111,24 @@ test("LightRAG's own storage classes read the same from PostgreSQL after a resto
     'rows:lightrag_graph_edges': { count: 19 },
     'rows:lightrag_vdb_entity_stub_8d': { count: 20 },
   });
-  expect(profileStatistics('lightrag', {}, { kv: tallies })).toEqual({
+  const countedColumns = Object.values(findProfile('lightrag').columns ?? {});
+  const { labels } = await withStore(openTables(scope, { countedColumns }), (store) =>
+    store.probe(legContext()),
+  );
+  expect(profileStatistics('lightrag', {}, { kv: tallies }, labels)).toEqual({
     documents: 25,
+    documents_pending: 5,
+    documents_processed: 5,
     chunks: 25,
     cache_entries: 25,
+    entities: 20,
+    relationships: 19,
+    vectors: 60,
   });
   const environment = { POSTGRES_URL: `${url.replace('//', `//${username}:${password}@`)}?sslmode=disable` };
   const stores = namedStores(environment, undefined);
   const proposal = await proposeByNames(stores);
+  expect(proposal).toMatchObject({ parameters: {}, choices: { workspace: ['', 'alpha'] } });
   const target = targetFor(stores, proposal, { parameters: { workspace: 'alpha' } });
   expect(target).toMatchObject({ profile: 'lightrag', stores: { kv: { kind: 'postgres' } } });
   const [covered] = await coverageOf(target, stores);
@@ -111,6 +149,8 @@ test("LightRAG's own storage classes read the same from PostgreSQL after a resto
   await client.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE EXTENSION vector');
   expect((await restoreAll(open, archive)).differences).toBe(0);
   expect(await run('read', 'alpha')).toBe(before[0]);
+  // Of one workspace, doctor writes the target without being told.
+  expect(targetFor(stores, await proposeByNames(stores), { parameters: {} })).toEqual(target);
 });
 
 test("LightRAG's own storage classes read a workspace that was restored under another name beside the original, which is untouched", async () => {
@@ -195,6 +235,28 @@ test('read the same from PostgreSQL and Neo4j, as installed by the Helm chart, a
     const saved = [await exportAll(openNodes), await exportAll(openRows)] as const;
     expect(saved[0].tallies).toMatchObject({ nodes: { count: 20 }, relationships: { count: 19 } });
     expect(Object.keys(saved[1].tallies)).not.toContain('rows:lightrag_graph_nodes');
+
+    const references = await referencesOf(own, [
+      ['graph', saved[0].archive],
+      ['kv', saved[1].archive],
+    ]);
+    const [chunks, documents] = ['kv lightrag_doc_chunks.id', 'kv lightrag_doc_full.id'];
+    expect(references).toEqual({
+      [`graph nodes.source_id → ${chunks}`]: [20, 0],
+      [`graph relationships.source_id → ${chunks}`]: [19, 0],
+      [`kv lightrag_doc_chunks.full_doc_id → ${documents}`]: [25, 0],
+      [`kv lightrag_vdb_chunks.id → ${chunks}`]: [20, 0],
+      [`kv lightrag_vdb_chunks.full_doc_id → ${documents}`]: [20, 0],
+      [`kv lightrag_vdb_entity.chunk_ids → ${chunks}`]: [20, 0],
+      [`kv lightrag_vdb_relation.chunk_ids → ${chunks}`]: [20, 0],
+      'kv lightrag_vdb_entity.entity_name → graph nodes.entity_id': [20, 0],
+      // The client writes one vector more than relationships.
+      'kv lightrag_vdb_relation.source_id|target_id → graph relationships.start.entity_id|end.entity_id': [
+        20,
+        1,
+        'E0<SEP>E19',
+      ],
+    });
 
     await cypher(driver, `MATCH (n:\`${own}\`) DETACH DELETE n`);
     const { rows } = await client.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'");

@@ -159,7 +159,7 @@ describe("LightRAG's own storage classes", () => {
       for (const workspace of [own, other]) await lightrag('write', 'servers', workspace);
       const [before, neighbour] = [await read(own), await read(other)];
       expect(before.nodes).toHaveLength(20);
-      expect(before['chunks vectors']).toMatchObject({ 'chunk-7': expect.any(Array) });
+      expect(before['chunks vectors']).toMatchObject({ 'text_chunks-7': expect.any(Array) });
       const [graph, otherGraph] = [await graphContent(driver, own), await graphContent(driver, other)];
       const names = await withStore(openVectors, (store) => store.names(legContext()));
       const { profile, parameters } = proposeProfile({ vectors: names });

@@ -102,7 +102,7 @@ def vector_records(workspace):
     entities, relationships, chunks = {}, {}, {}
     for n in range(20):
         about = {"content": f"{workspace} text {n}: Überblick, 知識, 😀", "file_path": f"file-{n}.txt"}
-        chunks[f"chunk-{n}"] = {"full_doc_id": f"full_docs-{n}", "tokens": n, "chunk_order_index": n, **about}
+        chunks[f"text_chunks-{n}"] = {"full_doc_id": f"full_docs-{n}", "tokens": n, "chunk_order_index": n, **about}
         entities[f"ent-{n}"] = {"entity_name": f"E{n}", "source_id": f"text_chunks-{n}", **about}
         relationships[f"rel-{n}"] = {"src_id": f"E{n}", "tgt_id": f"E{(n + 1) % 20}", "source_id": f"text_chunks-{n}", **about}
     return {"entities": entities, "relationships": relationships, "chunks": chunks}

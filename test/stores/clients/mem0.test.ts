@@ -85,6 +85,7 @@ describe("mem0's own class", () => {
     expect(record).toMatchObject({
       stores: ['vectors', 'kv', 'config'],
       verification: { state: 'verified' },
+      system_evidence: { since: '2.0.0' },
       statistics: { vectors: 22 },
       tallies: {
         vectors: { 'points:mem0': { count: 18 }, 'points:mem0_entities': { count: 4 } },
