@@ -50,7 +50,8 @@ export const Manifest = z.looseObject({
     z.looseObject({ kind: z.string(), version: z.string().optional(), edition: z.string().optional() }),
   ),
   /**
-   * Documents, chunks, entities, relationships, communities, vectors, cache_entries; absent if they were not counted.
+   * Documents, chunks, entities, relationships, communities, vectors, cache_entries, and parts of them such as
+   * documents_processed; absent if they were not counted.
    */
   statistics: z.record(z.string(), z.number().nonnegative()),
   scope: z.looseObject({
