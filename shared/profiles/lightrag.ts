@@ -46,12 +46,12 @@ const RELATION: Field = {
 const GRAPH_IN_TABLES: readonly Reference[] = [
   {
     from: inTables('lightrag_vdb_entity', 'entity_name'),
-    to: inTables('lightrag_graph_nodes', 'id'),
+    to: inTables('lightrag_graph_nodes', 'id', { isOptional: true }),
     without: 'graph',
   },
   {
     from: inTables('lightrag_vdb_relation', 'source_id|target_id'),
-    to: inTables('lightrag_graph_edges', 'src_id|tgt_id'),
+    to: inTables('lightrag_graph_edges', 'src_id|tgt_id', { isOptional: true }),
     without: 'graph',
   },
   ...['lightrag_graph_nodes', 'lightrag_graph_edges'].map(

@@ -26,12 +26,20 @@ export interface Field {
   /** As in `CollectedField`. */
   readonly field: string;
   /** Where stores of tables have it. If it equals the others, only these have it; if absent, they do not. */
-  readonly table?: { readonly thing: string; readonly field: string };
+  readonly table?: TableField;
+}
+
+/** A field of rows. */
+export interface TableField {
+  readonly thing: string;
+  readonly field: string;
+  /** Whether the rows may be somewhere else altogether: without such a table, nothing is known about them. */
+  readonly isOptional?: boolean;
 }
 
 /** A column that only stores of tables have, or a member of its JSON objects: `column.member`. */
-export function inTables(thing: string, field: string): Field {
-  return { store: 'kv', thing, field, table: { thing, field } };
+export function inTables(thing: string, field: string, options: Pick<TableField, 'isOptional'> = {}): Field {
+  return { store: 'kv', thing, field, table: { thing, field, ...options } };
 }
 
 /** A reference between records: each value of `from` should exist as a value of `to`. */

@@ -5,7 +5,7 @@ import { roleOf, type ServedRole, type ServedStore, type StoreName } from '../co
 import type { LegContext } from '../stores/leg.ts';
 import type { Store } from '../stores/store.ts';
 import { resolveStore, storesOfRole } from './open.ts';
-import type { Field, Reference } from './profile.ts';
+import type { Field, Reference, TableField } from './profile.ts';
 import { findProfile, isCollectionOf } from './profiles.ts';
 import type { ReferenceCount } from './reference-count.ts';
 import type { Routes } from './routes-record.ts';
@@ -159,7 +159,8 @@ export function referencesOf(
   const named = (field: Field): Field => {
     const all = storesOfRole(config, target, field.store);
     const isTables = all.length > 0 && all.every((name) => stores[name]?.kind === TABLES);
-    return isTables && field.table ? { ...field, ...field.table } : field;
+    if (!isTables || !field.table) return field;
+    return { ...field, thing: field.table.thing, field: field.table.field };
   };
   return findProfile(profile)
     .references.filter(({ without }) => !without || storesOfRole(config, target, without).length === 0)
@@ -176,7 +177,7 @@ const TABLES = 'postgres';
 export function placeOf(
   { thing, field, table }: Field,
   kind: string | undefined,
-): Pick<Field, 'thing' | 'field'> | undefined | null {
+): TableField | undefined | null {
   if (kind === TABLES) return table;
   return table?.thing === thing ? null : { thing, field };
 }
@@ -230,7 +231,7 @@ async function valuesIn(
   plan: ReferringPlan,
   archive: SavedArchive,
   store: ServedStore,
-  { thing, field }: Pick<Field, 'thing' | 'field'>,
+  { thing, field, isOptional = false }: TableField,
 ): Promise<AsyncIterable<readonly string[]> | undefined> {
   const { adapter, scope } = resolveStore(config, plan.target, store);
   const route = plan.routes?.[store];
@@ -241,7 +242,7 @@ async function valuesIn(
     return isCollectionOf(saved, thing);
   };
   const routedScope = route ? adapter.Scope.parse(route.scope) : scope;
-  return adapter.values(view, routedScope, { thing, field, isThing });
+  return adapter.values(view, routedScope, { thing, field, isThing, isOptional });
 }
 
 async function countInTarget(

@@ -78,7 +78,7 @@ export interface Importer {
   smoke(question: unknown, context: LegContext): Promise<string>;
   /** Returns those of the texts that no record of the target has in a field; undefined if that can't be queried. */
   missing(
-    what: { readonly thing: string; readonly field: string },
+    what: { readonly thing: string; readonly field: string; readonly isOptional?: boolean },
     values: readonly string[],
     context: LegContext,
   ): Promise<readonly string[] | undefined>;
@@ -186,6 +186,12 @@ export interface StoreAdapter<Connection = unknown, Scope = unknown> {
   values(
     archive: EntryReader,
     scope: Scope,
-    what: { readonly thing: string; readonly field: string; isThing(collection: string): boolean },
+    what: {
+      readonly thing: string;
+      readonly field: string;
+      isThing(collection: string): boolean;
+      /** For tables: whether undefined is returned if there is none. */
+      readonly isOptional?: boolean;
+    },
   ): Promise<AsyncIterable<readonly string[]> | undefined>;
 }

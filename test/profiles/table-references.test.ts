@@ -195,3 +195,34 @@ test.each([
   expect(summarize(proved)).toEqual(expected);
   expect(new Set(proved.map(({ against }) => against))).toEqual(new Set(['target']));
 });
+
+test('a graph that is in no table, and in no store of the target, is not reported as missing', async () => {
+  const schema = `${RUN}_elsewhere`;
+  const scope = { schema, tables: ['lightrag_*'] };
+  await client.query(`CREATE SCHEMA ${schema}; CREATE TABLE ${schema}.lightrag_vdb_entity (id text PRIMARY KEY, entity_name text);
+    INSERT INTO ${schema}.lightrag_vdb_entity VALUES ('e1', 'A')`);
+  const elsewhere = NgbakConfig.parse({
+    targets: { main: { ...layout, stores: { kv: { ...kv, scope } } } },
+  });
+  const { adapter, scope: parsed } = resolveStore(elsewhere, 'main', 'kv');
+  const { url, username, password } = server.address;
+  const connection = adapter.Connection.parse({ url, username, password, tls: false });
+  const whole = { ...(parsed as object), workspace: undefined };
+  const opened = () => adapter.create(connection, whole, { target: 'main' });
+  const { archive: exported } = await exportAll(opened);
+  const saved = await openArchive(
+    bufferSource('elsewhere.ngbak', await sealExports(elsewhere, 'main', [['kv', exported]])),
+  );
+  const plan = { target: 'main', stores: ['kv' as const] };
+  const none = async () => undefined;
+  const counts = [
+    ...(await countReferences(elsewhere, plan, saved, none, legContext())),
+    ...(await withStore(opened, (store) =>
+      proveReferences(elsewhere, plan, saved, store, none, legContext()),
+    )),
+  ];
+  expect(counts.filter(({ dangling }) => dangling > 0)).toEqual([]);
+  expect(counts.map(({ reference }) => reference)).not.toContain(
+    'kv lightrag_vdb_entity.entity_name → kv lightrag_graph_nodes.id',
+  );
+});

@@ -46,7 +46,7 @@ export const postgresAdapter = defineAdapter({
   scratch: postgresScratch,
   check: (origin, from) => new PostgresCheck(origin, from),
   comparison: tablesComparison,
-  values: async (archive, _scope, { field, isThing }) => rowValues(archive, isThing, field),
+  values: (archive, _scope, what) => rowValues(archive, what),
 });
 
 /** The tables of one scope in one database. */
@@ -106,10 +106,10 @@ export class PostgresStore extends BaseStore {
   }
 
   override missing(
-    what: { readonly thing: string; readonly field: string },
+    what: { readonly thing: string; readonly field: string; readonly isOptional?: boolean },
     values: readonly string[],
     context: LegContext,
-  ): Promise<string[]> {
+  ): Promise<string[] | undefined> {
     return missingRows(this.#site.client, this.#site.scope, what, values, context);
   }
 

@@ -62,12 +62,19 @@ function elementsOf(text: string): string[] {
 }
 
 /** The texts that the archived rows of some tables have in a field, in batches. */
-export async function* rowValues(
+export async function rowValues(
   archive: EntryReader,
-  isThing: (table: string) => boolean,
+  { field, isThing, isOptional }: { field: string; isThing(table: string): boolean; isOptional?: boolean },
+): Promise<AsyncIterable<readonly string[]> | undefined> {
+  const definitions = (await definitionsOf(archive)).filter(({ name }) => isThing(name));
+  return isOptional && definitions.length === 0 ? undefined : textsOfRows(archive, definitions, field);
+}
+
+async function* textsOfRows(
+  archive: EntryReader,
+  definitions: readonly TableDefinition[],
   field: string,
 ): AsyncGenerator<readonly string[]> {
-  const definitions = (await definitionsOf(archive)).filter(({ name }) => isThing(name));
   const readers = new Map(definitions.map((table) => [table.name, textReader(table, field)]));
   for await (const entry of archive.entries(ROWS_FOLDER)) {
     const read = readers.get(tableOfEntry(entry.name) ?? '');
@@ -88,13 +95,17 @@ export async function* rowValues(
 export async function missingRows(
   client: PostgresClient,
   scope: PostgresScope,
-  { thing, field }: { readonly thing: string; readonly field: string },
+  {
+    thing,
+    field,
+    isOptional,
+  }: { readonly thing: string; readonly field: string; readonly isOptional?: boolean },
   values: readonly string[],
   { signal }: LegContext,
-): Promise<string[]> {
+): Promise<string[] | undefined> {
   client.obey(signal);
   const { tables } = await listTables(client, scope);
-  if (!tables.some(({ name }) => name === thing)) return [...values];
+  if (!tables.some(({ name }) => name === thing)) return isOptional ? undefined : [...values];
   const [one = '', other] = fieldNames(field).map(quoteName);
   const texts = (first: string, second: string) => `${first} || $2 || ${second}`;
   const expressions = other === undefined ? [one] : [texts(one, other), texts(other, one)];
