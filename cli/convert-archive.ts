@@ -4,12 +4,13 @@ import { openArchive } from '../shared/archive/read/open.ts';
 import { ANOTHER_ARCHIVE, IntegrityError, InvalidInputError } from '../shared/core/errors.ts';
 import type { Json } from '../shared/core/json.ts';
 import { RefusedError } from '../shared/core/refusals.ts';
-import { type Conversion, KeyValueConversion } from '../shared/profiles/forms/convert.ts';
+import { type Conversion, KeyValueConversion, tablesOf } from '../shared/profiles/forms/convert.ts';
 import { FORMS, type FormName } from '../shared/profiles/forms/form.ts';
 import { LOSSES } from '../shared/profiles/forms/losses.ts';
 import { type ArchiveCheckResult, checkArchive } from '../shared/stores/check-archive.ts';
 import { requireNewFile, writeNewArchive } from './archive/new-archive.ts';
 import type { AnyArchive } from './archive/open-any.ts';
+import { withArchive } from './archive/with-archive.ts';
 import { showTransfer } from './bars.ts';
 import type { Cli } from './cli.ts';
 import { list } from './commands/options.ts';
@@ -26,6 +27,7 @@ const SAMPLES_SHOWN_MAX = 3;
 export interface ConvertFlags {
   readonly as: FormName;
   readonly drop?: readonly string[];
+  readonly tables?: string;
 }
 
 /** Adds `--as` and `--drop`. */
@@ -33,6 +35,10 @@ export function convertOptions(command: Command, isRequired: boolean): Command {
   const as = new Option('--as <form>', `form of the key-value data: ${FORMS.join(', ')}`).choices(FORMS);
   return command
     .addOption(isRequired ? as.makeOptionMandatory() : as)
+    .option(
+      '--tables <archive>',
+      'archive of the target, for a form of tables: rows are written for the tables that it defines',
+    )
     .option(
       '--drop <kinds>',
       `accept that this is lost, as listed before anything is written: ${Object.keys(LOSSES).join(', ')}`,
@@ -51,6 +57,7 @@ export async function convertArchive(
   {
     as,
     drop = [],
+    tables: target,
     file,
     force,
     dryRun,
@@ -69,17 +76,24 @@ export async function convertArchive(
     });
   }
   if (!dryRun) requireNewFile(file, force);
-  const records = showTransfer(cli.output, 'reading keys', count);
+  let bar = showTransfer(cli.output, 'reading keys', count);
   try {
-    const total = { records: 0 };
+    let total = 0;
+    const tables =
+      target === undefined
+        ? undefined
+        : await withArchive(cli, target, {}, ({ archive: defined }) => tablesOf(defined));
     const conversion = new KeyValueConversion(archive, as, {
       signal,
       now: Date.now(),
-      progress: (done) => records.update(done, Math.max(done, total.records)),
+      tables,
+      progress: (done) => bar.update(done, Math.max(done, total)),
     });
     const before = await verified(cli, source, signal);
+    const counts = Object.values(before.tallies.kv ?? {}).map((tally) => tally.count);
+    total = counts.reduce((sum, found) => sum + found, 0);
     const plan = await conversion.survey();
-    records.stop();
+    bar.stop();
     cli.output.event('conversion', plan);
     cli.output.note(conversionText(plan, cli.output.verbose));
     const open = plan.losses.filter(({ code }) => !drop.includes(code)).map(({ code }) => code);
@@ -89,7 +103,8 @@ export async function convertArchive(
       });
     }
     if (dryRun) return undefined;
-    total.records = plan.namespaces.reduce((sum, namespace) => sum + namespace.records, 0);
+    total = plan.namespaces.reduce((sum, namespace) => sum + namespace.records, 0);
+    bar = showTransfer(cli.output, 'converting keys', count);
     await requireSpace(dirname(file), source.size, 'Free disk space, or choose another folder.');
     return await writeNewArchive(
       file,
@@ -103,7 +118,7 @@ export async function convertArchive(
       signal,
     );
   } finally {
-    records.stop();
+    bar.stop();
   }
 }
 

@@ -391,11 +391,41 @@ describe('rows as files', () => {
     );
   });
 
-  test('are not written: there is no conversion into tables', async () => {
-    await archiveOf('files', []);
-    expect(await convert('postgres')).toMatchObject({
-      code: 2,
-      stderr: expect.stringContaining('files, redis'),
+  test('are written for the tables of an archive of the target; what these cannot hold is listed', async () => {
+    await archiveOf('postgres', [tables]);
+    writeFileSync(at('target.ngbak'), readFileSync(at('x.ngbak')));
+    await archiveOf('files', [
+      text(
+        'kv/files/kv_store_full_docs.json',
+        '{"d": {"content": "a\\tb", "_id": "d", "weight": 1, "none": null}}',
+      ),
+      text(
+        'kv/files/kv_store_doc_status.json',
+        JSON.stringify({
+          one: {
+            status: 'ok',
+            chunks_count: 1.5,
+            created_at: '2026-01-02T04:04:05.250+01:00',
+            metadata: { bb: 1, a: [] },
+          },
+          two: 'text',
+          ['i'.repeat(256)]: {},
+        }),
+      ),
+    ]);
+    expect(await convert('postgres')).toMatchObject({ code: 2, stderr: expect.stringContaining('--tables') });
+    const drop = ['--drop', 'fields,values,rows'];
+    expect(await convert('postgres', '--tables', at('target.ngbak'), ...drop)).toMatchObject({ code: 0 });
+    const archive = await converted();
+    expect(await contentOf(archive, 'kv/rows/lightrag_doc_full-00001.copy')).toBe(
+      'd\talpha\t\\N\ta\\tb\t\\N\n',
+    );
+    expect(await contentOf(archive, 'kv/rows/lightrag_doc_status-00001.copy')).toBe(
+      'one\talpha\tok\t\\N\t{"a": [], "bb": 1}\t2026-01-02 03:04:05.25\t\\N\n',
+    );
+    expect(archive.manifest).toMatchObject({
+      scope: { only: { namespaces: ['lightrag_doc_full', 'lightrag_doc_status'] } },
+      converted: { lost: { fields: 1, values: 2, rows: 1 }, records: { full_docs: 1, doc_status: 1 } },
     });
   });
 });

@@ -10,19 +10,12 @@ import { type ByStore, roleOf } from '../../core/store-names.ts';
 import { VERSION } from '../../core/version.ts';
 import { storeOf } from '../../stores/check-archive.ts';
 import type { ContentCheck } from '../../stores/content-check.ts';
+import { definitionsOf } from '../../stores/postgres/archive.ts';
+import type { TableDefinition } from '../../stores/postgres/definition.ts';
 import { findAdapter } from '../../stores/registry.ts';
 import { findProfile, PROFILES_THAT_MOVE, profileScopes, profileStatistics } from '../profiles.ts';
 import { FilesForm } from './files-form.ts';
-import {
-  type Extent,
-  type Form,
-  type FormName,
-  type FormPlace,
-  type KeyRecord,
-  SOURCE_FORMS,
-  type SourceForm,
-  type SourceFormName,
-} from './form.ts';
+import { type Extent, FORMS, type Form, type FormName, type FormPlace, type KeyRecord } from './form.ts';
 import { type Loss, LossBook, type NoteCode } from './losses.ts';
 import { PostgresForm } from './postgres-form.ts';
 import { RedisForm } from './redis-form.ts';
@@ -32,12 +25,9 @@ const KEYS_MAX = 2_000_000;
 /** Longest ID of a backup. */
 const ID_CHARACTERS_MAX = 80;
 
-const TARGETS: Readonly<Record<FormName, (place: FormPlace) => Form>> = {
+const OPENERS: Readonly<Record<FormName, (place: FormPlace) => Form>> = {
   files: (place) => new FilesForm(place),
   redis: (place) => new RedisForm(place),
-};
-const SOURCES: Readonly<Record<SourceFormName, (place: FormPlace) => SourceForm>> = {
-  ...TARGETS,
   postgres: (place) => new PostgresForm(place),
 };
 
@@ -49,7 +39,7 @@ export interface ConvertedNamespace extends Extent {
 
 /** What a conversion will do. Nothing is written by then. */
 export interface Conversion {
-  readonly from: SourceFormName;
+  readonly from: FormName;
   readonly to: FormName;
   readonly namespaces: readonly ConvertedNamespace[];
   /** What the other form cannot hold. */
@@ -64,6 +54,18 @@ export interface ConversionOptions {
   readonly now: number;
   /** Reports the number of records that were read. */
   progress?(records: number): void;
+  /** The tables of the target, for a form of tables: {@link tablesOf} an archive of it. */
+  readonly tables?: readonly TableDefinition[] | undefined;
+}
+
+/** The tables in an archive. Throws InvalidInputError if it has none. */
+export async function tablesOf(archive: EntryReader): Promise<TableDefinition[]> {
+  const tables = await definitionsOf(archive);
+  if (tables.length > 0) return tables;
+  throw new InvalidInputError('The archive of the target has no tables.', {
+    remedy:
+      'Start the system once with the new storage, so that it creates its tables, and back up the target again.',
+  });
 }
 
 /** A conversion between two forms of the key-value data of one archive. */
@@ -71,7 +73,7 @@ export class KeyValueConversion {
   readonly #archive: OpenedArchive;
   readonly #options: ConversionOptions;
   readonly #names: readonly string[];
-  readonly #from: { readonly kind: SourceFormName; readonly form: SourceForm };
+  readonly #from: { readonly kind: FormName; readonly form: Form };
   readonly #to: { readonly kind: FormName; readonly form: Form; readonly scope: unknown };
   #records = 0;
 
@@ -89,9 +91,9 @@ export class KeyValueConversion {
         'Restore the archive in its own form.',
       );
     }
-    const kind = SOURCE_FORMS.find((form) => form === storage_backends.kv?.kind);
+    const kind = FORMS.find((form) => form === storage_backends.kv?.kind);
     if (!scope.stores.includes('kv') || kind === undefined) {
-      const kinds = SOURCE_FORMS.join(', ');
+      const kinds = FORMS.join(', ');
       throw refused(`it has no key-value data of the kinds ${kinds}`, 'Choose a backup with the store "kv".');
     }
     const others = scope.stores.filter((name) => roleOf(name) === 'kv' && name !== 'kv');
@@ -117,8 +119,20 @@ export class KeyValueConversion {
     this.#names = movable.namespaces.filter(
       (name) => scope.only?.namespaces?.includes(nameThere(name)) !== false,
     );
-    this.#from = { kind, form: SOURCES[kind]({ ...place, scope: own, derivedScope }) };
-    const form = TARGETS[to]({ ...place, scope: target, derivedScope: target });
+    this.#from = { kind, form: OPENERS[kind]({ ...place, scope: own, derivedScope }) };
+    const { tables } = options;
+    if (to === 'postgres' && tables === undefined) {
+      throw refused(
+        'rows fit only the tables of their database',
+        'Add --tables with an archive of the target: start the system once with the new storage, so that it creates its tables, and back up the target.',
+      );
+    }
+    const form = OPENERS[to]({
+      ...place,
+      scope: target,
+      derivedScope: target,
+      ...(tables ? { tables } : {}),
+    });
     this.#to = { kind: to, form, scope: target };
   }
 
@@ -140,7 +154,7 @@ export class KeyValueConversion {
         }
         const encoded = this.#to.form.encode(name, record, losses);
         if (!encoded) continue;
-        addTo(digest, record);
+        addTo(digest, this.#to.form.decode?.(name, encoded) ?? record);
         records++;
         bytes += encoded.length;
       }
@@ -203,7 +217,7 @@ export class KeyValueConversion {
   }
 
   async *#read(
-    form: SourceForm,
+    form: Form,
     archive: EntryReader,
     namespace: string,
     losses: LossBook,
@@ -229,8 +243,9 @@ export class KeyValueConversion {
   async *#converted({ namespaces }: Conversion): AsyncGenerator<EntryPiece> {
     this.#records = 0;
     const losses = new LossBook();
+    const { form } = this.#to;
+    yield* form.head?.(namespaces.map(({ name }) => name)) ?? [];
     for (const namespace of namespaces) {
-      const { form } = this.#to;
       const read = this.#read(this.#from.form, this.#archive, namespace.name, losses);
       const encoded = (async function* () {
         for await (const record of read) {
@@ -248,7 +263,8 @@ export class KeyValueConversion {
     const { scope, storage_backends, statistics, system_evidence } = source;
     const { from, to, losses } = conversion;
     const counted = profileStatistics(scope.profile ?? '', scope.parameters, { kv: keyTallies(conversion) });
-    const namespaces = conversion.namespaces.map(({ name }) => name);
+    const names = conversion.namespaces.map(({ name }) => name);
+    const namespaces = this.#to.form.namesOf?.(names) ?? names;
     return {
       ...source,
       backup_id: convertedId(source.backup_id, to),

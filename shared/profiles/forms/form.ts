@@ -1,13 +1,11 @@
 import type { EntryPiece, EntryReader } from '../../archive/format/types.ts';
+import type { TableDefinition } from '../../stores/postgres/definition.ts';
 import type { Movable } from '../profile.ts';
 import type { LossBook } from './losses.ts';
 
 /** The forms into which key-value data can be converted, named like the adapters of their stores. */
-export const FORMS = ['files', 'redis'] as const;
+export const FORMS = ['files', 'redis', 'postgres'] as const;
 export type FormName = (typeof FORMS)[number];
-/** The forms that can be converted. */
-export const SOURCE_FORMS = [...FORMS, 'postgres'] as const;
-export type SourceFormName = (typeof SOURCE_FORMS)[number];
 
 /** One value of key-value data, in no form. */
 export interface KeyRecord {
@@ -23,8 +21,8 @@ export interface Extent {
   readonly bytes: number;
 }
 
-/** Key-value data of one archive in a form that can be read. */
-export interface SourceForm {
+/** Key-value data of one archive in one form. */
+export interface Form {
   /**
    * The records of a namespace, in the order of the archive, and what cannot be read as such. Throws InvalidInputError
    * if the archive is not in this form.
@@ -32,12 +30,14 @@ export interface SourceForm {
   read(archive: EntryReader, namespace: string, losses: LossBook): AsyncIterable<KeyRecord>;
   /** Counts what belongs to no namespace. */
   readOthers(archive: EntryReader, losses: LossBook): Promise<void>;
-}
-
-/** A form that can also be written. */
-export interface Form extends SourceForm {
+  /** The entries before those of all namespaces. */
+  head?(namespaces: readonly string[]): Iterable<EntryPiece>;
+  /** The names of these namespaces in a subset. If omitted: their own names. */
+  namesOf?(namespaces: readonly string[]): string[];
   /** A record as this form writes it; undefined if it can't, which is counted. */
   encode(namespace: string, record: KeyRecord, losses: LossBook): Buffer | undefined;
+  /** The record that a reader of this form finds in what `encode` returned. If omitted: the same record. */
+  decode?(namespace: string, bytes: Buffer): KeyRecord;
   /** The entries of a namespace. `extent` is that of the records. */
   pieces(namespace: string, records: AsyncIterable<Buffer>, extent: Extent): AsyncIterable<EntryPiece>;
 }
@@ -49,6 +49,8 @@ export interface FormPlace {
   readonly scope: unknown;
   /** The scope that the profile derives. Not validated. */
   readonly derivedScope: unknown;
+  /** The tables of the place, if the form has tables and is written. */
+  readonly tables?: readonly TableDefinition[];
   /** The time by which keys have expired, in ms since 1970. */
   readonly now: number;
 }

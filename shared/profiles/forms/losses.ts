@@ -11,6 +11,9 @@ export const LOSSES = {
   columns: 'values of columns that have no field in the other form: left out',
   'other-workspaces': 'rows of other workspaces: left out',
   'other-tables': 'tables without key-value data, such as vectors and graphs: left out',
+  fields: 'fields without a column in the table: left out',
+  values: 'values that do not fit their column: left out',
+  rows: 'records that do not fit the table, such as with too long IDs: left out',
   'other-files': 'files without key-value data, such as vectors and graphs: left out',
 } as const;
 export type LossCode = keyof typeof LOSSES;

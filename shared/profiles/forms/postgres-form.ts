@@ -1,17 +1,22 @@
-import type { EntryReader } from '../../archive/format/types.ts';
-import { damagedArchive } from '../../core/errors.ts';
+import type { EntryPiece, EntryReader } from '../../archive/format/types.ts';
+import { wholeEntry } from '../../archive/format/whole-entry.ts';
+import { damagedArchive, InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
 import { linesOf } from '../../stores/entry-lines.ts';
 import { definitionsOf } from '../../stores/postgres/archive.ts';
-import { fieldsOf, textOf } from '../../stores/postgres/copy-text.ts';
-import type { TableDefinition } from '../../stores/postgres/definition.ts';
-import { ROWS_FOLDER, tableOfEntry } from '../../stores/postgres/names.ts';
+import { fieldOf, fieldsOf, textOf } from '../../stores/postgres/copy-text.ts';
+import { lineOfTable, type TableDefinition } from '../../stores/postgres/definition.ts';
+import { ROWS_FOLDER, rowsEntry, TABLES_ENTRY, tableOfEntry } from '../../stores/postgres/names.ts';
 import { PostgresScope } from '../../stores/postgres/scope.ts';
 import { isJsonText } from '../../stores/redis/json-text.ts';
 import type { MovableTable } from '../profile.ts';
-import type { FormPlace, KeyRecord, SourceForm } from './form.ts';
-import type { LossBook } from './losses.ts';
+import type { Form, FormPlace, KeyRecord } from './form.ts';
+import { type ExactJson, NumberText, parseExact } from './jsonb.ts';
+import { LossBook } from './losses.ts';
+import { columnText, type FieldKind, kindOf } from './row-text.ts';
 
+/** Size at which an entry with rows is closed, in bytes. */
+const ENTRY_BYTES = 8 * 1024 ** 2;
 /** Characters of an ID in a sample. */
 const ID_CHARACTERS = 80;
 
@@ -24,14 +29,16 @@ interface Layout {
   /** Columns without a field. */
   readonly others: readonly { readonly at: number; readonly name: string }[];
 }
-type FieldKind = 'text' | 'json' | 'number' | 'epoch' | 'iso';
 
-/** Namespaces as tables: a row for each key, a column for each field. Read only. */
-export class PostgresForm implements SourceForm {
+/** Namespaces as tables: a row for each key, a column for each field. */
+export class PostgresForm implements Form {
   readonly #tables: Readonly<Partial<Record<string, MovableTable>>>;
   readonly #workspace: string;
+  /** The tables into which rows are written. */
+  readonly #definitions: readonly TableDefinition[];
 
-  constructor({ movable, scope, derivedScope }: FormPlace) {
+  constructor({ movable, scope, derivedScope, tables = [] }: FormPlace) {
+    this.#definitions = tables;
     const remedy = 'Use an archive that ngbak created from a store of this kind.';
     const parse = (value: unknown) => parseInput(PostgresScope, value, 'The scope of the tables', remedy);
     const [own, derived] = [parse(scope), parse(derivedScope)].map(({ workspace }) => workspace?.in ?? []);
@@ -56,6 +63,89 @@ export class PostgresForm implements SourceForm {
         else yield { id, value: jsonOfRow(row, { layout, table, id, sample }, losses) };
       }
     }
+  }
+
+  /** The definitions of the tables of these namespaces, which an archive begins with. */
+  *head(namespaces: readonly string[]): Generator<EntryPiece> {
+    const lines = this.#tablesOf(namespaces).map((table) => `${lineOfTable(table)}\n`);
+    yield wholeEntry(TABLES_ENTRY, Buffer.from(lines.join('')));
+  }
+
+  #tablesOf(namespaces: readonly string[]): TableDefinition[] {
+    const names = namespaces.map((namespace) => this.#tables[namespace]?.name);
+    return this.#definitions.filter(({ name }) => names.includes(name));
+  }
+
+  namesOf(namespaces: readonly string[]): string[] {
+    return this.#tablesOf(namespaces).map(({ name }) => name);
+  }
+
+  encode(namespace: string, { id, value }: KeyRecord, losses: LossBook): Buffer | undefined {
+    const table = this.#tables[namespace];
+    const definition = this.#definitions.find(({ name }) => name === table?.name);
+    if (!table || !definition) {
+      throw new InvalidInputError(`The archive of the target has no table for namespace ${namespace}.`, {
+        remedy:
+          'Start the system once with the new storage, so that it creates its tables, and back up the target again.',
+      });
+    }
+    const sample = `${namespace} ${id.slice(0, ID_CHARACTERS)}`;
+    const record = parseExact(value.toString('utf8'));
+    if (
+      typeof record !== 'object' ||
+      record === null ||
+      Array.isArray(record) ||
+      record instanceof NumberText
+    ) {
+      losses.add('values', sample);
+      return undefined;
+    }
+    const fields = new Map(Object.entries(record as Readonly<Record<string, ExactJson>>));
+    if (table.holdsId && fields.get('_id') === id) fields.delete('_id');
+    const own: Readonly<Record<string, string>> = { id, workspace: this.#workspace };
+    const row: string[] = [];
+    for (const column of definition.columns) {
+      const name = table.fields[column.name];
+      const field: ExactJson = own[column.name] ?? (name === undefined ? null : (fields.get(name) ?? null));
+      const kind = name === undefined ? 'text' : kindOf(column.type, name);
+      const text = field === null ? undefined : columnText(field, column, kind);
+      if (name !== undefined) {
+        fields.delete(name);
+        if (field !== null && text === undefined) losses.add('values', `${sample}: ${name}`);
+      }
+      if (text === undefined && (column.not_null || column.name === 'id')) {
+        losses.add('rows', sample);
+        return undefined;
+      }
+      row.push(text === undefined ? '\\N' : fieldOf(text));
+    }
+    for (const [name, field] of fields) if (field !== null) losses.add('fields', `${sample}: ${name}`);
+    return Buffer.from(`${row.join('\t')}\n`);
+  }
+
+  /** What a record is once it was written as this row, which may lack fields. */
+  decode(namespace: string, bytes: Buffer): KeyRecord {
+    const table = this.#tables[namespace];
+    const definition = this.#definitions.find(({ name }) => name === table?.name);
+    if (!table || !definition) throw new TypeError(`no table for ${namespace}`);
+    const row = fieldsOf(bytes.toString('utf8', 0, bytes.length - 1)).map(textOf);
+    const layout = layoutOf(definition, table);
+    const id = row[layout.id] ?? '';
+    return { id, value: jsonOfRow(row, { layout, table, id, sample: id }, new LossBook()) };
+  }
+
+  async *pieces(namespace: string, records: AsyncIterable<Buffer>): AsyncGenerator<EntryPiece> {
+    const name = this.#tables[namespace]?.name ?? '';
+    let held: Buffer[] = [];
+    let [bytes, number] = [0, 1];
+    for await (const record of records) {
+      held.push(record);
+      bytes += record.length;
+      if (bytes < ENTRY_BYTES) continue;
+      yield wholeEntry(rowsEntry(name, number++), Buffer.concat(held));
+      [held, bytes] = [[], 0];
+    }
+    if (held.length > 0) yield wholeEntry(rowsEntry(name, number), Buffer.concat(held));
   }
 
   async readOthers(archive: EntryReader, losses: LossBook): Promise<void> {
@@ -83,14 +173,6 @@ function layoutOf({ name, columns }: TableDefinition, table: MovableTable): Layo
     else fields.push({ at: position, name: field, kind: kindOf(type, field) });
   }
   return { id, workspace, fields, others };
-}
-
-/** How the system writes a column of this type into JSON. */
-function kindOf(type: string, field: string): FieldKind {
-  if (type === 'jsonb' || type === 'json') return 'json';
-  if (type === 'integer' || type === 'bigint' || type === 'smallint') return 'number';
-  if (!type.startsWith('timestamp')) return 'text';
-  return field.endsWith('_time') ? 'epoch' : 'iso';
 }
 
 /** The JSON that the system writes for a row elsewhere. Null is an absent field. */
