@@ -64,7 +64,7 @@ export async function tablesOf(archive: EntryReader): Promise<TableDefinition[]>
   if (tables.length > 0) return tables;
   throw new InvalidInputError('The archive of the target has no tables.', {
     remedy:
-      'Start the system once with the new storage, so that it creates its tables, and back up the target again.',
+      'Tables without rows are not in archives: add a document with the new storage, and back up the target again.',
   });
 }
 
@@ -124,7 +124,7 @@ export class KeyValueConversion {
     if (to === 'postgres' && tables === undefined) {
       throw refused(
         'rows fit only the tables of their database',
-        'Add --tables with an archive of the target: start the system once with the new storage, so that it creates its tables, and back up the target.',
+        'Add --tables with an archive of the target: add a document with the new storage, and back up the target.',
       );
     }
     const form = OPENERS[to]({

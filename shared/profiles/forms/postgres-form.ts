@@ -86,7 +86,7 @@ export class PostgresForm implements Form {
     if (!table || !definition) {
       throw new InvalidInputError(`The archive of the target has no table for namespace ${namespace}.`, {
         remedy:
-          'Start the system once with the new storage, so that it creates its tables, and back up the target again.',
+          'Tables without rows are not in archives: add a document with the new storage, and back up the target again.',
       });
     }
     const sample = `${namespace} ${id.slice(0, ID_CHARACTERS)}`;
