@@ -190,6 +190,14 @@ describe('CONTRIBUTING', () => {
   });
 });
 
+test('decisions are numbered one by one, and named by their numbers', () => {
+  const pages = filesOf('docs/adr', '.md').sort();
+  const numbers = pages.map((path) => Number(/^# (\d+)\. /.exec(read(path))?.[1]));
+  expect(numbers).toEqual(pages.map((_, index) => index + 1));
+  const named = pages.map((path) => Number(path.replace('docs/adr/', '').slice(0, 4)));
+  expect(named).toEqual(numbers);
+});
+
 describe('the issue form', () => {
   const Field = z.discriminatedUnion('type', [
     z.strictObject({ type: z.literal('markdown'), attributes: z.strictObject({ value: z.string() }) }),
