@@ -484,6 +484,11 @@ describe('a LightRAG workspace that is restored as another one, through the depl
       'vectors entities.entity_name → graph nodes.entity_id': { total: 20, after: 0 },
       'vectors relationships.src_id → graph nodes.entity_id': { total: 20, after: 0 },
       'vectors relationships.tgt_id → graph nodes.entity_id': { total: 20, after: 0 },
+      // The client writes a ring of vectors, and no relationship that closes it.
+      'vectors relationships.src_id|tgt_id → graph relationships.start.entity_id|end.entity_id': {
+        total: 20,
+        after: 1,
+      },
       'vectors chunks.full_doc_id → kv full_docs.id': { total: 20, after: 0 },
       'graph nodes.source_id → kv text_chunks.id': { total: 20, after: 0 },
       'graph relationships.source_id → kv text_chunks.id': { total: 19, after: 0 },
