@@ -7,10 +7,10 @@ import { type OpenedArchive, openArchive } from '../../../shared/archive/read/op
 import { bufferSource } from '../../../shared/archive/read/sources.ts';
 import { profileScopes } from '../../../shared/profiles/profiles.ts';
 import { findAdapter } from '../../../shared/stores/registry.ts';
-import { buildArchive, DRAFT } from '../../archive/build.ts';
 import { run } from '../../cli/run.ts';
-import { exportAll, restoreAll } from '../memory-archive.ts';
+import { restoreAll } from '../memory-archive.ts';
 import { OwnServer } from '../redis/own-server.ts';
+import { archiveOf } from './lightrag-archive.ts';
 import { type PythonClient, pythonClient } from './python-client.ts';
 
 type Form = 'redis' | 'files';
@@ -69,23 +69,7 @@ function opener(kind: Form, scope: unknown) {
 
 /** Backs up a workspace into a file, with the manifest of a backup. */
 async function backUp(kind: Form, workspace: string, file: string): Promise<void> {
-  const parameters = { workspace };
-  const scope = profileScopes('lightrag', parameters, kind).kv;
-  const { archive, tallies } = await exportAll(opener(kind, scope));
-  const contents = archive
-    .names()
-    .map((name) => ({ name, data: archive.files.get(name) ?? Buffer.alloc(0) }));
-  const bytes = await buildArchive(contents, {
-    draft: {
-      ...DRAFT,
-      storage_backends: { kv: { kind } },
-      tallies: { kv: tallies },
-      scope: {
-        ...{ type: 'full', stores: ['kv'], target: 'default', profile: 'lightrag', parameters },
-        scopes: { kv: JSON.parse(JSON.stringify(scope)) },
-      },
-    },
-  });
+  const bytes = await archiveOf(kind, workspace, (scope) => opener(kind, scope));
   await writeFile(join(folder, file), bytes);
 }
 

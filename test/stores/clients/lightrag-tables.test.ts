@@ -9,14 +9,14 @@ import { bufferSource } from '../../../shared/archive/read/sources.ts';
 import { KeyValueConversion, tablesOf } from '../../../shared/profiles/forms/convert.ts';
 import type { FormName } from '../../../shared/profiles/forms/form.ts';
 import { jsonbText, parseExact } from '../../../shared/profiles/forms/jsonb.ts';
-import { profileScopes } from '../../../shared/profiles/profiles.ts';
 import { checkArchive } from '../../../shared/stores/check-archive.ts';
 import type { TableDefinition } from '../../../shared/stores/postgres/definition.ts';
 import { findAdapter } from '../../../shared/stores/registry.ts';
-import { buildArchive, collect, DRAFT } from '../../archive/build.ts';
-import { exportAll, restoreAll } from '../memory-archive.ts';
+import { collect } from '../../archive/build.ts';
+import { restoreAll } from '../memory-archive.ts';
 import { OwnPostgres } from '../postgres/own-server.ts';
 import { OwnServer } from '../redis/own-server.ts';
+import { archiveOf } from './lightrag-archive.ts';
 import { type PythonClient, pythonClient } from './python-client.ts';
 
 let client: PythonClient;
@@ -86,23 +86,7 @@ function opener(kind: FormName, scope: unknown) {
 
 /** A backup of a workspace, with the manifest of a backup. */
 async function backUp(kind: FormName, workspace: string): Promise<OpenedArchive> {
-  const parameters = { workspace };
-  const scope = profileScopes('lightrag', parameters, kind).kv;
-  const { archive, tallies } = await exportAll(opener(kind, scope));
-  const contents = archive
-    .names()
-    .map((name) => ({ name, data: archive.files.get(name) ?? Buffer.alloc(0) }));
-  const bytes = await buildArchive(contents, {
-    draft: {
-      ...DRAFT,
-      storage_backends: { kv: { kind } },
-      tallies: { kv: tallies },
-      scope: {
-        ...{ type: 'full', stores: ['kv'], target: 'default', profile: 'lightrag', parameters },
-        scopes: { kv: JSON.parse(JSON.stringify(scope)) },
-      },
-    },
-  });
+  const bytes = await archiveOf(kind, workspace, (scope) => opener(kind, scope));
   return openArchive(bufferSource(kind, bytes));
 }
 

@@ -5,14 +5,9 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Client } from 'pg';
 import { readDrill } from '../../../shared/workflows/drill/record.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
-import { cleanUpAfter } from '../../../shared/workflows/janitor/janitor.ts';
-import { admitRestore } from '../../../shared/workflows/restore/admit.ts';
-import { beginRestore } from '../../../shared/workflows/restore/begin.ts';
-import { closeExecution } from '../../../shared/workflows/restore/close-rehearsal.ts';
-import { InspectState, inspectArchive } from '../../../shared/workflows/restore/inspect.ts';
-import { RestoreState, restoreLeg } from '../../../shared/workflows/restore/leg.ts';
 import { OwnPostgres } from '../../stores/postgres/own-server.ts';
-import { freshEnvironment, waitingMachine } from '../../support/aws.ts';
+import { freshEnvironment } from '../../support/aws.ts';
+import { runDrill } from '../restore/run-restore.ts';
 import { LEG, runBackup } from './run-backup.ts';
 
 let server: OwnPostgres;
@@ -51,32 +46,7 @@ test('a backup is consistent, verified and catalogued; a drill proves that it ca
   expect(record.warnings ?? []).toEqual([]);
   expect(archive.manifest.storage_backends.kv).toMatchObject({ kind: 'postgres', version: '18.6' });
 
-  const job_id = `drill_${randomBytes(6).toString('hex')}`;
-  const arn = await (await waitingMachine(environment.sfn)).start(job_id);
-  const input = { drill: {} };
-  const admission = await admitRestore(environment, input, {
-    name: job_id,
-    arn,
-    start: new Date().toISOString(),
-  });
-  expect(admission.admitted).toBe(true);
-  for (let state = InspectState.parse({ job_id }); !state.done; ) {
-    state = InspectState.parse(await inspectArchive(environment, state, LEG));
-  }
-  await beginRestore(environment, job_id, LEG);
-  for (const phase of ['clear', 'verify', 'finish'] as const) {
-    for (let state = RestoreState.parse({ job_id, phase, done: false }); !state.done; ) {
-      state = await restoreLeg(environment, { ...state, store: 'kv' }, { ...LEG, timeLeft: () => 0 });
-    }
-  }
-  await closeExecution(environment, job_id);
-  const detail = {
-    executionArn: arn,
-    name: job_id,
-    status: 'SUCCEEDED' as const,
-    input: JSON.stringify(input),
-  };
-  await cleanUpAfter(environment, { detail }, LEG);
+  const job_id = await runDrill(environment, { ...LEG, timeLeft: () => 0 });
   expect(await readDrill(environment.bucket, job_id)).toMatchObject({
     verdict: 'passed',
     backup_id: record.backup_id,

@@ -6,11 +6,10 @@ import { join } from 'node:path';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Environment } from '../../../shared/workflows/environment.ts';
-import { admitRestore } from '../../../shared/workflows/restore/admit.ts';
-import { InspectState, inspectArchive } from '../../../shared/workflows/restore/inspect.ts';
 import { readInspection } from '../../../shared/workflows/restore/inspection.ts';
-import { freshEnvironment, waitingMachine } from '../../support/aws.ts';
-import { LEG, runBackup } from './run-backup.ts';
+import { freshEnvironment } from '../../support/aws.ts';
+import { inspectRestore } from '../restore/run-restore.ts';
+import { runBackup } from './run-backup.ts';
 
 let folder: string;
 let secret: string;
@@ -34,13 +33,7 @@ function environmentOf(settings: object): Promise<Environment> {
 
 /** The warnings of the inspection of a restore. */
 async function inspect(environment: Environment, backup_id: string) {
-  const job_id = `restore_${randomBytes(6).toString('hex')}`;
-  const arn = await (await waitingMachine(environment.sfn)).start(job_id);
-  const input = { backup_id, confirm: 'default', dry_run: true };
-  const execution = { name: job_id, arn, start: new Date().toISOString() };
-  expect((await admitRestore(environment, input, execution)).admitted).toBe(true);
-  for (let state = InspectState.parse({ job_id }); !state.done; )
-    state = InspectState.parse(await inspectArchive(environment, state, LEG));
+  const { job_id } = await inspectRestore(environment, { backup_id, confirm: 'default', dry_run: true });
   return readInspection(environment.bucket, job_id);
 }
 

@@ -10,16 +10,14 @@ import { parseInput } from '../../../shared/core/input.ts';
 import { findRecords } from '../../../shared/stores/comparison/find-records.ts';
 import { readDrill } from '../../../shared/workflows/drill/record.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
-import { cleanUpAfter } from '../../../shared/workflows/janitor/janitor.ts';
 import { closeRestore } from '../../../shared/workflows/restore/close.ts';
-import { closeExecution } from '../../../shared/workflows/restore/close-rehearsal.ts';
 import { readInspection } from '../../../shared/workflows/restore/inspection.ts';
 import { servers } from '../../servers.ts';
 import { contentOf } from '../../stores/redis/content.ts';
 import { freshEnvironment, makeSecret } from '../../support/aws.ts';
 import { makeFilesStore } from '../../support/files-target.ts';
-import { LEG, runBackup } from '../backup/run-backup.ts';
-import { restoreOf, runRestore } from './run-restore.ts';
+import { runBackup } from '../backup/run-backup.ts';
+import { restoreOf, runDrill, runRestore } from './run-restore.ts';
 
 const RUN = `several${randomBytes(5).toString('hex')}`;
 const [ONE, OTHER, NEIGHBOUR] = [`${RUN}-one:`, `${RUN}-other:`, `${RUN}-neighbour:`];
@@ -224,16 +222,7 @@ test('a drill loads every store into a scratch place of its own, and leaves noth
   const environment = await freshEnvironment({ default: { stores: two } });
   const { record } = await runBackup(environment, {}, { start: START });
   const before = await content();
-  const input = { drill: {} };
-  const { job_id, executionArn } = await runRestore(environment, input);
-  await closeExecution(environment, job_id);
-  const detail = {
-    executionArn,
-    name: job_id,
-    status: 'SUCCEEDED' as const,
-    input: JSON.stringify(input),
-  };
-  await cleanUpAfter(environment, { detail }, LEG);
+  const job_id = await runDrill(environment);
   expect(await readDrill(environment.bucket, job_id)).toMatchObject({
     verdict: 'passed',
     backup_id: record.backup_id,
