@@ -2,12 +2,11 @@ import { dirname } from 'node:path';
 import { type Command, Option } from 'commander';
 import { openArchive } from '../shared/archive/read/open.ts';
 import { ANOTHER_ARCHIVE, IntegrityError, InvalidInputError } from '../shared/core/errors.ts';
-import type { Json } from '../shared/core/json.ts';
 import { RefusedError } from '../shared/core/refusals.ts';
 import { type Conversion, KeyValueConversion, tablesOf } from '../shared/profiles/forms/convert.ts';
 import { FORMS, type FormName } from '../shared/profiles/forms/form.ts';
 import { LOSSES } from '../shared/profiles/forms/losses.ts';
-import { type ArchiveCheckResult, checkArchive } from '../shared/stores/check-archive.ts';
+import { type ArchiveCheckResult, checkWholeArchive } from '../shared/stores/check-archive.ts';
 import { requireNewFile, writeNewArchive } from './archive/new-archive.ts';
 import type { AnyArchive } from './archive/open-any.ts';
 import { withArchive } from './archive/with-archive.ts';
@@ -130,26 +129,18 @@ async function verified(
 ): Promise<ArchiveCheckResult> {
   const bar = showTransfer(cli.output, 'verify');
   try {
-    let at: { cursor: Json; state: Json } = { cursor: null, state: null };
-    for (;;) {
-      const checked = await checkArchive(source, {
-        ...at,
-        timeLeft: () => Number.POSITIVE_INFINITY,
-        progress: (done, total) => {
-          signal.throwIfAborted();
-          bar.update(done, total);
-        },
-      });
-      const { problems } = checked;
-      if (problems.length > 0) {
-        throw new IntegrityError(
-          `${printable(source.name)} is damaged: ${problems.slice(0, PROBLEMS_SHOWN_MAX).join('; ')}.`,
-          { remedy: `Nothing was written. ${ANOTHER_ARCHIVE}` },
-        );
-      }
-      if (checked.cursor === null) return checked;
-      at = checked;
-    }
+    const checked = await checkWholeArchive(source, {
+      progress: (done, total) => {
+        signal.throwIfAborted();
+        bar.update(done, total);
+      },
+    });
+    const { problems } = checked;
+    if (problems.length === 0) return checked;
+    throw new IntegrityError(
+      `${printable(source.name)} is damaged: ${problems.slice(0, PROBLEMS_SHOWN_MAX).join('; ')}.`,
+      { remedy: `Nothing was written. ${ANOTHER_ARCHIVE}` },
+    );
   } finally {
     bar.stop();
   }

@@ -11,10 +11,9 @@ import { normalizeArchive } from '../../shared/archive/write/normalize.ts';
 import { countsByStore } from '../../shared/catalog/record-counts.ts';
 import { checkSignatures, type GivenSignature, type SignatureKeys } from '../../shared/catalog/signature.ts';
 import { InvalidInputError } from '../../shared/core/errors.ts';
-import type { Json } from '../../shared/core/json.ts';
 import { NotFoundError } from '../../shared/core/refusals.ts';
 import { FORMS } from '../../shared/profiles/forms/form.ts';
-import { type ArchiveCheckResult, checkArchive } from '../../shared/stores/check-archive.ts';
+import { type ArchiveCheckResult, checkWholeArchive } from '../../shared/stores/check-archive.ts';
 import { convertScript } from '../../shared/stores/neo4j/script/convert.ts';
 import type { ArchiveSource } from '../age/encrypted-source.ts';
 import { extractEntry } from '../archive/extract.ts';
@@ -281,13 +280,8 @@ async function verify(cli: Cli, reference: string, flags: VerifyFlags): Promise<
     const seekable = await isSeekable(source);
     try {
       if (seekable) {
-        const leg = { timeLeft: () => Number.POSITIVE_INFINITY, progress: progress.update, entry };
-        let at: { cursor: Json; state: Json } = { cursor: null, state: null };
-        do {
-          const checked = await checkArchive(source, { ...leg, ...at });
-          ({ problems, warnings, tallies } = checked);
-          at = checked;
-        } while (at.cursor !== null);
+        const check = { progress: progress.update, entry };
+        ({ problems, warnings, tallies } = await checkWholeArchive(source, check));
       } else {
         // The output is discarded: only the checks during the read matter.
         const rewritten = normalizeArchive(source, {

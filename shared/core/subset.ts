@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { describeSubset } from './describe-subset.ts';
 import { InvalidInputError } from './errors.ts';
-import { roleOf, type ServedRole, type StoreName } from './store-names.ts';
+import { hasRole, roleOf, type ServedRole, type StoreName } from './store-names.ts';
 
 const Name = z.string().min(1).max(255);
 
@@ -34,14 +34,23 @@ export function rolesNamed(part: Subset | undefined): ServedRole[] | undefined {
   ];
 }
 
+/** What a request is about: the stores that it names, or the roles of its subset. Undefined: all stores. */
+interface Wanted {
+  readonly stores?: readonly StoreName[] | undefined;
+  readonly only?: Subset | undefined;
+}
+
+/** The stores that a request names and that are not among these, or the roles of its subset without a store. */
+export function missingAmong(available: readonly StoreName[], { stores, only }: Wanted): StoreName[] {
+  if (stores) return stores.filter((store) => !available.includes(store));
+  return (rolesNamed(only) ?? []).filter((role) => !hasRole(available, role));
+}
+
 /**
  * Whether a request is about a store: about the stores that it names, or else about those of the roles that its subset
  * mentions, or else about all of them.
  */
-export function isWanted(
-  store: StoreName,
-  { stores, only }: { stores?: readonly StoreName[] | undefined; only?: Subset | undefined },
-): boolean {
+export function isWanted(store: StoreName, { stores, only }: Wanted): boolean {
   return stores?.includes(store) ?? rolesNamed(only)?.some((role) => role === roleOf(store)) ?? true;
 }
 

@@ -162,8 +162,6 @@ function countOf(
 
 /** The tally of that name, or those that begin with it if it ends with `*`. */
 function talliesOf(tallies: Tallies, name: string): Tally[] {
-  if (!name.endsWith('*')) return [tallies[name] ?? []].flat();
-  return Object.entries(tallies).flatMap(([tally, data]) =>
-    tally.startsWith(name.slice(0, -1)) ? [data] : [],
-  );
+  const isOf = (tally: string) => (name.endsWith('*') ? tally.startsWith(name.slice(0, -1)) : tally === name);
+  return Object.entries(tallies).flatMap(([tally, data]) => (isOf(tally) ? [data] : []));
 }

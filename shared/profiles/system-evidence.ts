@@ -44,17 +44,9 @@ export function evidenceOf(
   const marks: Mark[] = [];
   const stores = valuesByStore(measured);
   for (const { store: role, find } of known) {
-    for (const [store, { counts = {}, marks: found = [] }] of stores) {
+    for (const [store, found] of stores) {
       if (roleOf(store) !== role) continue;
-      const names = Object.keys(counts).filter((name) => (counts[name] ?? 0) > 0);
-      const tally = find.kind === 'tally' ? names.find((name) => find.pattern.test(name)) : undefined;
-      const matching: Omit<Mark, 'store'>[] =
-        find.kind === 'tally'
-          ? tally === undefined
-            ? []
-            : [{ kind: 'tally', name: tally }]
-          : found.filter((mark) => isFound(find, mark));
-      for (const mark of matching) {
+      for (const mark of matching(find, found)) {
         const isNew = marks.every(
           (one) => one.store !== store || one.kind !== mark.kind || one.name !== mark.name,
         );
@@ -178,6 +170,16 @@ function agrees(version: string, { version: exact, since, before }: SystemEviden
   const isOlder = since !== undefined && isAfter(since, version);
   const isNewer = before !== undefined && !isAfter(before, version);
   return !isOlder && !isNewer;
+}
+
+/** What a measurement has of a mark: of tallies, the first one that is not zero. */
+function matching(
+  find: VersionMark['find'],
+  { counts = {}, marks = [] }: Measured,
+): readonly Omit<Mark, 'store'>[] {
+  if (find.kind !== 'tally') return marks.filter((mark) => isFound(find, mark));
+  const tally = Object.keys(counts).find((name) => (counts[name] ?? 0) > 0 && find.pattern.test(name));
+  return tally === undefined ? [] : [{ kind: 'tally', name: tally }];
 }
 
 function isFound(find: MarkRequest, { kind, name }: Pick<FoundMark, 'kind' | 'name'>): boolean {

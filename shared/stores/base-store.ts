@@ -1,21 +1,10 @@
-import type { EntryReader } from '../archive/format/types.ts';
+import { EMPTY_ARCHIVE } from '../archive/read/empty.ts';
 import { NgbakError } from '../core/errors.ts';
 import type { StoreName } from '../core/store-names.ts';
 import type { ExportStep, Shard, StoreProbe } from './export-step.ts';
 import { type Cursor, DONE, type LegContext, type LegResult } from './leg.ts';
 import type { RestoreInput, RestoreLeg, VerifyResult } from './restore-leg.ts';
 import { NAMES_MAX, type Store, type StoreAdapter } from './store.ts';
-
-const none: AsyncIterable<never> = {
-  [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve({ done: true, value: undefined }) }),
-};
-
-/** An archive without entries. */
-const EMPTY_ARCHIVE: EntryReader = {
-  entries: () => none,
-  find: () => Promise.resolve(undefined),
-  open: () => none,
-};
 
 /**
  * Defaults that suit most stores: one shard, nothing to clean up, no smoke checks. A backend implements the abstract

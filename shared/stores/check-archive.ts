@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { ByteSource, IndexEntry } from '../archive/format/types.ts';
 import { type OpenedArchive, openArchive } from '../archive/read/open.ts';
+import { REFERENCES } from '../archive/read/renamed-folder.ts';
 import { type ContentSink, type Verification, verifyArchive } from '../archive/read/verify.ts';
 import type { Tallies } from '../core/digest.ts';
 import { IntegrityError, InvalidInputError } from '../core/errors.ts';
@@ -93,6 +94,19 @@ export async function checkArchive(source: ByteSource, check: ArchiveCheck): Pro
   if (problems.length > 0) return { cursor: null, state: null, problems, warnings: [], tallies: {} };
   const found = await contents.end();
   return { cursor: null, state: null, ...found, problems: found.problems.slice(0, PROBLEMS_MAX) };
+}
+
+/** {@link checkArchive} in one leg, for programs without a deadline. */
+export function checkWholeArchive(
+  source: ByteSource,
+  check: Omit<ArchiveCheck, 'cursor' | 'state' | 'timeLeft'> = {},
+): Promise<ArchiveCheckResult> {
+  return checkArchive(source, {
+    ...check,
+    cursor: null,
+    state: null,
+    timeLeft: () => Number.POSITIVE_INFINITY,
+  });
 }
 
 /** The checks of an archive's stores. */
@@ -253,7 +267,8 @@ class ContentChecks {
 
 /** The store that an entry belongs to, by its name. */
 export function storeOf(entry: string): StoreName | undefined {
-  const [folder = ''] = (entry.startsWith('references/') ? entry.slice(11) : entry).split('/', 1);
+  const name = entry.startsWith(REFERENCES) ? entry.slice(REFERENCES.length) : entry;
+  const [folder = ''] = name.split('/', 1);
   return isStoreName(folder) ? folder : undefined;
 }
 

@@ -59,8 +59,9 @@ export function pairText(one: string, other: string): string {
 
 /** The texts that a record has in a field, each element of a list by itself; or in a pair of fields, as one. */
 export function textsIn(record: unknown, field: string): string[] {
-  const [first = '', second] = fieldNames(field);
-  if (second === undefined) return textsOf(record, first);
+  // Called for every record.
+  if (!field.includes(PAIR)) return textsOf(record, field);
+  const [first = '', second = ''] = fieldNames(field);
   const [one, ...others] = textsOf(record, first);
   const [other, ...more] = textsOf(record, second);
   if (one === undefined || other === undefined || others.length > 0 || more.length > 0) return [];

@@ -1,7 +1,7 @@
 import type { EntryReader, IndexEntry } from '../format/types.ts';
 
 /** Entries outside of the folder of a store that belong to it. */
-const REFERENCES = 'references/';
+export const REFERENCES = 'references/';
 
 /** `kv_files/a.json` → `kv/a.json`, and `references/…` alike; undefined for entries of other folders. */
 export function renameEntry(name: string, from: string, to: string): string | undefined {

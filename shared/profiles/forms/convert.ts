@@ -1,6 +1,7 @@
 import type { Manifest, ManifestDraft } from '../../archive/format/manifest.ts';
 import { quoteName } from '../../archive/format/names.ts';
 import type { EntryPiece, EntryReader } from '../../archive/format/types.ts';
+import { EMPTY_ARCHIVE } from '../../archive/read/empty.ts';
 import type { OpenedArchive } from '../../archive/read/open.ts';
 import { writeArchive } from '../../archive/write/write.ts';
 import { MultisetDigest, type Tallies } from '../../core/digest.ts';
@@ -17,7 +18,7 @@ import { findProfile, PROFILES_THAT_MOVE, profileScopes, profileStatistics } fro
 import { FilesForm } from './files-form.ts';
 import { type Extent, FORMS, type Form, type FormName, type FormPlace, type KeyRecord } from './form.ts';
 import { type Loss, LossBook, type NoteCode } from './losses.ts';
-import { PostgresForm } from './postgres-form.ts';
+import { ADD_A_DOCUMENT, PostgresForm } from './postgres-form.ts';
 import { RedisForm } from './redis-form.ts';
 
 /** Keys among which equal ones are found: 64 MB. */
@@ -63,8 +64,7 @@ export async function tablesOf(archive: EntryReader): Promise<TableDefinition[]>
   const tables = await definitionsOf(archive);
   if (tables.length > 0) return tables;
   throw new InvalidInputError('The archive of the target has no tables.', {
-    remedy:
-      'Tables without rows are not in archives: add a document with the new storage, and back up the target again.',
+    remedy: ADD_A_DOCUMENT,
   });
 }
 
@@ -178,7 +178,7 @@ export class KeyValueConversion {
     const { codec } = this.#archive;
     const { signal } = this.#options;
     const check = findAdapter(this.#to.kind, 'kv').check({
-      archive: NOTHING,
+      archive: EMPTY_ARCHIVE,
       scope: this.#to.scope,
       version: undefined,
       edition: undefined,
@@ -300,17 +300,6 @@ export class KeyValueConversion {
     };
   }
 }
-
-/** An archive without entries. */
-const NOTHING: EntryReader = {
-  entries: async function* () {
-    yield* [];
-  },
-  find: async () => undefined,
-  open: async function* () {
-    yield* [];
-  },
-};
 
 /** Passes pieces on, and shows their content to a check. */
 async function* checked(pieces: AsyncIterable<EntryPiece>, check: ContentCheck): AsyncGenerator<EntryPiece> {

@@ -7,6 +7,9 @@ import type { LossBook } from './losses.ts';
 export const FORMS = ['files', 'redis', 'postgres'] as const;
 export type FormName = (typeof FORMS)[number];
 
+/** Remedy for a scope that is not of this kind of store. */
+export const FOREIGN_SCOPE = 'Use an archive that ngbak created from a store of this kind.';
+
 /** One value of key-value data, in no form. */
 export interface KeyRecord {
   readonly id: string;

@@ -10,7 +10,7 @@ import { ROWS_FOLDER, rowsEntry, TABLES_ENTRY, tableOfEntry } from '../../stores
 import { PostgresScope } from '../../stores/postgres/scope.ts';
 import { isJsonText } from '../../stores/redis/json-text.ts';
 import type { MovableTable } from '../profile.ts';
-import type { Form, FormPlace, KeyRecord } from './form.ts';
+import { FOREIGN_SCOPE, type Form, type FormPlace, type KeyRecord } from './form.ts';
 import { type ExactJson, NumberText, parseExact } from './jsonb.ts';
 import { LossBook } from './losses.ts';
 import { columnText, type FieldKind, kindOf } from './row-text.ts';
@@ -19,6 +19,17 @@ import { columnText, type FieldKind, kindOf } from './row-text.ts';
 const ENTRY_BYTES = 8 * 1024 ** 2;
 /** Characters of an ID in a sample. */
 const ID_CHARACTERS = 80;
+
+/** Remedy for an archive of the target in which a table is absent. */
+export const ADD_A_DOCUMENT =
+  'Tables without rows are not in archives: add a document with the new storage, and back up the target again.';
+
+/** A table into which rows are written. */
+interface Written {
+  readonly table: MovableTable;
+  readonly definition: TableDefinition;
+  readonly layout: Layout;
+}
 
 /** Where the values of a table's records are in its rows. */
 interface Layout {
@@ -36,11 +47,13 @@ export class PostgresForm implements Form {
   readonly #workspace: string;
   /** The tables into which rows are written. */
   readonly #definitions: readonly TableDefinition[];
+  /** By namespace. */
+  readonly #written = new Map<string, Written>();
 
   constructor({ movable, scope, derivedScope, tables = [] }: FormPlace) {
     this.#definitions = tables;
-    const remedy = 'Use an archive that ngbak created from a store of this kind.';
-    const parse = (value: unknown) => parseInput(PostgresScope, value, 'The scope of the tables', remedy);
+    const parse = (value: unknown) =>
+      parseInput(PostgresScope, value, 'The scope of the tables', FOREIGN_SCOPE);
     const [own, derived] = [parse(scope), parse(derivedScope)].map(({ workspace }) => workspace?.in ?? []);
     this.#tables = movable.tables;
     // An archive of whole tables, or of several workspaces: that of the profile's parameters.
@@ -80,15 +93,24 @@ export class PostgresForm implements Form {
     return this.#tablesOf(namespaces).map(({ name }) => name);
   }
 
-  encode(namespace: string, { id, value }: KeyRecord, losses: LossBook): Buffer | undefined {
+  /** Throws InvalidInputError if the place has no table for it. */
+  #writtenOf(namespace: string): Written {
+    const known = this.#written.get(namespace);
+    if (known) return known;
     const table = this.#tables[namespace];
     const definition = this.#definitions.find(({ name }) => name === table?.name);
     if (!table || !definition) {
       throw new InvalidInputError(`The archive of the target has no table for namespace ${namespace}.`, {
-        remedy:
-          'Tables without rows are not in archives: add a document with the new storage, and back up the target again.',
+        remedy: ADD_A_DOCUMENT,
       });
     }
+    const written = { table, definition, layout: layoutOf(definition, table) };
+    this.#written.set(namespace, written);
+    return written;
+  }
+
+  encode(namespace: string, { id, value }: KeyRecord, losses: LossBook): Buffer | undefined {
+    const { table, definition } = this.#writtenOf(namespace);
     const sample = `${namespace} ${id.slice(0, ID_CHARACTERS)}`;
     const record = parseExact(value.toString('utf8'));
     if (
@@ -125,11 +147,8 @@ export class PostgresForm implements Form {
 
   /** What a record is once it was written as this row, which may lack fields. */
   decode(namespace: string, bytes: Buffer): KeyRecord {
-    const table = this.#tables[namespace];
-    const definition = this.#definitions.find(({ name }) => name === table?.name);
-    if (!table || !definition) throw new TypeError(`no table for ${namespace}`);
+    const { table, layout } = this.#writtenOf(namespace);
     const row = fieldsOf(bytes.toString('utf8', 0, bytes.length - 1)).map(textOf);
-    const layout = layoutOf(definition, table);
     const id = row[layout.id] ?? '';
     return { id, value: jsonOfRow(row, { layout, table, id, sample: id }, new LossBook()) };
   }

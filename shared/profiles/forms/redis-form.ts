@@ -16,7 +16,7 @@ import {
   toByteString,
   toBytes,
 } from '../../stores/redis/scope.ts';
-import type { Form, FormPlace, KeyRecord } from './form.ts';
+import { FOREIGN_SCOPE, type Form, type FormPlace, type KeyRecord } from './form.ts';
 import type { LossBook } from './losses.ts';
 
 /** Size at which an entry is closed, in bytes. */
@@ -29,8 +29,7 @@ export class RedisForm implements Form {
 
   constructor(place: FormPlace) {
     this.#place = place;
-    const remedy = 'Use an archive that ngbak created from a store of this kind.';
-    this.#space = new KeySpace(parseInput(RedisScope, place.scope, 'The scope of the keys', remedy));
+    this.#space = new KeySpace(parseInput(RedisScope, place.scope, 'The scope of the keys', FOREIGN_SCOPE));
   }
 
   async *read(archive: EntryReader, namespace: string, losses: LossBook): AsyncGenerator<KeyRecord> {

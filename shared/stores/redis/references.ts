@@ -1,5 +1,5 @@
 import type { EntryReader } from '../../archive/format/types.ts';
-import { type CollectedField, collectFields } from '../content-check.ts';
+import { type CollectedField, collectFields, textsIn } from '../content-check.ts';
 import type { LegContext } from '../leg.ts';
 import type { RedisClient } from './client.ts';
 import { readMembers } from './json-entry.ts';
@@ -24,7 +24,11 @@ export async function* keyValues(
     if (name?.form !== 'json' || name.namespace !== namespace) continue;
     let run: string[] = [];
     for await (const { key, value } of readMembers(archive.open(entry))) {
-      run.push(...(field === 'id' ? idOf(space, namespace, key) : textsOf(value, field)));
+      run.push(
+        ...(field === 'id'
+          ? idOf(space, namespace, key)
+          : textsIn(JSON.parse(value.toString('utf8')), field)),
+      );
       if (run.length < RUN_KEYS) continue;
       yield run;
       run = [];
@@ -52,13 +56,6 @@ function idOf(space: KeySpace, namespace: string, key: Buffer): string[] {
   const text = key.toString('utf8');
   const prefix = space.prefixOf(namespace);
   return prefix !== undefined && text.startsWith(prefix) ? [text.slice(prefix.length)] : [];
-}
-
-function textsOf(value: Buffer, field: string): string[] {
-  const texts: string[] = [];
-  const add = (text: string) => void texts.push(text);
-  collectFields([{ name: field, add }], JSON.parse(value.toString('utf8')));
-  return texts;
 }
 
 /** Returns those of the IDs that have no key in the namespace. */

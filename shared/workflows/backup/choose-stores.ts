@@ -4,7 +4,7 @@ import type { NgbakConfig } from '../../core/config.ts';
 import { describeSubset } from '../../core/describe-subset.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { hasRole, type StoreName } from '../../core/store-names.ts';
-import { isWanted, rolesNamed, type Subset } from '../../core/subset.ts';
+import { isWanted, missingAmong, rolesNamed, type Subset } from '../../core/subset.ts';
 import { resolveStore, storesOf } from '../../profiles/open.ts';
 import type { Scopes } from '../../stores/scopes.ts';
 import { refuseDrillTarget } from '../drill/destination.ts';
@@ -41,8 +41,7 @@ export function chooseBackupStores(
     );
   }
   const available = storesOf(config, target);
-  const missing =
-    stores?.find((store) => !available.includes(store)) ?? roles?.find((role) => !hasRole(available, role));
+  const [missing] = missingAmong(available, { stores, only });
   if (missing) {
     throw new InvalidInputError(`Target "${target}" has no store "${missing}".`, {
       remedy: `Choose from: ${available.join(', ')}.`,

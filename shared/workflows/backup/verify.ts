@@ -38,7 +38,7 @@ export const VerifyState = z.object({
 });
 export type VerifyState = z.infer<typeof VerifyState>;
 
-/** In place of a check's cursor: the leg that counts references, which follows the check. */
+/** The cursor of the leg for references, which follows the check. */
 const REFERENCES = 'references';
 
 /** Where a verification continues. */
@@ -83,17 +83,18 @@ export async function readBack(
   const plan = await readBackupPlan(environment, job_id);
   const position = positionOf(state.cursor as Json);
   const archive = await openArchive(source);
+  if (position?.check === REFERENCES) {
+    await addReferences(environment, plan, referringPlan(plan, position.unread), archive, leg);
+    return { job_id, cursor: null, done: true };
+  }
   const described = await describeSealed(source, archive);
   const unread = position ? position.unread : await findUnread(environment, plan, sealed, described);
   const next = (check: Json) => ({ job_id, cursor: { unread, check }, done: false });
-  const referring = referringPlan(plan, unread);
-  if (position?.check === REFERENCES) {
-    await addReferences(environment, plan, referring, archive, leg);
-    return { job_id, cursor: null, done: true };
-  }
   // Within one leg, the check itself counts the references.
   const collected =
-    position === undefined && countsReferences(plan) ? new CollectedReferences(config, referring) : undefined;
+    position === undefined && countsReferences(plan)
+      ? new CollectedReferences(config, referringPlan(plan, unread))
+      : undefined;
   const part = { store: 'archive', shard: 'seal', phase: 'read-back' } as const;
   const progress = await ProgressWriter.open(bucket, job_id, part);
   const result = await checkLeg(bucket, job_id, source, {

@@ -1,7 +1,7 @@
 import { findTarget, type NgbakConfig } from '../../core/config.ts';
 import { InvalidInputError } from '../../core/errors.ts';
-import { hasRole, type StoreName } from '../../core/store-names.ts';
-import { isWanted, rolesNamed } from '../../core/subset.ts';
+import type { StoreName } from '../../core/store-names.ts';
+import { isWanted, missingAmong } from '../../core/subset.ts';
 import { servedStoresOf } from '../../profiles/open.ts';
 import type { RestoreOptions } from './request.ts';
 
@@ -13,9 +13,7 @@ export function chooseStores(config: NgbakConfig, target: string, options: Resto
   findTarget(config, target);
   // The configuration in an archive is for human readers. It is never loaded.
   const available = servedStoresOf(config, target);
-  const missing = options.stores
-    ? options.stores.find((store) => !available.some((name) => name === store))
-    : rolesNamed(options.only)?.find((role) => !hasRole(available, role));
+  const [missing] = missingAmong(available, options);
   if (missing) {
     throw new InvalidInputError(`Target "${target}" has no store "${missing}" that could be restored.`, {
       remedy: `Choose from: ${available.join(', ')}.`,

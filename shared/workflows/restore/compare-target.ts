@@ -3,8 +3,8 @@ import { type OpenedArchive, openArchive } from '../../archive/read/open.ts';
 import { countRecords } from '../../catalog/record-counts.ts';
 import { findTarget } from '../../core/config.ts';
 import { describeSubset } from '../../core/describe-subset.ts';
-import { hasRole, type StoreName } from '../../core/store-names.ts';
-import { rolesNamed } from '../../core/subset.ts';
+import type { StoreName } from '../../core/store-names.ts';
+import { missingAmong } from '../../core/subset.ts';
 import { openStore, resolveStore, withStore, withUsedStore } from '../../profiles/open.ts';
 import { countReferences } from '../../profiles/references.ts';
 import { overlappingStores } from '../../profiles/separate-stores.ts';
@@ -116,10 +116,8 @@ async function compareScopes(
   for (const { store, ...warning } of checked.warnings) {
     if (!isInconsistency(warning)) warnings.push(`${store}: ${warningText(warning)}`);
   }
-  const lacking = options.stores
-    ? options.stores.filter((store) => !held.has(store))
-    : (rolesNamed(options.only) ?? []).filter((role) => !hasRole([...held], role));
-  for (const store of lacking) problems.push(`the archive does not contain ${store}, which was requested`);
+  for (const store of missingAmong([...held], options))
+    problems.push(`the archive does not contain ${store}, which was requested`);
   const isLimited = options.stores !== undefined || options.only !== undefined;
   for (const store of held) {
     if (store !== 'config' && !isLimited && !stores.includes(store)) {
